@@ -1,0 +1,63 @@
+"""What can go wrong between a lock and a running sandbox. A skill's own failure is an ``Outcome``, not an error."""
+
+from __future__ import annotations
+
+from skillyard.errors import InputError, MachineError, SkillyardError
+
+
+class SandboxError(SkillyardError):
+    """The sandbox room could not do its part."""
+
+    code = "sandbox"
+
+
+class EngineUnavailableError(MachineError):
+    """The Docker Engine does not answer."""
+
+    code = "engine_unavailable"
+
+
+class ImageError(MachineError):
+    """The base image could be neither pulled nor built."""
+
+    code = "image"
+
+
+class ResolveError(InputError):
+    """The declared packages have no solution on the index (conflict, unknown name, no wheel for the target)."""
+
+    code = "unresolvable"
+
+
+class ResolverUnavailableError(MachineError):
+    """The resolver or its index did not answer; nothing is known about the packages."""
+
+    code = "resolver_unavailable"
+
+
+class WheelError(SandboxError):
+    """A wheel could not be fetched, does not match its hash, or its content does not match its RECORD."""
+
+    code = "wheel"
+
+
+class DiskFullError(MachineError):
+    """No space is left where environments are kept."""
+
+    code = "disk_full"
+
+
+class StartError(SandboxError):
+    """A container was started but its guest did not become ready. ``stderr`` holds what it printed last."""
+
+    code = "start_failed"
+
+    def __init__(self, message: str, *, stderr: str = "") -> None:
+        self.stderr = stderr
+        super().__init__(f"{message}\n{stderr}" if stderr else message)
+
+
+class HealthError(SandboxError):
+    """A version started but failed its check: an import fails or its entry does not exist."""
+
+    code = "unhealthy"

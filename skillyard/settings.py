@@ -1,0 +1,113 @@
+"""Every setting, read once from the environment (``SKILLYARD_*``) or a ``.env`` file, immutable afterwards.
+
+This is the only module that reads the environment; ``tool_environment`` is how subprocesses get the little of it
+that they need.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from functools import cached_property
+from pathlib import Path
+
+from pydantic import Field, SecretStr, field_validator
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+_PASSED_TO_TOOLS = ("PATH", "HOME", "LANG", "LC_ALL", "TMPDIR", "SSL_CERT_FILE", "SSL_CERT_DIR", "NO_PROXY", "no_proxy")
+_PROXIES = ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "http_proxy", "https_proxy", "all_proxy")
+
+
+def _default_home() -> Path:
+    base = os.environ.get("XDG_DATA_HOME")
+    if sys.platform == "darwin" and not base:
+        return Path.home() / "Library" / "Application Support" / "skillyard"
+    return (Path(base) if base else Path.home() / ".local" / "share") / "skillyard"
+
+
+class Settings(BaseSettings):
+    """All settings of one instance. Sizes are bytes, times are seconds unless the name says otherwise."""
+
+    model_config = SettingsConfigDict(env_prefix="SKILLYARD_", env_file=".env", extra="ignore", frozen=True)
+
+    home: Path = Field(default_factory=_default_home, description="Folder that holds all state.")
+    database_url: str | None = Field(
+        default=None, description="SQLAlchemy URL; default: an SQLite file in the home folder. SQLite only, for now."
+    )
+
+    host: str = Field(default="127.0.0.1", description="Address the server listens on.")
+    port: int = Field(default=8750, ge=0, le=65535, description="Port the server listens on; 0 picks a free one.")
+    server: str | None = Field(default=None, description="Server that command-line clients talk to.")
+    token: SecretStr | None = Field(default=None, description="Bearer token of command-line clients.")
+    allow_server_paths: bool = Field(default=False, description="Let admins install from paths on the server.")
+    cors_origins: tuple[str, ...] = Field(default=(), description="Origins that browsers may call the API from.")
+    log_level: str = Field(default="INFO", description="Least severe log level written.")
+
+    index_url: SecretStr | None = Field(default=None, description="Python package index, instead of uv's default.")
+    extra_index_urls: tuple[SecretStr, ...] = Field(default=(), description="More Python package indexes.")
+    index_proxy: SecretStr | None = Field(default=None, description="Proxy for package indexes.")
+    index_ca_bundle: Path | None = Field(default=None, description="CA bundle for package indexes.")
+    index_timeout: float = Field(default=120.0, gt=0, description="Time limit of one resolution or one download.")
+    minimum_release_age_days: float = Field(default=0.0, ge=0, description="Ignore releases younger than this.")
+
+    advisories_url: str = Field(
+        default="https://osv-vulnerabilities.storage.googleapis.com/PyPI/all.zip",
+        description="Where `advisories update` fetches OSV records from when not told otherwise.",
+    )
+    advisories_max_age_days: float = Field(
+        default=7.0, gt=0, description="An advisory index older than this makes verdicts INDETERMINATE."
+    )
+
+    docker_host: str | None = Field(default=None, description="Docker Engine address; default: the platform's.")
+    runtime_name: str | None = Field(default=None, description="OCI runtime for sandboxes, e.g. runsc.")
+    python_base_image: str = Field(default="python:3.11-slim", description="Base image that is pulled if reachable.")
+    base_image_source: str = Field(
+        default="auto", pattern="^(auto|pull|debian)$", description="Pull, build from Debian packages, or try in turn."
+    )
+    debian_suite: str = Field(default="bookworm", description="Debian suite the base image is built from.")
+    start_timeout: float = Field(default=60.0, gt=0, description="Time limit of starting one sandbox.")
+
+    max_sandboxes: int = Field(default=16, ge=1, description="Most sandboxes running at once.")
+    max_sandboxes_per_skill: int = Field(default=4, ge=1, description="Most sandboxes of one skill version.")
+    max_queue: int = Field(default=256, ge=0, description="Most calls waiting for a sandbox; more are refused.")
+    idle_timeout: float = Field(default=300.0, gt=0, description="A warm sandbox unused for this long is stopped.")
+    drain_timeout: float = Field(default=60.0, gt=0, description="How long a replaced version may finish its calls.")
+
+    skill_memory_mib: int = Field(default=512, ge=64, description="Default memory of a sandbox.")
+    skill_memory_max_mib: int = Field(default=2048, ge=64, description="Most memory that a skill may ask for.")
+    skill_timeout: float = Field(default=60.0, gt=0, description="Default time-out of a call.")
+    skill_timeout_max: float = Field(default=600.0, gt=0, description="Longest time-out that a skill may ask for.")
+    skill_processes: int = Field(default=64, ge=16, description="Most processes in a sandbox.")
+    skill_cpu_shares: int = Field(default=1024, ge=2, description="CPU weight of a sandbox.")
+    skill_cpu_quota: float | None = Field(default=None, gt=0, description="CPU quota of a sandbox, in CPUs.")
+
+    require_second_person: bool = Field(default=True, description="Approvals need somebody other than who asked.")
+
+    @field_validator("home")
+    @classmethod
+    def _absolute(cls, value: Path) -> Path:
+        return value.expanduser().resolve()
+
+    @field_validator("database_url")
+    @classmethod
+    def _sqlite_only(cls, value: str | None) -> str | None:
+        if value is not None and not value.startswith("sqlite+aiosqlite:///"):
+            raise ValueError("only sqlite+aiosqlite:/// URLs are supported so far")
+        return value
+
+    @cached_property
+    def database(self) -> str:
+        """The SQLAlchemy URL in force."""
+        return self.database_url or f"sqlite+aiosqlite:///{self.home / 'skillyard.db'}"
+
+    @cached_property
+    def tool_environment(self) -> dict[str, str]:
+        """The environment subprocesses start with: an allow-list of ours plus index proxy and CA bundle."""
+        names = _PASSED_TO_TOOLS if self.index_proxy else _PASSED_TO_TOOLS + _PROXIES
+        environment = {name: os.environ[name] for name in names if name in os.environ}
+        if self.index_proxy:
+            proxy = self.index_proxy.get_secret_value()
+            environment |= dict.fromkeys(("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY"), proxy)
+        if self.index_ca_bundle:
+            environment["SSL_CERT_FILE"] = str(self.index_ca_bundle)
+        return environment
