@@ -11,7 +11,7 @@ import sys
 from functools import cached_property
 from pathlib import Path
 
-from pydantic import Field, SecretStr, field_validator
+from pydantic import AliasChoices, Field, SecretStr, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 _PASSED_TO_TOOLS = ("PATH", "HOME", "LANG", "LC_ALL", "TMPDIR", "SSL_CERT_FILE", "SSL_CERT_DIR", "NO_PROXY", "no_proxy")
@@ -30,7 +30,10 @@ class Settings(BaseSettings):
 
     model_config = SettingsConfigDict(env_prefix="SKILLYARD_", env_file=".env", extra="ignore", frozen=True)
 
-    home: Path = Field(default_factory=_default_home, description="Folder that holds all state.")
+    home: Path = Field(
+        default_factory=_default_home,
+        description="Folder that holds all state; default: `skillyard` in the platform's data folder.",
+    )
     database_url: str | None = Field(
         default=None, description="SQLAlchemy URL; default: an SQLite file in the home folder. SQLite only, for now."
     )
@@ -58,7 +61,16 @@ class Settings(BaseSettings):
         default=7.0, gt=0, description="An advisory index older than this makes verdicts INDETERMINATE."
     )
 
-    docker_host: str | None = Field(default=None, description="Docker Engine address; default: the platform's.")
+    environment_store: str = Field(
+        default="wheels", description="Plug-in of the group skillyard.environments that materialises locks."
+    )
+    sandbox: str = Field(default="docker", description="Plug-in of the group skillyard.sandboxes that runs skills.")
+    docker_host: str | None = Field(
+        default=None,
+        # The second name is also the environment variable DOCKER_HOST, which every Docker tool honours.
+        validation_alias=AliasChoices("SKILLYARD_DOCKER_HOST", "docker_host"),
+        description="Docker Engine address; default: `DOCKER_HOST`, else the platform's socket.",
+    )
     runtime_name: str | None = Field(default=None, description="OCI runtime for sandboxes, e.g. runsc.")
     python_base_image: str = Field(default="python:3.11-slim", description="Base image that is pulled if reachable.")
     base_image_source: str = Field(

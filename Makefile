@@ -1,0 +1,61 @@
+# Skillyard's commands. `make` alone lists them.
+#
+# Each target does one job, sets up what it needs first, and is what CI runs as well.
+
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+MAKEFLAGS += --no-print-directory
+
+BIN := .venv/bin
+
+.PHONY: help setup python demo serve test test-long check format lock reference bench accept clean
+
+help: ## List these commands
+	@printf 'Skillyard: a self-hosted marketplace runtime for AI-agent skills.\n\nUsage: make COMMAND\n\n'
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@printf '\nNew here? Run `make demo`, then read docs/index.md.\n'
+
+setup: ## Make .venv and a Docker Engine ready (every command does this first; quick when done)
+	@scripts/setup
+
+python: # the Python environment alone, for commands that need no engine
+	@scripts/setup python
+
+demo: setup ## Tell the main story end to end, on a real Docker Engine
+	@$(BIN)/skillyard demo
+
+serve: setup ## Run the server (settings: docs/reference/settings.md)
+	@$(BIN)/skillyard serve
+
+test: setup ## Run the tests; ARGS="tests/skills -k bundle" picks some
+	@$(BIN)/pytest $(ARGS)
+
+test-long: setup ## Run the long tests (soaks, fresh machines): tests/long
+	@$(BIN)/pytest tests/long $(ARGS)
+
+check: python ## Lint, check formatting, types and layers
+	@$(BIN)/ruff check
+	@$(BIN)/ruff format --check
+	@$(BIN)/mypy
+	@$(BIN)/lint-imports
+
+format: python ## Format the code and fix what can be fixed mechanically
+	@$(BIN)/ruff check --fix-only
+	@$(BIN)/ruff format
+
+lock: python ## Bring requirements.lock up to date with pyproject.toml; UPGRADE=1 takes newer releases too
+	@scripts/lock $(if $(UPGRADE),--upgrade)
+
+reference: python ## Write .env.example and docs/reference/settings.md from the settings
+	@$(BIN)/python scripts/write_settings_reference.py
+
+bench: setup ## Measure, and write benchmarks/results.json; ONLY=warm_call picks one
+	@$(BIN)/python -m benchmarks $(ONLY)
+
+accept: setup ## Run acceptance stories; ONLY=main-job picks one, BREAK=1 breaks what it guards
+	@$(BIN)/python -m tests.acceptance $(ONLY)
+
+clean: ## Remove .venv and everything else these commands made in this folder
+	rm -rf .venv .tools .demo .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis dist

@@ -1,0 +1,3 @@
+"""Takes names that are taken: ours, and another third party's. Importing it would be noticed."""
+
+raise AssertionError("a refused duplicate must not be imported")
