@@ -35,6 +35,12 @@ class LockFormatError(SkillError):
     code = "invalid_lock"
 
 
+class SourceSpecError(InputError):
+    """What was said about where a skill comes from cannot be used: an address, a ref or a folder in it."""
+
+    code = "invalid_source"
+
+
 class SourceError(MachineError):
     """A skill could not be fetched from where it was said to be."""
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -58,3 +59,14 @@ class Lock:
             [[p.name, p.version, sorted(a.sha256 for a in p.artefacts)] for p in self.packages],
         ]
         return LockDigest("sha256:" + hashlib.sha256(orjson.dumps(facts)).hexdigest())
+
+
+def closure_digest(locks: Iterable[Lock]) -> LockDigest:
+    """One digest for all locks of a skill version: a single lock's own, otherwise over the sorted digests.
+
+    A report and an approval name it, so that neither can be used for another closure. No lock at all has a digest too.
+    """
+    digests = sorted(lock.digest for lock in locks)
+    if len(digests) == 1:
+        return digests[0]
+    return LockDigest("sha256:" + hashlib.sha256(orjson.dumps(["closure", *digests])).hexdigest())

@@ -1,0 +1,49 @@
+"""From what people write to a source.
+
+``git+https://host/repository.git@ref#subdirectory=folder`` (also ``https://…``, ``ssh://…`` and ``user@host:path``) is
+a Git repository, as pip writes them; anything else is a folder or an archive on this machine, where that is allowed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+
+from skillyard.skills.errors import SourceSpecError
+from skillyard.skills.source import Source
+from skillyard.skills.sources.archive import ArchiveSource
+from skillyard.skills.sources.folder import FolderSource
+from skillyard.skills.sources.git import GitSource, is_scp_address
+
+
+def source_for(spec: str, *, environment: Mapping[str, str], allow_local: bool) -> Source:
+    """The source a text means; raises ``SourceSpecError``. ``environment`` is what ``git`` starts with."""
+    if spec.startswith("git+") or "://" in spec or is_scp_address(_split_ref(spec.partition("#")[0])[0]):
+        return _git(spec.removeprefix("git+"), environment=environment, allow_local=allow_local)
+    if not allow_local:
+        raise SourceSpecError("only Git addresses are allowed here, not paths", field="source")
+    path = Path(spec).expanduser()
+    if path.is_dir():
+        return FolderSource(path)
+    if path.is_file():
+        return ArchiveSource(path)
+    raise SourceSpecError(f"{spec!r} is neither a folder, an archive nor a Git address", field="source")
+
+
+def _git(spec: str, *, environment: Mapping[str, str], allow_local: bool) -> GitSource:
+    address, _hash, fragment = spec.partition("#")
+    subfolder = None
+    if fragment:
+        key, _equals, subfolder = fragment.partition("=")
+        if key != "subdirectory" or not subfolder:
+            raise SourceSpecError("after # only subdirectory=FOLDER is understood", field="source")
+    url, ref = _split_ref(address)
+    return GitSource(url, ref=ref, subfolder=subfolder, environment=environment, allow_local=allow_local)
+
+
+def _split_ref(address: str) -> tuple[str, str | None]:
+    """Cut ``@ref`` off: the first ``@`` of the path. One before the path belongs to ``user@host``."""
+    scheme, separator, rest = address.rpartition("://")
+    host, slash, path = rest.partition("/" if separator else ":")
+    path, at, ref = path.partition("@")
+    return f"{scheme}{separator}{host}{slash}{path}", (ref or None) if at else None
