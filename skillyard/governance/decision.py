@@ -54,6 +54,15 @@ class RuleState(StrEnum):
     BANNED = "banned"
 
 
+class ApprovalState(StrEnum):
+    """State of an approval request. Only an approved one can be revoked, which revokes exactly its rules."""
+
+    PENDING = "pending"
+    APPROVED = "approved"
+    DENIED = "denied"
+    REVOKED = "revoked"
+
+
 @dataclass(frozen=True, slots=True)
 class PackageRule:
     """One rule: (ecosystem, canonical name, specifier) → approved or banned.

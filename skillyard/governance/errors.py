@@ -29,16 +29,61 @@ class AlreadyDecidedError(ConflictError):
     code = "already_decided"
 
 
+class LockChangedError(ConflictError):
+    """The skill version's lock is not the one that the approval request was about; ask again."""
+
+    code = "lock_changed"
+
+
+class BannedPackageError(ConflictError):
+    """A lock that holds a banned package cannot be approved; the ban has to be lifted first."""
+
+    code = "banned_package"
+
+
+class AdminRoleError(GovernanceError):
+    """Only a person with the role admin changes rules and decides on approvals."""
+
+    code = "admin_role_required"
+
+
 class AdvisoryIndexError(GovernanceError):
     """The advisory index is missing, unreadable or of another version. Never the same as "no advisories"."""
 
     code = "advisory_index"
 
 
+class AdvisoryIndexMissingError(AdvisoryIndexError):
+    """There is no advisory index, or none for an ecosystem that was asked about."""
+
+    code = "advisory_index_missing"
+
+
 class AdvisorySourceError(GovernanceError):
-    """Advisory records could not be read from their source; the index stays as it was."""
+    """Advisory records could not be read from their source; the index stays as it was.
+
+    ``source`` names the file or address, ``line`` the record's line in it where there is one.
+    """
 
     code = "advisory_source"
+
+    def __init__(self, message: str, *, source: str | None = None, line: int | None = None):
+        self.source = source
+        self.line = line
+        place = "" if source is None else source if line is None else f"{source}:{line}"
+        super().__init__(f"{place}: {message}" if place else message)
+
+
+class AdvisoryUpdateRunningError(ConflictError):
+    """Another process is replacing the advisory index, and did not finish within the time limit."""
+
+    code = "advisory_update_running"
+
+
+class ReportFormatError(GovernanceError):
+    """A kept report cannot be read back as what it was; it counts for nothing."""
+
+    code = "report_format"
 
 
 class AuditBrokenError(GovernanceError):

@@ -26,6 +26,8 @@ class Scanner(Protocol):
 
     A scanner never raises for what it could not look at: it says so in ``Evidence`` (``failed``, ``stale``,
     ``missing``), which makes the verdict INDETERMINATE. An exception is caught at the call and counts as ``failed``.
+    It tells the date of its data and the severity of what it found; whether data is too old, and what a severity does
+    to the verdict, is for ``ScanPolicy`` to say, so a finding that names an advisory gets its level from there.
     """
 
     @property

@@ -1,0 +1,42 @@
+"""A verdict in plain words: one sentence a reason, strongest first."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+from skillyard.governance.report import Evidence, EvidenceState, Finding, Verdict
+
+
+def reasons_for(
+    verdict: Verdict, findings: Iterable[Finding], evidence: Sequence[Evidence], packages: int
+) -> tuple[str, ...]:
+    """At least one sentence. Findings come in the order given; evidence that is missing comes before mere flags."""
+    ordered = tuple(findings)
+    blocking = [_finding(one) for one in ordered if one.level is Verdict.BLOCK]
+    unsure = [_finding(one) for one in ordered if one.level is Verdict.INDETERMINATE]
+    flags = [_finding(one) for one in ordered if one.level is Verdict.FLAG]
+    gaps = [_gap(one) for one in evidence if one.state is not EvidenceState.RAN]
+    reasons = [*blocking, *gaps, *unsure, *flags]
+    if verdict is Verdict.PASS:
+        reasons = [f"Nothing was found in {packages} package{'' if packages == 1 else 's'} and the skill's own files."]
+    return (*reasons, *(_looked(one) for one in evidence if one.state is EvidenceState.RAN))
+
+
+def _finding(finding: Finding) -> str:
+    place = "" if finding.file is None else f" ({finding.file}{'' if finding.line is None else f':{finding.line}'})"
+    return f"{finding.level.name} by rule {finding.rule}: {finding.message}{place}"
+
+
+def _gap(evidence: Evidence) -> str:
+    words = {
+        EvidenceState.FAILED: "failed",
+        EvidenceState.STALE: "has only old data",
+        EvidenceState.MISSING: "is missing",
+    }
+    why = evidence.reason or "it gave no reason"
+    return f"INDETERMINATE because scanner {evidence.scanner} {words[evidence.state]}: {why}"
+
+
+def _looked(evidence: Evidence) -> str:
+    dated = "" if evidence.data_date is None else f" with data of {evidence.data_date:%Y-%m-%d}"
+    return f"Scanner {evidence.scanner} {evidence.version} ran{dated}."

@@ -1,0 +1,53 @@
+"""Reports as JSON bytes for keeping, and back. Strict: what this format does not write is not read."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final, Literal
+
+import orjson
+from pydantic import TypeAdapter, ValidationError
+
+from skillyard.governance.errors import ReportFormatError
+from skillyard.governance.report import Report, combine
+
+FORMAT: Final = 1
+
+
+@dataclass(frozen=True, slots=True)
+class _Kept:
+    format: Literal[1]
+    report: Report
+
+
+_KEPT = TypeAdapter(_Kept)
+
+
+def report_to_json(report: Report) -> bytes:
+    return _KEPT.dump_json(_Kept(FORMAT, report))
+
+
+def report_from_json(data: bytes | str) -> Report:
+    """The report that was kept.
+
+    Raises ``ReportFormatError`` for anything that ``report_to_json`` does not write: another format, unknown words,
+    missing or additional fields, times without a zone, and a verdict that is not what its findings and evidence add
+    up to. A report is what lets a skill run, so one that was changed by hand must not be taken at its word.
+    """
+    try:
+        report = _KEPT.validate_json(data).report
+    except ValidationError as error:
+        raise ReportFormatError(f"a kept report cannot be read: {error.errors(include_url=False)[0]['msg']}") from error
+    if _sorted(report_to_json(report)) != _sorted(data):
+        raise ReportFormatError("a kept report holds more, less or other than this format writes")
+    if report.verdict is not combine(report.findings, report.evidence) or not report.reasons:
+        raise ReportFormatError("a kept report's verdict does not follow from its findings and evidence")
+    times = (report.made_at, *(one.data_date for one in report.evidence if one.data_date is not None))
+    if any(moment.utcoffset() is None for moment in times):
+        raise ReportFormatError("a kept report has a time without a zone")
+    return report
+
+
+def _sorted(data: bytes | str) -> bytes:
+    """The same JSON with its keys in order, so that what differs is what it says (``3.0`` and ``true`` are not ``3``)."""
+    return orjson.dumps(orjson.loads(data), option=orjson.OPT_SORT_KEYS)

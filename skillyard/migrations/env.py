@@ -1,0 +1,28 @@
+"""Alembic's entry: runs the migrations on the connection it is given, or on the database that the settings name."""
+
+from __future__ import annotations
+
+from alembic import context
+from sqlalchemy import Connection
+
+import skillyard.governance.tables
+import skillyard.runtime.tables  # noqa: F401 - both register their tables on Base
+from skillyard.database import Base, database_path, migration_connection
+from skillyard.settings import Settings
+
+
+def _run(connection: Connection) -> None:
+    # Batch mode: SQLite changes most of a table only by copying it (https://alembic.sqlalchemy.org/en/latest/batch.html).
+    context.configure(
+        connection=connection, target_metadata=Base.metadata, render_as_batch=True, transactional_ddl=True
+    )
+    with context.begin_transaction():
+        context.run_migrations()
+
+
+given: Connection | None = context.config.attributes.get("connection")
+if given is not None:
+    _run(given)
+else:
+    with migration_connection(database_path(Settings().database)) as opened:
+        _run(opened)

@@ -1,0 +1,130 @@
+"""Tables of the runtime room: installed skills, where their pointers stand and stood, invocations."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from enum import StrEnum
+
+from sqlalchemy import CheckConstraint, Float, ForeignKey, Index, Integer, String, Text, UniqueConstraint, text
+from sqlalchemy.orm import Mapped, mapped_column
+
+from skillyard.database import Base, Key, StoredEnum, UtcDateTime, one_of
+from skillyard.governance.decision import SkillState
+from skillyard.governance.identity import ActorKind
+
+_ACCEPTED = text("state = 'accepted'")
+
+
+class InvocationState(StrEnum):
+    """``accepted`` from admission until the call's end; afterwards the outcome's state."""
+
+    ACCEPTED = "accepted"
+    SUCCEEDED = "succeeded"
+    FAILED = "failed"
+    TIMED_OUT = "timed_out"
+    OUT_OF_MEMORY = "out_of_memory"
+    PROCESS_LIMIT = "process_limit"
+    OUTPUT_LIMIT = "output_limit"
+    DISK_FULL = "disk_full"
+    CANCELLED = "cancelled"
+    KILLED = "killed"
+    LOST = "lost"
+    REFUSED = "refused"
+
+
+class SkillRow(Base):
+    """An installed skill of a workspace. ``active_version_id`` is the pointer that upgrade and rollback move."""
+
+    __tablename__ = "skills"
+    __table_args__ = (UniqueConstraint("workspace_id", "publisher", "name"),)
+
+    id: Mapped[int] = mapped_column(Key, primary_key=True)
+    workspace_id: Mapped[int] = mapped_column(Key, ForeignKey("workspaces.id", ondelete="RESTRICT"))
+    publisher: Mapped[str] = mapped_column(String(64))
+    name: Mapped[str] = mapped_column(String(64))
+    active_version_id: Mapped[int | None] = mapped_column(
+        # The two tables refer to each other; where the engine can, this half is added once both exist.
+        Key,
+        ForeignKey("skill_versions.id", ondelete="RESTRICT", use_alter=True, name="fk_skills_active_version_id"),
+        index=True,
+    )
+    created_at: Mapped[datetime] = mapped_column(UtcDateTime)
+
+
+class SkillVersionRow(Base):
+    """One installed version: the digests that identify it, and the facts parsing, resolving and scanning gave."""
+
+    __tablename__ = "skill_versions"
+    __table_args__ = (
+        UniqueConstraint("skill_id", "version"),
+        one_of("state", SkillState),
+        Index("ix_skill_versions_workspace_id_state", "workspace_id", "state"),
+    )
+
+    id: Mapped[int] = mapped_column(Key, primary_key=True)
+    workspace_id: Mapped[int] = mapped_column(Key, ForeignKey("workspaces.id", ondelete="RESTRICT"))
+    skill_id: Mapped[int] = mapped_column(Key, ForeignKey("skills.id", ondelete="RESTRICT"))
+    version: Mapped[str] = mapped_column(String(128))
+    bundle_digest: Mapped[str] = mapped_column(String(71), index=True)
+    lock_digest: Mapped[str] = mapped_column(String(71), index=True)
+    lock_json: Mapped[str] = mapped_column(Text)
+    report_json: Mapped[str] = mapped_column(Text)
+    skill_json: Mapped[str] = mapped_column(Text)
+    state: Mapped[SkillState] = mapped_column(StoredEnum(SkillState))
+    origin: Mapped[str] = mapped_column(Text)
+    """Where it was fetched from, credentials removed."""
+    origin_commit: Mapped[str | None] = mapped_column(String(64))
+    """The pinned commit of a git origin."""
+    installed_by_id: Mapped[int | None] = mapped_column(Key, ForeignKey("persons.id", ondelete="RESTRICT"), index=True)
+    installed_at: Mapped[datetime] = mapped_column(UtcDateTime)
+
+
+class PointerMoveRow(Base):
+    """One move of a skill's pointer: install, upgrade, rollback (both versions), removal (``to`` is empty)."""
+
+    __tablename__ = "pointer_moves"
+    __table_args__ = (one_of("actor_kind", ActorKind), Index("ix_pointer_moves_skill_id_id", "skill_id", "id"))
+
+    id: Mapped[int] = mapped_column(Key, primary_key=True)
+    workspace_id: Mapped[int] = mapped_column(Key, ForeignKey("workspaces.id", ondelete="RESTRICT"), index=True)
+    skill_id: Mapped[int] = mapped_column(Key, ForeignKey("skills.id", ondelete="CASCADE"))
+    from_version_id: Mapped[int | None] = mapped_column(
+        Key, ForeignKey("skill_versions.id", ondelete="RESTRICT"), index=True
+    )
+    to_version_id: Mapped[int | None] = mapped_column(
+        Key, ForeignKey("skill_versions.id", ondelete="RESTRICT"), index=True
+    )
+    at: Mapped[datetime] = mapped_column(UtcDateTime)
+    actor_kind: Mapped[ActorKind] = mapped_column(StoredEnum(ActorKind))
+    actor_id: Mapped[int | None] = mapped_column(Key)
+
+
+class InvocationRow(Base):
+    """One admitted call. Written by ``runtime.admission`` alone, which uses the driver directly."""
+
+    __tablename__ = "invocations"
+    __table_args__ = (
+        one_of("state", InvocationState),
+        CheckConstraint("(person_id IS NULL) <> (agent_id IS NULL)", name="one_caller"),
+        CheckConstraint("(state = 'accepted') = (ended_at IS NULL)", name="ended"),
+        Index("ix_invocations_workspace_id_started_at_id", "workspace_id", "started_at", "id"),
+        Index("ix_invocations_open_instance_id", "instance_id", sqlite_where=_ACCEPTED, postgresql_where=_ACCEPTED),
+    )
+
+    id: Mapped[str] = mapped_column(String(36), primary_key=True)
+    workspace_id: Mapped[int] = mapped_column(Key, ForeignKey("workspaces.id", ondelete="RESTRICT"))
+    agent_id: Mapped[int | None] = mapped_column(Key, ForeignKey("agents.id", ondelete="RESTRICT"), index=True)
+    person_id: Mapped[int | None] = mapped_column(Key, ForeignKey("persons.id", ondelete="RESTRICT"), index=True)
+    skill_version_id: Mapped[int] = mapped_column(Key, ForeignKey("skill_versions.id", ondelete="RESTRICT"), index=True)
+    entry: Mapped[str] = mapped_column(Text)
+    epoch: Mapped[int] = mapped_column(Key)
+    instance_id: Mapped[str] = mapped_column(String(36))
+    """The process that admitted it. Its lease is a file, see ``runtime.instance``; the row outlives it."""
+    state: Mapped[InvocationState] = mapped_column(StoredEnum(InvocationState))
+    reason: Mapped[str | None] = mapped_column(Text)
+    started_at: Mapped[datetime] = mapped_column(UtcDateTime)
+    ended_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
+    wall_seconds: Mapped[float | None] = mapped_column(Float)
+    cpu_seconds: Mapped[float | None] = mapped_column(Float)
+    peak_memory_bytes: Mapped[int | None] = mapped_column(Key)
+    exit_code: Mapped[int | None] = mapped_column(Integer)

@@ -1,0 +1,87 @@
+"""What ships with the package: facts alone, known answers, and dates that say how old it is."""
+
+from __future__ import annotations
+
+import gzip
+import hashlib
+import json
+import subprocess
+import sys
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import pytest
+from skillyard.governance.advisories.advisory import Advisory, Applies
+from skillyard.governance.advisories.index import AdvisoryIndex, index_path
+from skillyard.governance.advisories.match import affects
+from skillyard.governance.advisories.sources import SNAPSHOT
+from skillyard.governance.advisories.update import ensure_index
+from skillyard.skills.skill import Ecosystem
+
+ROOT = Path(__file__).parents[3]
+KNOWN = {
+    ("jinja2", "2.10"): {"PYSEC-2021-66", "PYSEC-2019-217"},
+    ("requests", "2.19.1"): {"PYSEC-2023-74", "PYSEC-2018-28"},
+    ("flask", "0.12"): {"PYSEC-2018-66", "PYSEC-2019-179", "PYSEC-2023-62"},
+}
+FACTS = {"id", "modified", "published", "withdrawn", "aliases", "severity", "affected"}
+
+
+async def test_known_answers_from_a_fresh_home(tmp_path: Path, now: datetime) -> None:
+    index = AdvisoryIndex.open(await ensure_index(tmp_path, now=now))
+    for (package, version), expected in KNOWN.items():
+        matches = index.matches(Ecosystem.PYPI, package, version)
+        assert {match.advisory.id for match in matches} == expected
+        assert all(match.applies is Applies.AFFECTED for match in matches)
+
+
+async def test_it_says_how_old_it_is_and_a_second_start_leaves_it_alone(tmp_path: Path, now: datetime) -> None:
+    path = await ensure_index(tmp_path, now=now)
+    status = AdvisoryIndex.open(path).status()
+    assert status.data_date(Ecosystem.PYPI) == datetime(2024, 10, 10, tzinfo=UTC)
+    assert status.data_date(Ecosystem.NPM) == datetime(2026, 4, 8, tzinfo=UTC)
+    before = path.stat().st_ino
+    assert (await ensure_index(tmp_path, now=now)).stat().st_ino == before
+
+
+async def test_a_damaged_index_is_not_papered_over_with_the_old_snapshot(tmp_path: Path, now: datetime) -> None:
+    index_path(tmp_path).write_bytes(b"damaged")
+    await ensure_index(tmp_path, now=now)
+    assert index_path(tmp_path).read_bytes() == b"damaged"
+
+
+@pytest.mark.parametrize("part", json.loads((SNAPSHOT / "snapshot.json").read_bytes())["sources"])
+def test_it_holds_facts_and_nothing_else(part: dict[str, Any]) -> None:
+    content = gzip.decompress((SNAPSHOT / part["file"]).read_bytes())
+    assert hashlib.sha256(content).hexdigest() == part["sha256"]
+    records = [json.loads(line) for line in content.splitlines()]
+    assert len(records) == part["records"]
+    assert {key for record in records for key in record} <= FACTS
+    assert {key for record in records for entry in record["affected"] for key in entry} <= {
+        "package",
+        "ranges",
+        "versions",
+        "severity",
+    }
+
+
+def test_everything_that_ships_is_attributed() -> None:
+    attribution = (SNAPSHOT / "ATTRIBUTION.md").read_text()
+    for part in json.loads((SNAPSHOT / "snapshot.json").read_bytes())["sources"]:
+        assert all(part[key] in attribution for key in ("file", "project", "license", "date"))
+
+
+def test_what_the_records_are_known_to_teach_is_still_in_them(snapshot: dict[str, tuple[Advisory, ...]]) -> None:
+    every = [one for many in snapshot.values() for one in many]
+    assert sum(one.withdrawn is not None for one in every) == 10
+    assert {one.id for one in every if one.undetermined} == {"PYSEC-2021-371", "PYSEC-2022-15", "PYSEC-2019-125"}
+    assert affects(snapshot["PYSEC-2022-15"][0], "0.5") is Applies.NOT_AFFECTED  # withdrawn
+
+
+def test_the_script_makes_the_same_bytes_from_the_same_records(tmp_path: Path) -> None:
+    script = [sys.executable, str(ROOT / "scripts" / "make_advisory_snapshot.py"), "--into", str(tmp_path)]
+    inputs = ["--pypi", str(SNAPSHOT / "pypi.osv.jsonl.gz"), "--npm", str(SNAPSHOT / "npm.osv.jsonl.gz")]
+    subprocess.run(script + inputs, check=True, timeout=120, capture_output=True)
+    for name in ("pypi.osv.jsonl.gz", "npm.osv.jsonl.gz", "snapshot.json"):
+        assert (tmp_path / name).read_bytes() == (SNAPSHOT / name).read_bytes()
