@@ -136,6 +136,10 @@ class Engine:
 
         await self._do(load)
 
+    async def tag(self, reference: str, *, repository: str, tag: str) -> None:
+        """Give an image one more name, taking that name away from whatever had it."""
+        await self._do(lambda api: api.tag(reference, repository, tag, force=True))
+
     async def remove_image(self, reference: str) -> None:
         await self._do(lambda api: api.remove_image(reference))
 

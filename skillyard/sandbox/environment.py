@@ -42,3 +42,7 @@ class EnvironmentStore(Protocol):
     async def materialise(self, lock: Lock, on_progress: ProgressSink = silent) -> Environment:
         """Raises ``WheelError``, ``DiskFullError``, ``ResolverUnavailableError`` or ``EngineUnavailableError``."""
         ...
+
+    async def sweep(self) -> int:
+        """Remove what builds that died have left behind; how much there was."""
+        ...

@@ -47,6 +47,12 @@ class DiskFullError(MachineError):
     code = "disk_full"
 
 
+class FileSystemError(MachineError):
+    """The file system where environments are kept lacks something that is needed, such as hard links."""
+
+    code = "file_system"
+
+
 class StartError(SandboxError):
     """A container was started but its guest did not become ready. ``stderr`` holds what it printed last."""
 

@@ -1,0 +1,179 @@
+"""Sandboxes as hardened containers of a Docker Engine."""
+
+from __future__ import annotations
+
+import asyncio
+import secrets
+import socket
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Protocol
+
+import orjson
+
+from skillyard.sandbox.engine import Engine
+from skillyard.sandbox.errors import StartError
+from skillyard.sandbox.hostconfig import (
+    BUNDLE_TARGET,
+    ENVIRONMENT_TARGET,
+    LABEL_PREFIX,
+    ContainerPlan,
+    container_config,
+    host_config,
+)
+from skillyard.sandbox.images import SKILL_UID, BaseImages
+from skillyard.sandbox.running import DockerRunningSandbox
+from skillyard.sandbox.sandbox import SandboxSpec
+from skillyard.settings import Settings
+from skillyard.skills.permissions import Granted
+from skillyard.skills.skill import SkillKind
+
+
+class Image(Protocol):
+    """What a sandbox needs to know of a base image."""
+
+    @property
+    def reference(self) -> str: ...
+
+    @property
+    def python(self) -> str: ...
+
+
+class Images(Protocol):
+    """Where base images come from."""
+
+    async def python_image(self) -> Image: ...
+
+
+def create_sandbox(settings: Settings) -> DockerSandbox:
+    """The entry point ``docker`` of ``skillyard.sandboxes``."""
+    engine = Engine(address=settings.docker_host)
+    return DockerSandbox(
+        engine=engine,
+        images=BaseImages(engine=engine, settings=settings),
+        uid=SKILL_UID,
+        start_timeout=settings.start_timeout,
+        runtime=settings.runtime_name,
+    )
+
+
+class DockerSandbox:
+    """Starts containers. ``start_timeout`` (seconds) is for one start, an image that must first be made not counted."""
+
+    def __init__(
+        self, *, engine: Engine, images: Images, uid: int, start_timeout: float, runtime: str | None = None
+    ) -> None:
+        self._engine = engine
+        self._images = images
+        self._uid = uid
+        self._start_timeout = start_timeout
+        self._runtime = runtime
+
+    async def start(self, spec: SandboxSpec, granted: Granted) -> DockerRunningSandbox:
+        """As the protocol says. On any failure, and when cancelled, no container stays."""
+        if spec.kind is SkillKind.NODE:
+            raise StartError("skills with Node code cannot run in this sandbox")
+        image = await self._images.python_image()
+        plan = ContainerPlan(
+            image=image.reference,
+            python=image.python,
+            uid=self._uid,
+            granted=granted,
+            bundle=spec.bundle,
+            environment=spec.environment,
+            labels=spec.labels,
+            runtime=self._runtime,
+        )
+        opening = asyncio.create_task(_Opening(self._engine, plan).run())
+        try:
+            async with asyncio.timeout(self._start_timeout):
+                opened = await asyncio.shield(opening)
+        except TimeoutError as error:
+            await _abandon(self._engine, opening)
+            raise StartError(f"no container started within {self._start_timeout:g} s") from error
+        except BaseException:
+            await _abandon(self._engine, opening)
+            raise
+        return await self._greet(opened, spec, granted)
+
+    async def _greet(self, opened: _Opened, spec: SandboxSpec, granted: Granted) -> DockerRunningSandbox:
+        running = DockerRunningSandbox(engine=self._engine, container=opened.container, granted=granted)
+        loop = asyncio.get_running_loop()
+        try:
+            async with asyncio.timeout(self._start_timeout):
+                await loop.connect_accepted_socket(lambda: running.channel, opened.stream)
+                await running.greet(_hello(spec, granted))
+        except TimeoutError as error:
+            stderr = running.channel.stderr
+            await running.stop()
+            raise StartError(f"the guest was not ready within {self._start_timeout:g} s", stderr=stderr) from error
+        except BaseException:
+            await running.stop()
+            raise
+        return running
+
+
+def _hello(spec: SandboxSpec, granted: Granted) -> bytes:
+    return orjson.dumps(
+        {
+            "bundle": BUNDLE_TARGET,
+            "environment": None if spec.environment is None else ENVIRONMENT_TARGET,
+            "preload": spec.preload,
+            "stream_bytes": granted.stream_bytes,
+            "result_bytes": granted.result_bytes,
+            "artefact_bytes": granted.artefact_bytes,
+        }
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class _Opened:
+    container: str
+    stream: socket.socket
+
+
+class _Opening:
+    """Creates, attaches, starts. Runs to its own end even when its starter is cancelled, so that it can clean up."""
+
+    def __init__(self, engine: Engine, plan: ContainerPlan) -> None:
+        self._engine = engine
+        self._plan = plan
+
+    async def run(self) -> _Opened:
+        name = f"skillyard-{secrets.token_hex(8)}"
+        container = await self._engine.create(container_config(self._plan), host_config(self._plan), name=name)
+        stream: socket.socket | None = None
+        try:
+            # Attached before the start, so that nothing the guest says is lost.
+            stream = await self._engine.attach(container)
+            await self._engine.start(container)
+        except BaseException:
+            if stream is not None:
+                stream.close()
+            await self._engine.remove(container)
+            raise
+        return _Opened(container, stream)
+
+
+async def _abandon(engine: Engine, opening: asyncio.Task[_Opened]) -> None:
+    """Wait for an opening nobody wants any more (the engine limits each of its steps) and undo it."""
+    await asyncio.wait({opening})
+    if opening.cancelled() or opening.exception() is not None:
+        return
+    opened = opening.result()
+    opened.stream.close()
+    await engine.remove(opened.container)
+
+
+async def remove_orphans(engine: Engine, labels: Mapping[str, str], is_alive: Callable[[str], bool]) -> int:
+    """Remove the containers with these labels (without prefix) whose lease nobody holds; returns how many.
+
+    A container without a lease label is removed too: it carries our labels, and nobody answers for it.
+    """
+    removed = 0
+    for container in await engine.containers({f"{LABEL_PREFIX}{name}": value for name, value in labels.items()}):
+        lease = container.labels.get(f"{LABEL_PREFIX}lease")
+        if lease is None or not is_alive(lease):
+            await engine.remove(container.id)
+            removed += 1
+    return removed

@@ -1,0 +1,60 @@
+"""The skill's own Python files: compiled once per container, executed only in children.
+
+Without this every call would compile its entry and every module of the skill that it imports, since a read-only
+bundle has no bytecode. Compiling executes nothing of a file.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import sys
+import time
+import warnings
+from importlib.machinery import FileFinder, SourceFileLoader
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from types import CodeType
+
+_SECONDS = 3.0
+"""After this long the remaining files are left to be compiled by the calls that want them."""
+_code: dict[str, CodeType] = {}
+
+
+class BundleLoader(SourceFileLoader):
+    """Loads a file of the bundle from the code compiled ahead, where there is some."""
+
+    def get_code(self, fullname: str) -> CodeType | None:
+        return _code.get(self.path) or super().get_code(fullname)
+
+    def code(self) -> CodeType:
+        """The code of a file that is run, not imported. Raises ``OSError`` or ``SyntaxError``."""
+        return _code.get(self.path) or self.source_to_code(self.get_data(self.path), self.path)
+
+
+def compile_sources(root: str) -> None:
+    """Compile what can be compiled, and have imports below ``root`` find it. What fails says so when it is called."""
+    until = time.monotonic() + _SECONDS
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        for folder, _, names in os.walk(root):
+            for name in sorted(names):
+                if name.endswith(".py") and time.monotonic() < until:
+                    path = f"{folder}/{name}"
+                    # A file that does not compile (or crashes the compiler's limits) must not cost the container.
+                    with contextlib.suppress(OSError, SyntaxError, ValueError, RecursionError, MemoryError):
+                        loader = BundleLoader(name, path)
+                        _code[path] = loader.source_to_code(loader.get_data(path), path)
+    sys.path_hooks.insert(0, _hook(root))
+
+
+def _hook(root: str):  # type: ignore[no-untyped-def] # the type of path hooks has no public name
+    make = FileFinder.path_hook((BundleLoader, [".py"]))
+
+    def finder(path: str) -> object:
+        if path != root and not path.startswith(f"{root}/"):
+            raise ImportError(f"{path} is not in the bundle")
+        return make(path)
+
+    return finder

@@ -1,0 +1,305 @@
+"""One call: a process that waits as a spare, then runs one entry of the skill and ends.
+
+To the relay it sends packets on its own socket: ``R`` result bytes that go on, ``S`` the last result bytes, ``X`` a
+failure (one byte of flags, then a reason in UTF-8). All that is the skill's own word; the exit comes from the kernel.
+"""
+
+from __future__ import annotations
+
+import atexit
+import contextlib
+import json
+import os
+import signal
+import socket
+import sys
+import types
+from _collections_abc import Coroutine
+from importlib.machinery import ModuleSpec
+
+from skillyard.sandbox.guest import kernel
+from skillyard.sandbox.guest.bundle import BundleLoader
+from skillyard.sandbox.guest.nursery import MAX_PACKET, SPARE_READY
+from skillyard.sandbox.guest.scratch import WORK, is_no_space
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any, NoReturn
+
+RESULT_PART, RESULT_END, FAILURE = b"R", b"S", b"X"
+NO_SPACE = 1
+"""Flag of a failure: a write ended with no space left, or over the largest file size."""
+
+_OOM_SCORE = 1000
+_REASON_LIMIT = 2000
+_SHELL = "/bin/sh"
+_ENTRY_MODULE = "_skillyard_entry"
+_WARM_UP = "warmup.py"
+_DEFAULT_SIGNALS = (signal.SIGPIPE, signal.SIGXFSZ)
+
+
+class RefusedError(Exception):
+    """The call cannot be run as asked; the message is the reason, without a traceback."""
+
+
+def wait_and_serve(descriptors: list[int]) -> NoReturn:
+    """As a spare: take the descriptors (socket, standard output, standard error), say so, and wait for the call."""
+    try:
+        link = socket.socket(fileno=descriptors[0])
+        os.dup2(descriptors[1], 1)
+        os.dup2(descriptors[2], 2)
+        os.close(descriptors[1])
+        os.close(descriptors[2])
+        os.setsid()
+        _reseed()
+        _warm_up()
+        link.send(SPARE_READY)
+        data, files, _, _ = socket.recv_fds(link, MAX_PACKET, 2)
+        if not data:
+            os._exit(0)
+        kernel.set_dumpable(True)
+        kernel.set_oom_score(_OOM_SCORE)
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+        _serve(link, data, files)
+    finally:
+        # Whatever happens, a child never returns into the zygote's frames.
+        os._exit(70)
+
+
+def _reseed() -> None:
+    """Give this child random numbers of its own where forking alone does not; the standard library sees to itself."""
+    numpy_random = sys.modules.get("numpy.random")
+    if numpy_random is not None:
+        numpy_random.seed()
+
+
+def _warm_up() -> None:
+    """Do once, on nothing, what a call does.
+
+    The first write to a page shared with the zygote costs a page fault, and a call touches hundreds of such pages:
+    here they are paid for while nobody waits.
+    """
+    json.loads(b'{"mode":"check","path":"a","argv":["b"],"number":1.5,"null":null}')
+    spec = {"mode": "function", "path": _WARM_UP, "function": "run", "bundle": os.path.dirname(__file__)}
+    kernel.set_dumpable(False)
+    kernel.set_oom_score(0, "/dev/null")
+    path = list(sys.path)
+    _encode(_load_function(spec, _ENTRY_MODULE)(text="a"))
+    sys.path[:] = path
+    del sys.modules[_ENTRY_MODULE]
+    _flush()
+
+
+def _serve(link: socket.socket, data: bytes, files: list[int]) -> None:
+    spec, given_input = _read_spec(data, files)
+    if spec["stdin"]:
+        os.dup2(files[-1], 0)
+        sys.stdin = open(0, encoding="utf-8", errors="surrogateescape", closefd=False)  # noqa: SIM115 - lives on
+    for descriptor in files:
+        os.close(descriptor)
+    os.chdir(WORK)
+    try:
+        match spec["mode"]:
+            case "function":
+                _send_result(link, _call_function(spec, given_input))
+            case "script":
+                _run_script(link, spec)
+            case "check":
+                _check(spec)
+                _send_result(link, b"null")
+    except RefusedError as error:
+        _send_failure(link, str(error), error)
+    except BaseException as error:  # noqa: BLE001 - the skill may raise anything, and its end is our answer
+        _print_traceback(error)
+        _send_failure(link, _reason(error), error)
+    _flush()
+    if spec["mode"] == "script":
+        os._exit(1)
+    # The relay measures the process that gave the answer, and ends it.
+    signal.pause()
+
+
+def _read_spec(data: bytes, files: list[int]) -> tuple[dict[str, Any], bytes]:
+    """The relay's description of the call and the input: in the packet, or for larger ones in a memory file."""
+    if data[:1] == b"M":
+        with open(files.pop(0), "rb") as memory:
+            data = b"I" + memory.read()
+    size = int.from_bytes(data[1:5], "big")
+    return json.loads(data[5 : 5 + size]), data[5 + size :]
+
+
+# Functions
+
+
+def _call_function(spec: dict[str, Any], given_input: bytes) -> bytes:
+    arguments = json.loads(given_input)
+    if not isinstance(arguments, dict):
+        raise RefusedError("the input must be a JSON object: its members are the function's arguments")
+    result = _load_function(spec, _ENTRY_MODULE)(**arguments)
+    if isinstance(result, Coroutine):
+        # Imported for those who need it: every fork would pay for it otherwise.
+        import asyncio  # noqa: PLC0415 - for the reason above
+
+        result = asyncio.run(result)
+    return _encode(result)
+
+
+def _encode(result: object) -> bytes:
+    try:
+        return json.dumps(result, allow_nan=False, ensure_ascii=False, separators=(",", ":")).encode()
+    except (TypeError, ValueError, RecursionError) as error:
+        raise RefusedError(f"the result is not JSON: {error}") from error
+
+
+def _load_function(spec: dict[str, Any], module_name: str):  # type: ignore[no-untyped-def]
+    path = f"{spec['bundle']}/{spec['path']}"
+    _extend_path(spec, path)
+    if not os.path.isfile(path):
+        raise RefusedError(f"{spec['path']} does not exist")
+    loader = BundleLoader(module_name, path)
+    module = _new_module(module_name, path, loader)
+    module.__spec__ = ModuleSpec(module_name, loader, origin=path)
+    exec(loader.code(), module.__dict__)  # noqa: S102 - this is the skill
+    function = getattr(module, spec["function"], None)
+    if not callable(function):
+        raise RefusedError(f"{spec['path']} has no callable {spec['function']!r}")
+    return function
+
+
+def _extend_path(spec: dict[str, Any], path: str) -> None:
+    sys.path[:0] = [os.path.dirname(path), spec["bundle"]]
+
+
+# Scripts
+
+
+def _run_script(link: socket.socket, spec: dict[str, Any]) -> NoReturn:
+    path = f"{spec['bundle']}/{spec['path']}"
+    if not os.path.isfile(path):
+        raise RefusedError(f"{spec['path']} does not exist")
+    if path.endswith(".sh"):
+        for number in _DEFAULT_SIGNALS:
+            signal.signal(number, signal.SIG_DFL)
+        os.execv(_SHELL, [_SHELL, path, *spec["argv"]])  # noqa: S606 - an argument list, by design
+    if not path.endswith(".py"):
+        raise RefusedError(f"{spec['path']}: only Python (.py) and shell (.sh) scripts can run here")
+    sys.argv[:] = [path, *spec["argv"]]
+    sys.path.insert(0, os.path.dirname(path))
+    code = 0
+    try:
+        _run_main(path)
+    except SystemExit as error:
+        code = _exit_code(error)
+    except BaseException as error:  # noqa: BLE001 - as the interpreter does it: show what ended the script, exit 1
+        _print_traceback(error)
+        _send_failure(link, _reason(error), error)
+        code = 1
+    # The order in which the interpreter itself ends: threads, exit handlers, streams.
+    threading = sys.modules.get("threading")
+    if threading is not None:
+        threading._shutdown()  # noqa: SLF001 - there is no public name for it
+    atexit._run_exitfuncs()  # noqa: SLF001 - likewise
+    _flush()
+    os._exit(code)
+
+
+def _run_main(path: str) -> None:
+    """What ``python PATH`` does: a fresh ``__main__`` with the file's code."""
+    loader = BundleLoader("__main__", path)
+    exec(loader.code(), _new_module("__main__", path, loader).__dict__)  # noqa: S102 - this is the skill
+
+
+def _new_module(name: str, path: str, loader: BundleLoader) -> types.ModuleType:
+    module = types.ModuleType(name)
+    module.__file__ = path
+    module.__loader__ = loader
+    module.__dict__["__builtins__"] = __builtins__
+    sys.modules[name] = module
+    return module
+
+
+def _exit_code(error: SystemExit) -> int:
+    if error.code is None:
+        return 0
+    if isinstance(error.code, int):
+        return error.code & 0xFF
+    print(error.code, file=sys.stderr)  # noqa: T201 - as the interpreter does
+    return 1
+
+
+# Checks
+
+
+def _check(spec: dict[str, Any]) -> None:
+    for number, entry in enumerate(spec["entries"]):
+        entry["bundle"] = spec["bundle"]
+        try:
+            if entry["function"] is not None:
+                _load_function(entry, f"{_ENTRY_MODULE}_{number}")
+            else:
+                _check_script(f"{spec['bundle']}/{entry['path']}", entry["path"])
+        except RefusedError:
+            raise
+        except BaseException as error:
+            _print_traceback(error)
+            raise RefusedError(f"{entry['path']}: {_reason(error)}") from error
+
+
+def _check_script(path: str, name: str) -> None:
+    if not os.path.isfile(path):
+        raise RefusedError(f"{name} does not exist")
+    if path.endswith(".py"):
+        BundleLoader("__main__", path).code()
+    elif not path.endswith(".sh"):
+        raise RefusedError(f"{name}: only Python (.py) and shell (.sh) scripts can run here")
+
+
+# What goes back
+
+
+def _send_result(link: socket.socket, result: bytes) -> None:
+    _flush()
+    part = MAX_PACKET - 1
+    while len(result) > part:
+        link.send(RESULT_PART + result[:part])
+        result = result[part:]
+    link.send(RESULT_END + result)
+
+
+def _send_failure(link: socket.socket, reason: str, error: BaseException) -> None:
+    flags = NO_SPACE if _is_no_space(error) else 0
+    with contextlib.suppress(OSError):
+        link.send(FAILURE + bytes([flags]) + reason[:_REASON_LIMIT].encode(errors="replace"))
+
+
+def _is_no_space(error: BaseException | None) -> bool:
+    for _ in range(16):
+        if isinstance(error, OSError) and error.errno is not None and is_no_space(error.errno):
+            return True
+        error = (error.__cause__ or error.__context__) if error is not None else None
+    return False
+
+
+def _reason(error: BaseException) -> str:
+    try:
+        return f"{type(error).__name__}: {error}"
+    except BaseException:  # noqa: BLE001 - a foreign __str__ may raise anything
+        return type(error).__name__
+
+
+def _print_traceback(error: BaseException) -> None:
+    """On standard error, from the first frame that is not ours."""
+    trace = error.__traceback__
+    while trace is not None and trace.tb_frame.f_code.co_filename in _OWN_FILES:
+        trace = trace.tb_next
+    with contextlib.suppress(BaseException):
+        sys.excepthook(type(error), error.with_traceback(trace), trace)
+
+
+_OWN_FILES = {__file__, "<frozen importlib._bootstrap>", "<frozen importlib._bootstrap_external>"}
+
+
+def _flush() -> None:
+    for stream in (sys.stdout, sys.stderr):
+        with contextlib.suppress(Exception):
+            stream.flush()

@@ -1,0 +1,111 @@
+"""The channel's frames and the rules both of its ends check.
+
+A frame is one byte of kind, four bytes of big-endian payload length, and the payload (at most ``MAX_PAYLOAD``).
+``HELLO``, ``CALL``, ``READY``, ``END``, ``FILE``, ``FILES_END`` and ``SPENT`` carry one JSON object in UTF-8; the
+others carry bytes as they are.
+
+Host to guest: ``HELLO`` once; then per call ``CALL`` followed by as many ``DATA`` frames as its sizes need (input,
+standard input, files, in this order and without gaps), and possibly ``CANCEL``. Guest to host: ``READY`` after
+``HELLO`` and whenever the next call can be taken; during a call ``STDOUT``, ``STDERR`` and ``RESULT``; one ``END``
+with the facts; for calls that want files, ``FILE`` with its ``FILE_DATA`` for each, and ``FILES_END``. ``SPENT`` says
+that the container takes no further call. End of file ends the guest.
+"""
+
+from __future__ import annotations
+
+import struct
+from enum import IntEnum
+
+HEADER = struct.Struct(">BI")
+MAX_PAYLOAD = 1024 * 1024
+CHUNK = 64 * 1024
+"""Size that bulk data is cut into."""
+
+MAX_PATH_BYTES = 1024
+MAX_PATH_PARTS = 32
+MAX_PART_BYTES = 255
+MAX_FILES = 512
+"""Most files that one call may take, or hand back."""
+
+
+class Kind(IntEnum):
+    """Kinds of frame; those below 16 go to the guest, the others come from it."""
+
+    HELLO = 1
+    CALL = 2
+    DATA = 3
+    CANCEL = 4
+    READY = 16
+    STDOUT = 17
+    STDERR = 18
+    RESULT = 19
+    END = 20
+    FILE = 21
+    FILE_DATA = 22
+    FILES_END = 23
+    SPENT = 24
+
+
+Frame = tuple[Kind, bytes]
+
+
+class FrameError(ValueError):
+    """The other end does not speak this protocol."""
+
+
+def encode(kind: Kind, payload: bytes = b"") -> bytes:
+    if len(payload) > MAX_PAYLOAD:
+        raise FrameError(f"a {kind.name} frame of {len(payload)} bytes is over the limit")
+    return HEADER.pack(kind, len(payload)) + payload
+
+
+class Decoder:
+    """Cuts a stream into frames; holds at most one incomplete frame."""
+
+    def __init__(self) -> None:
+        self._buffer = bytearray()
+
+    def feed(self, data: bytes) -> list[Frame]:
+        """The frames completed by ``data``. Raises ``FrameError`` for an unknown kind or a frame over the limit."""
+        buffer = self._buffer
+        buffer += data
+        frames: list[Frame] = []
+        offset = 0
+        while len(buffer) - offset >= HEADER.size:
+            number, size = HEADER.unpack_from(buffer, offset)
+            if size > MAX_PAYLOAD:
+                raise FrameError(f"a frame of {size} bytes is over the limit")
+            end = offset + HEADER.size + size
+            if len(buffer) < end:
+                break
+            frames.append((_kind(number), bytes(buffer[offset + HEADER.size : end])))
+            offset = end
+        del buffer[:offset]
+        return frames
+
+
+def _kind(number: int) -> Kind:
+    try:
+        return Kind(number)
+    except ValueError as error:
+        raise FrameError(f"frame kind {number} is unknown") from error
+
+
+def path_problem(path: str) -> str | None:
+    """What is wrong with a relative file path, or ``None`` where both ends accept it."""
+    try:
+        raw = path.encode()
+    except UnicodeEncodeError:
+        return "it is not valid Unicode"
+    parts = path.split("/")
+    if not path or path.startswith("/"):
+        return "it is empty or absolute"
+    if any(part in {"", ".", ".."} for part in parts):
+        return "it has an empty, '.' or '..' part"
+    if any(ord(character) < 32 or character in "\\\x7f" for character in path):
+        return "it has a control character or a backslash"
+    if len(raw) > MAX_PATH_BYTES or len(parts) > MAX_PATH_PARTS:
+        return f"it is longer than {MAX_PATH_BYTES} bytes or {MAX_PATH_PARTS} parts"
+    if any(len(part.encode()) > MAX_PART_BYTES for part in parts):
+        return f"it has a part longer than {MAX_PART_BYTES} bytes"
+    return None

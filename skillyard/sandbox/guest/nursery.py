@@ -1,0 +1,244 @@
+"""The relay's side of the zygote: children forked ahead of time, their descriptors, and the reaping of all processes.
+
+A spare counts only once three things are known from the kernel or from order: its pid (``SCM_CREDENTIALS`` of its
+first message), that its intermediate parent is gone (the zygote's word, after waiting for it), and that its socket
+is open. Both sides of every socket here are bounded; what arrives is untrusted.
+"""
+
+from __future__ import annotations
+
+import collections
+import contextlib
+import os
+import signal
+import socket
+import struct
+
+from skillyard.sandbox.guest.loop import Loop
+
+# The type checker takes this name for true; ``typing`` and ``dataclasses`` would make every fork dearer.
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    import resource
+
+MAX_PACKET = 64 * 1024 + 1
+FORK, FORKED, FORK_FAILED, STARTED, SPARE_READY = b"F", b"F", b"E", b"Z", b"R"
+SPARES = 2
+_LOG_TAIL = 8 * 1024
+_CREDENTIALS = struct.Struct("iII")
+
+
+class Exited:
+    """How a process ended, by wait4(2)."""
+
+    def __init__(self, status: int, usage: resource.struct_rusage) -> None:
+        self.status = status
+        self.usage = usage
+
+
+class Spare:
+    """A child that waits for its call. The relay's ends of its socket and of its output pipes."""
+
+    def __init__(self, link: socket.socket, stdout: int, stderr: int) -> None:
+        self.link = link
+        self.stdout = stdout
+        self.stderr = stderr
+        self.pid: int | None = None
+        self.forked = False
+        self.lost = False
+
+    @property
+    def ready(self) -> bool:
+        return self.pid is not None and self.forked and not self.lost
+
+    def close(self) -> None:
+        self.link.close()
+        os.close(self.stdout)
+        os.close(self.stderr)
+
+
+class Nursery:
+    """Asks the zygote for children and hands them out."""
+
+    def __init__(self, loop: Loop, link: socket.socket, log: int, pid: int) -> None:
+        self.loop = loop
+        self.link = link
+        self.log = log
+        self.pid = pid
+        self.started = False
+        self.preload_failures = ""
+        self.problem: str | None = None
+        """Why no further child will come, once that is so."""
+        self.busy = False
+        """A call runs, which may have taken every process there is: a fork that fails now is tried again after it."""
+        self._spares: collections.deque[Spare] = collections.deque()
+        self._exits: dict[int, Exited | None] = {}
+        """Ends of the processes that matter, ``None`` while they live. Orphans of calls are reaped without a trace."""
+        self._log_tail = b""
+
+    def watch(self) -> None:
+        self.link.setblocking(False)
+        os.set_blocking(self.log, False)
+        self.loop.watch(self.link.fileno(), self._on_link)
+        self.loop.watch(self.log, self._on_log)
+        # The handler does nothing: Python writes a byte to the wake-up descriptor for a signal that has one. As the
+        # first process of its namespace the relay receives no other signal from inside.
+        readable, writable = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
+        signal.set_wakeup_fd(writable, warn_on_full_buffer=False)
+        signal.signal(signal.SIGCHLD, lambda _number, _frame: None)
+        self.loop.watch(readable, lambda: self._on_child_signal(readable))
+
+    # Spares
+
+    def replenish(self) -> None:
+        """Ask for as many children as are missing."""
+        for spare in [spare for spare in self._spares if spare.lost]:
+            self._discard(spare)
+        while self.problem is None and len(self._spares) < SPARES:
+            self._ask()
+
+    def _ask(self) -> None:
+        ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        ours.setsockopt(socket.SOL_SOCKET, socket.SO_PASSCRED, 1)
+        ours.setblocking(False)
+        out_read, out_write = os.pipe2(os.O_CLOEXEC)
+        err_read, err_write = os.pipe2(os.O_CLOEXEC)
+        os.set_blocking(out_read, False)
+        os.set_blocking(err_read, False)
+        spare = Spare(ours, out_read, err_read)
+        try:
+            socket.send_fds(self.link, [FORK], [theirs.fileno(), out_write, err_write])
+        except OSError as error:
+            self.problem = f"the zygote takes no request: {error}"
+            spare.close()
+            return
+        finally:
+            theirs.close()
+            os.close(out_write)
+            os.close(err_write)
+        self._spares.append(spare)
+        self.loop.watch(ours.fileno(), lambda: self._on_spare(spare))
+
+    def _on_spare(self, spare: Spare) -> None:
+        try:
+            data, ancillary, _, _ = spare.link.recvmsg(MAX_PACKET, socket.CMSG_SPACE(_CREDENTIALS.size))
+        except OSError:
+            data, ancillary = b"", []
+        if data != SPARE_READY or spare.pid is not None:
+            self.loop.forget(spare.link.fileno())
+            spare.lost = True
+            return
+        for level, kind, value in ancillary:
+            if level == socket.SOL_SOCKET and kind == socket.SCM_CREDENTIALS:
+                pid = int(_CREDENTIALS.unpack(value[: _CREDENTIALS.size])[0])
+                spare.pid = pid
+                self._exits[pid] = None
+
+    def _discard(self, spare: Spare) -> None:
+        self.loop.forget(spare.link.fileno())
+        if spare.pid is not None:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(spare.pid, signal.SIGKILL)
+        spare.close()
+        self._spares.remove(spare)
+
+    @property
+    def quiet(self) -> bool:
+        """No fork is under way, so that every process of ours is known by its pid."""
+        return all(spare.ready or spare.lost for spare in self._spares)
+
+    @property
+    def any_ready(self) -> bool:
+        return any(spare.ready for spare in self._spares)
+
+    def take(self, deadline: float) -> Spare | None:
+        """A ready spare, now the caller's to close; ``None`` where the guest cannot fork, or not in time."""
+        self.replenish()
+        self.loop.run(lambda: self.any_ready or self.problem is not None, deadline)
+        for spare in self._spares:
+            if spare.ready:
+                self._spares.remove(spare)
+                self.loop.forget(spare.link.fileno())
+                self.busy = True
+                return spare
+        return None
+
+    # The zygote
+
+    def _on_link(self) -> None:
+        data = self.link.recv(MAX_PACKET)
+        match data[:1]:
+            case b"F":
+                self._on_answer(forked=True)
+            case b"Z":
+                self.started = True
+                self.preload_failures = data[1:].decode(errors="replace")
+            case b"E" if self.busy:
+                self._on_answer(forked=False)
+            case b"E":
+                self._lose("the guest cannot fork: " + data[1:].decode(errors="replace"))
+            case _:
+                self._lose("the zygote went away")
+
+    def _on_answer(self, *, forked: bool) -> None:
+        """Requests are answered in the order in which they were made."""
+        waiting = [spare for spare in self._spares if not spare.forked]
+        if waiting:
+            waiting[0].forked = True
+            waiting[0].lost = waiting[0].lost or not forked
+
+    def _lose(self, problem: str) -> None:
+        self.loop.forget(self.link.fileno())
+        self.problem = self.problem or problem
+
+    def _on_log(self) -> None:
+        with contextlib.suppress(BlockingIOError):
+            data = os.read(self.log, 64 * 1024)
+            if not data:
+                self.loop.forget(self.log)
+            self._log_tail = (self._log_tail + data)[-_LOG_TAIL:]
+
+    def log_text(self) -> str:
+        """What the zygote printed last, which is what imports printed."""
+        return self._log_tail.decode(errors="replace")
+
+    # Processes
+
+    def _on_child_signal(self, wake_up: int) -> None:
+        with contextlib.suppress(BlockingIOError):
+            os.read(wake_up, 4096)
+        self.reap()
+
+    def reap(self) -> None:
+        """Collect every process that has ended."""
+        while True:
+            try:
+                pid, status, usage = os.wait4(-1, os.WNOHANG)
+            except ChildProcessError:
+                return
+            if pid == 0:
+                return
+            if pid in self._exits:
+                self._exits[pid] = Exited(status, usage)
+            if pid == self.pid:
+                self._lose("the zygote was killed")
+
+    def exit_of(self, pid: int) -> Exited | None:
+        return self._exits.get(pid)
+
+    def settle(self) -> None:
+        """After a call: note spares that did not survive it, and forget the ends of everything else."""
+        self.busy = False
+        for spare in self._spares:
+            spare.lost = spare.lost or (spare.pid is not None and self._exits.get(spare.pid) is not None)
+        self._exits = {spare.pid: None for spare in self._spares if spare.pid is not None and not spare.lost}
+
+    def known(self) -> set[int]:
+        """Pids of the guest's own processes."""
+        return {os.getpid(), self.pid, *(spare.pid for spare in self._spares if spare.pid is not None)}
+
+    def wake(self) -> None:
+        """Undo a SIGSTOP that a call may have sent to processes which outlive it."""
+        for pid in self.known() - {os.getpid()}:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGCONT)

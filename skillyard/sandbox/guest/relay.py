@@ -1,0 +1,107 @@
+"""The first process of a sandbox's container: alone holds the channel, imports nothing foreign, conducts calls.
+
+Started as ``python3 -I -S -B -X utf8 relay.py``. Being process 1, it is deaf to every signal from inside that it has
+no handler for, SIGKILL included, and every orphan becomes its child; when it ends, the kernel ends all others.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import socket
+import sys
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+_PACKAGE_ROOT = os.path.abspath(__file__ + "/../../../..")
+if __name__ == "__main__":
+    sys.path.insert(0, _PACKAGE_ROOT)
+
+from skillyard.sandbox.guest import kernel, zygote  # noqa: E402 - only now are they found
+from skillyard.sandbox.guest.call import Limits, Tools, conduct  # noqa: E402
+from skillyard.sandbox.guest.channel import Channel  # noqa: E402
+from skillyard.sandbox.guest.frames import Kind  # noqa: E402
+from skillyard.sandbox.guest.loop import Loop  # noqa: E402
+from skillyard.sandbox.guest.nursery import Nursery  # noqa: E402
+
+
+def main() -> None:
+    if os.getpid() != 1:
+        # It ends every process that it does not know; outside a container that would be everybody else's.
+        raise SystemExit("the relay runs as the first process of a container only")
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    kernel.set_dumpable(False)
+    loop = Loop()
+    channel = Channel(loop)
+    kind, payload = channel.next_frame()
+    if kind is not Kind.HELLO:
+        raise SystemExit("the first frame must be HELLO")
+    hello: dict[str, Any] = json.loads(payload)
+    nursery = _start_zygote(loop, hello)
+    tools = Tools(
+        loop=loop,
+        channel=channel,
+        nursery=nursery,
+        limits=Limits(hello["stream_bytes"], hello["result_bytes"], hello["artefact_bytes"]),
+        bundle=hello["bundle"],
+    )
+    _serve(tools)
+
+
+def _start_zygote(loop: Loop, hello: dict[str, Any]) -> Nursery:
+    ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    log_read, log_write = os.pipe2(os.O_CLOEXEC)
+    preparation = zygote.Preparation(hello["bundle"], hello["environment"], hello["preload"])
+    pid = os.fork()
+    if pid == 0:
+        try:
+            zygote.run(theirs, log_write, preparation, _PACKAGE_ROOT)
+        finally:
+            os._exit(70)
+    theirs.close()
+    os.close(log_write)
+    nursery = Nursery(loop, ours, log_read, pid)
+    nursery.watch()
+    return nursery
+
+
+def _serve(tools: Tools) -> None:
+    nursery, channel = tools.nursery, tools.channel
+    tools.loop.run(lambda: nursery.started or nursery.problem is not None)
+    if nursery.problem is not None:
+        _end(tools, f"{nursery.problem} while it imported packages\n{nursery.log_text()}")
+    nursery.replenish()
+    facts = {"python": sys.version.split()[0], "preload_failures": nursery.preload_failures.splitlines()}
+    while True:
+        tools.loop.run(lambda: nursery.any_ready or nursery.problem is not None)
+        if nursery.problem is not None:
+            _end(tools, nursery.problem)
+        channel.put_json(Kind.READY, facts)
+        channel.flush()
+        facts = {}
+        problem = conduct(tools, _next_call(channel))
+        if problem is not None:
+            _end(tools, problem)
+
+
+def _next_call(channel: Channel) -> dict[str, Any]:
+    while True:
+        kind, payload = channel.next_frame()
+        # A CANCEL may cross with the END of its call; what is left of that call is taken off the channel.
+        if kind is Kind.CALL:
+            header: dict[str, Any] = json.loads(payload)
+            return header
+
+
+def _end(tools: Tools, problem: str) -> None:
+    """Say that the container is spent, and wait to be removed."""
+    tools.channel.put_json(Kind.SPENT, {"reason": problem[:8000]})
+    tools.channel.flush()
+    tools.loop.run(lambda: False)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,124 @@
+"""The process that imports a skill's packages once and forks a child for each call.
+
+Packages run their import code here, so from then on the zygote is foreign: it holds no channel, cannot be attached
+to and cannot attach (``PR_SET_DUMPABLE`` 0), and the relay believes nothing it says without the kernel's word.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import errno
+import gc
+import importlib
+import os
+import signal
+import site
+import socket
+import sys
+import warnings
+
+from skillyard.sandbox.guest import bundle, child, kernel
+from skillyard.sandbox.guest.nursery import FORK, FORK_FAILED, FORKED, MAX_PACKET, STARTED
+
+# The type checker takes this name for true; ``typing`` itself would make every fork dearer.
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import NoReturn
+
+_OOM_SCORE = 800
+_C = ctypes.PyDLL(None, use_errno=True)
+
+
+class Preparation:
+    """What the zygote loads. Paths are inside the container."""
+
+    def __init__(self, bundle: str, environment: str | None, preload: list[str]) -> None:
+        self.bundle = bundle
+        self.environment = environment
+        self.preload = preload
+
+
+def run(link: socket.socket, log: int, preparation: Preparation, package_root: str) -> NoReturn:
+    """Never returns. ``link`` goes to the relay; ``log`` takes what imports print."""
+    _take_descriptors(link, log)
+    kernel.set_dumpable(True)
+    kernel.set_oom_score(_OOM_SCORE)
+    kernel.set_dumpable(False)
+    # The relay's handler and wake-up descriptor are not ours.
+    signal.set_wakeup_fd(-1)
+    signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+    _prepare_interpreter(preparation, package_root)
+    failures = _preload(preparation.preload)
+    bundle.compile_sources(preparation.bundle)
+    gc.collect()
+    gc.freeze()
+    link.send(STARTED + "\n".join(failures).encode()[: MAX_PACKET - 1])
+    _serve(link)
+
+
+def _take_descriptors(link: socket.socket, log: int) -> None:
+    """Leave nothing of the relay's open: its channel is 0 and 1."""
+    null = os.open("/dev/null", os.O_RDWR | os.O_CLOEXEC)
+    os.dup2(null, 0)
+    os.dup2(log, 1)
+    os.dup2(log, 2)
+    kept = link.fileno()
+    os.closerange(3, kept)
+    os.closerange(kept + 1, 4096)
+
+
+def _prepare_interpreter(preparation: Preparation, package_root: str) -> None:
+    sys.path.remove(package_root)
+    # Without ``site`` at start-up these names are missing, which scripts use all the same.
+    site.setquit()
+    site.sethelper()
+    if preparation.environment is not None:
+        site.addsitedir(preparation.environment)
+    for stream in (sys.stdout, sys.stderr):
+        stream.reconfigure(line_buffering=True)  # type: ignore[union-attr]
+    # Children run one call each; that a preloaded package has started threads is its own affair.
+    warnings.filterwarnings("ignore", category=DeprecationWarning, message=".*multi-threaded, use of fork.*")
+
+
+def _preload(modules: list[str]) -> list[str]:
+    failures = []
+    for module in modules:
+        try:
+            importlib.import_module(module)
+        except BaseException as error:  # noqa: BLE001 - foreign import code may raise anything; the call will say it
+            failures.append(f"{module}: {type(error).__name__}: {error}"[:500])
+    for stream in (sys.stdout, sys.stderr):
+        stream.flush()
+    return failures
+
+
+def _serve(link: socket.socket) -> NoReturn:
+    while True:
+        data, descriptors, _, _ = socket.recv_fds(link, 16, 3)
+        if data != FORK or len(descriptors) != 3:
+            os._exit(0)
+        status = _fork_orphan(link, descriptors)
+        for descriptor in descriptors:
+            os.close(descriptor)
+        link.send(FORKED if status == 0 else FORK_FAILED + os.strerror(status).encode())
+
+
+def _fork_orphan(link: socket.socket, descriptors: list[int]) -> int:
+    """Fork a child whose parent ends at once, so that it becomes the relay's; returns an errno, 0 for success.
+
+    The process in the middle is made by the C library's fork, holding the interpreter's lock: what packages ask to
+    run after a fork in Python is run in the child alone, where it matters.
+    """
+    middle = _C.fork()
+    if middle < 0:
+        return ctypes.get_errno() or errno.EAGAIN
+    if middle == 0:
+        try:
+            if os.fork() == 0:
+                link.close()
+                child.wait_and_serve(descriptors)
+        except OSError as error:
+            os._exit(error.errno or 1)
+        os._exit(0)
+    _, status = os.waitpid(middle, 0)
+    return os.WEXITSTATUS(status) if os.WIFEXITED(status) else 1

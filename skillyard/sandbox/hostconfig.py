@@ -1,0 +1,147 @@
+"""Every field of a sandbox's container, from pure functions: what a skill may touch is decided here, and only here.
+
+Fields are those of the Docker Engine API's container create request. The reasons are in ``docs/concepts/sandbox.md``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from skillyard.skills.permissions import Granted
+
+GUEST_SOURCE = Path(__file__).parent / "guest"
+PACKAGE_ROOT = "/opt/skillyard"
+GUEST_TARGET = f"{PACKAGE_ROOT}/skillyard/sandbox/guest"
+BUNDLE_TARGET = "/skill"
+ENVIRONMENT_TARGET = "/env"
+LABEL_PREFIX = "skillyard."
+
+_NUMERIC_THREADS = 4
+_INODES = 16384
+_PERIOD = 100_000
+_OOM_SCORE = 500
+"""In a shortage on the whole machine, sandboxes go before whatever else runs there."""
+
+
+@dataclass(frozen=True, slots=True)
+class ContainerPlan:
+    """The parts that differ between containers. ``uid`` is also the group."""
+
+    image: str
+    python: str
+    """Path of the interpreter in the image."""
+    uid: int
+    granted: Granted
+    bundle: Path
+    environment: Path | None
+    labels: Mapping[str, str]
+    runtime: str | None
+
+
+def container_config(plan: ContainerPlan) -> Mapping[str, Any]:
+    """The request's own fields; ``host_config`` makes its ``HostConfig``."""
+    return {
+        "Image": plan.image,
+        "Entrypoint": [plan.python, "-I", "-S", "-B", "-X", "utf8", f"{GUEST_TARGET}/relay.py"],
+        "Cmd": [],
+        "User": f"{plan.uid}:{plan.uid}",
+        "WorkingDir": "/",
+        "Hostname": "skill",
+        "Env": [f"{name}={value}" for name, value in _environment(plan).items()],
+        "Labels": {f"{LABEL_PREFIX}{name}": value for name, value in plan.labels.items()},
+        "NetworkDisabled": True,
+        "OpenStdin": True,
+        "StdinOnce": True,
+        "AttachStdin": True,
+        "AttachStdout": True,
+        "AttachStderr": True,
+        "Tty": False,
+        "Healthcheck": {"Test": ["NONE"]},
+    }
+
+
+def _environment(plan: ContainerPlan) -> dict[str, str]:
+    threads = str(max(1, round(plan.granted.cpu_quota)) if plan.granted.cpu_quota else _NUMERIC_THREADS)
+    environment = {
+        "PATH": "/usr/local/bin:/usr/bin:/bin",
+        "LANG": "C.UTF-8",
+        "HOME": "/scratch/home",
+        "TMPDIR": "/scratch/tmp",
+        "XDG_CACHE_HOME": "/scratch/cache",
+        "MPLCONFIGDIR": "/scratch/cache",
+        "MPLBACKEND": "Agg",
+        "PYTHONDONTWRITEBYTECODE": "1",
+        "PYTHONUTF8": "1",
+        # Numeric libraries start a thread per processor of the machine, which on a large one passes the process limit.
+        "OMP_NUM_THREADS": threads,
+        "OPENBLAS_NUM_THREADS": threads,
+        "MKL_NUM_THREADS": threads,
+    }
+    if plan.environment is not None:
+        # For the interpreters that a skill starts itself; the guest is started with -I and does not read it.
+        environment["PYTHONPATH"] = ENVIRONMENT_TARGET
+    return environment
+
+
+def host_config(plan: ContainerPlan) -> Mapping[str, Any]:
+    """No network, no capabilities, no new privileges, default seccomp, read-only root, every resource limited."""
+    granted = plan.granted
+    return {
+        "AutoRemove": True,
+        "NetworkMode": "none",
+        "IpcMode": "private",
+        "CapDrop": ["ALL"],
+        "SecurityOpt": ["no-new-privileges"],
+        "Privileged": False,
+        "ReadonlyRootfs": True,
+        "Mounts": _mounts(plan),
+        "Tmpfs": _tmpfs(plan),
+        "Memory": granted.memory_bytes,
+        "MemorySwap": granted.memory_bytes,
+        "PidsLimit": granted.processes,
+        "CpuShares": granted.cpu_shares,
+        "OomScoreAdj": _OOM_SCORE,
+        "Ulimits": [
+            {"Name": "nofile", "Soft": granted.open_files, "Hard": granted.open_files},
+            {"Name": "fsize", "Soft": granted.file_bytes, "Hard": granted.file_bytes},
+            {"Name": "core", "Soft": 0, "Hard": 0},
+        ],
+        "Init": False,
+        "LogConfig": {"Type": "none", "Config": {}},
+        "RestartPolicy": {"Name": "no"},
+        **({} if granted.cpu_quota is None else _quota(granted.cpu_quota)),
+        **({} if plan.runtime is None else {"Runtime": plan.runtime}),
+    }
+
+
+def _quota(cpus: float) -> Mapping[str, Any]:
+    return {"CpuPeriod": _PERIOD, "CpuQuota": max(1000, round(cpus * _PERIOD))}
+
+
+def _mounts(plan: ContainerPlan) -> Sequence[Mapping[str, Any]]:
+    folders = [(GUEST_SOURCE, GUEST_TARGET), (plan.bundle, BUNDLE_TARGET)]
+    if plan.environment is not None:
+        folders.append((plan.environment, ENVIRONMENT_TARGET))
+    return [
+        {
+            "Type": "bind",
+            "Source": str(source),
+            "Target": target,
+            "ReadOnly": True,
+            "BindOptions": {"Propagation": "rprivate"},
+        }
+        for source, target in folders
+    ]
+
+
+def _tmpfs(plan: ContainerPlan) -> Mapping[str, str]:
+    """Only the call's own scratch may hold programs: skills unpack helpers there, and nothing expects to elsewhere."""
+    common = f"rw,nosuid,nodev,size={plan.granted.scratch_bytes},nr_inodes={_INODES},uid={plan.uid},gid={plan.uid}"
+    return {
+        "/scratch": f"{common},mode=0700,exec",
+        "/tmp": f"{common},mode=0700,noexec",  # noqa: S108 - in the container
+        "/dev/shm": f"{common},mode=0700,noexec",  # noqa: S108 - in the container
+    }

@@ -1,0 +1,81 @@
+"""What uv's standard error means: no solution, or nothing known because the index or uv itself failed.
+
+Decided on the content alone. Only a message that is known to be about the packages is a ``ResolveError``; everything
+else leaves the question open, and is a ``ResolverUnavailableError``.
+"""
+
+from __future__ import annotations
+
+import re
+
+from packaging.utils import canonicalize_name
+
+from skillyard.sandbox.errors import DiskFullError, ResolveError, ResolverUnavailableError
+from skillyard.sandbox.resolvers.requirements import Wanted
+from skillyard.skills.lock import Target
+from skillyard.skills.skill import Origin
+
+_NO_SOLUTION = "No solution found when resolving dependencies"
+_NOT_ASKED = ("could not be queried", "network was disabled", "network connectivity is disabled")
+_FULL = ("No space left on device", "os error 28", "os error 122", "Disk quota exceeded")
+_UNKNOWN = re.compile(r"([A-Za-z0-9._-]+) was not found in the package registry")
+_NO_WHEELS = re.compile(r"([A-Za-z0-9._-]+)(?:[=<>!~][^ ]*)? (?:has|have) no usable wheels")
+_NO_TAG = re.compile(r"([A-Za-z0-9._-]+)(?:[=<>!~][^ ]*)? (?:has|have) no wheels with a matching")
+_NO_VERSION = re.compile(r"there (?:is no version|are no versions) of ([A-Za-z0-9._-]+)([=<>!~][^ ]*)?")
+_BLAMED = re.compile(r"you require ([^,]+)")
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
+_TOO_NEW = re.compile(r"([A-Za-z0-9._-]+)\S* was published after the exclude newer time")
+
+
+def says_full(text: str) -> bool:
+    """Whether a tool's message is about a full disk."""
+    return any(sign in text for sign in _FULL)
+
+
+def says_unreachable(text: str) -> bool:
+    """Whether uv could not ask the index, or was not let in."""
+    signs = (*_NOT_ASKED, "Request failed", "Failed to fetch", "error sending request", "HTTP status", "timed out")
+    return any(sign in text for sign in signs)
+
+
+def failure(
+    text: str, exit_code: int, target: Target, wanted: tuple[Wanted, ...]
+) -> ResolveError | ResolverUnavailableError | DiskFullError:
+    """The error for a run of uv that failed. ``text`` is its standard error, already without secrets."""
+    if says_full(text):
+        return DiskFullError("no space is left for uv's cache")
+    if _NO_SOLUTION in text and not any(sign in text for sign in _NOT_ASKED):
+        return _no_solution(text, target, wanted)
+    if not text:
+        return ResolverUnavailableError(f"uv ended with exit code {exit_code} and no message")
+    return ResolverUnavailableError(f"the package index gave no answer: {text}")
+
+
+def _no_solution(text: str, target: Target, wanted: tuple[Wanted, ...]) -> ResolveError:
+    explanation = " ".join(text.partition("cause:")[2].partition("\nhint:")[0].split())
+    message = f"{_summary(text, target)}. {explanation}" if explanation else _summary(text, target)
+    origin = _origin(explanation, wanted)
+    if origin is None:
+        return ResolveError(message)
+    return ResolveError(message, file=origin.file, line=origin.line, field=origin.field)
+
+
+def _summary(text: str, target: Target) -> str:
+    if found := _UNKNOWN.search(text):
+        return f"{found[1]} is not on the package index"
+    if found := _TOO_NEW.search(text):
+        return f"{found[1]} is younger than the minimum release age"
+    if found := _NO_TAG.search(text):
+        return f"{found[1]} has no wheel for Python {target.python} on {target.platform}"
+    if found := _NO_WHEELS.search(text):
+        return f"{found[1]} exists only as source, and packages are never built here"
+    if (found := _NO_VERSION.search(text)) and text.count("because") <= 1:
+        return f"the package index has no version {found[1]}{found[2] or ''}"
+    return "the declared packages contradict each other"
+
+
+def _origin(explanation: str, wanted: tuple[Wanted, ...]) -> Origin | None:
+    """Where the skill declares what the explanation blames, if that is one place."""
+    blamed = {canonicalize_name(name) for part in _BLAMED.findall(explanation) for name in _NAME.findall(part)}
+    places = {want.declared.origin for want in wanted if canonicalize_name(want.declared.name) in blamed}
+    return places.pop() if len(places) == 1 else None

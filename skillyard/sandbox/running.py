@@ -1,0 +1,262 @@
+"""A started container as ``RunningSandbox``: one call at a time over its channel, every wait limited."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from dataclasses import dataclass, field, replace
+
+from skillyard.sandbox.artefacts import Receiving, store
+from skillyard.sandbox.channel import Channel
+from skillyard.sandbox.ending import EndFacts, parse_facts, parse_object, state_of
+from skillyard.sandbox.engine import Engine
+from skillyard.sandbox.errors import HealthError, StartError
+from skillyard.sandbox.guest.frames import FrameError, Kind
+from skillyard.sandbox.outcome import Call, Outcome, OutcomeState, Usage
+from skillyard.sandbox.request import call_data, call_header, check_call, check_header
+from skillyard.sandbox.sandbox import Output, OutputSink, discard
+from skillyard.skills.permissions import Granted
+from skillyard.skills.skill import Entry, EntryKind
+
+GRACE_SECONDS = 5.0
+"""How long after a call's time-out the guest may take to say so, before the container is removed."""
+_READY_SECONDS = 10.0
+_UPLOAD_SECONDS = 60.0
+_CANCEL_SECONDS = 3.0
+_STREAM_NUMBERS = {Kind.STDOUT: 1, Kind.STDERR: 2}
+
+
+@dataclass(slots=True)
+class _Pending:
+    """What has arrived of the call under way. ``done`` is resolved when nothing more is to come."""
+
+    sink: OutputSink
+    receiving: Receiving | None
+    done: asyncio.Future[None]
+    streams: dict[Kind, bytearray] = field(
+        default_factory=lambda: {Kind.STDOUT: bytearray(), Kind.STDERR: bytearray(), Kind.RESULT: bytearray()}
+    )
+    facts: EndFacts | None = None
+    sink_error: Exception | None = None
+
+    def finish(self) -> None:
+        if not self.done.done():
+            self.done.set_result(None)
+
+
+class DockerRunningSandbox:
+    """Owned by whoever started it; ``stop`` must be called in the end, also when it is no longer alive."""
+
+    def __init__(self, *, engine: Engine, container: str, granted: Granted) -> None:
+        self._engine = engine
+        self._container = container
+        self._granted = granted
+        self._pending: _Pending | None = None
+        self._ready = asyncio.Event()
+        """Set when the guest can take a call, and when it never will."""
+        self._gone: str | None = None
+        self._stopped = False
+        self._removal: asyncio.Task[None] | None = None
+        self.preload_failures: tuple[str, ...] = ()
+        self.channel = Channel(on_frame=self._on_frame, on_lost=self._on_lost)
+
+    @property
+    def alive(self) -> bool:
+        return self._gone is None
+
+    @property
+    def container(self) -> str:
+        """The container's id on its engine."""
+        return self._container
+
+    async def greet(self, hello: bytes) -> None:
+        """Send ``HELLO`` and wait for the first ``READY``. Raises ``StartError``; the caller limits the time."""
+        self.channel.send(Kind.HELLO, hello)
+        await self._ready.wait()
+        if self._gone is not None:
+            raise StartError(f"the sandbox did not become ready: {self._gone}", stderr=self.channel.stderr)
+
+    async def ready(self) -> bool:
+        """Wait until the last call is cleaned up; true where this sandbox can take another."""
+        if not self._ready.is_set():
+            try:
+                async with asyncio.timeout(_READY_SECONDS):
+                    await self._ready.wait()
+            except TimeoutError:
+                await self._drop("the guest did not become ready again")
+        return self.alive
+
+    async def check(self, entries: tuple[Entry, ...]) -> None:
+        facts, pending = await self._exchange(
+            check_header(entries, self._granted.timeout_seconds), None, discard, self._granted.timeout_seconds
+        )
+        state, reason = _judged(facts, script=False, timeout=self._granted.timeout_seconds)
+        if state is not OutcomeState.SUCCEEDED:
+            printed = bytes(pending.streams[Kind.STDERR]).decode(errors="replace") if pending else ""
+            raise HealthError(f"{reason or state.value}\n{printed}".rstrip())
+
+    async def call(self, call: Call, on_output: OutputSink = discard) -> Outcome:
+        """As the protocol says. Raises ``InputError`` for input that no sandbox with this grant can take."""
+        check_call(call, self._granted)
+        limit = self._granted.timeout_seconds
+        timeout = limit if call.timeout_seconds is None else min(call.timeout_seconds, limit)
+        started = time.monotonic()
+        facts, pending = await self._exchange(call_header(call, timeout), call, on_output, timeout)
+        state, reason = _judged(facts, script=call.entry.kind is EntryKind.SCRIPT, timeout=timeout)
+        if pending is None:
+            return Outcome(state=state, reason=reason)
+        outcome = Outcome(
+            state=state,
+            reason=reason,
+            result_json=bytes(pending.streams[Kind.RESULT])
+            if state is OutcomeState.SUCCEEDED and call.entry.kind is EntryKind.FUNCTION
+            else None,
+            exit_code=facts.exit_code if isinstance(facts, EndFacts) else None,
+            signal=facts.signal if isinstance(facts, EndFacts) else None,
+            stdout=bytes(pending.streams[Kind.STDOUT]),
+            stderr=bytes(pending.streams[Kind.STDERR]),
+            usage=facts.usage if isinstance(facts, EndFacts) else Usage(wall_seconds=time.monotonic() - started),
+        )
+        if state is not OutcomeState.SUCCEEDED:
+            # An abnormal end may have cost the container; whoever asks `alive` next deserves the answer.
+            await self.ready()
+        return await self._with_files(outcome, call, pending)
+
+    async def stop(self) -> None:
+        self._gone = self._gone or "it was stopped"
+        self._ready.set()
+        if self._pending is not None:
+            self._pending.finish()
+        self.channel.abort()
+        if self._removal is None:
+            self._removal = asyncio.create_task(self._engine.remove(self._container))
+        await asyncio.shield(self._removal)
+
+    # The exchange
+
+    async def _exchange(
+        self, header: bytes, call: Call | None, sink: OutputSink, timeout: float
+    ) -> tuple[EndFacts | tuple[OutcomeState, str], _Pending | None]:
+        """One ``CALL`` to its end. Facts are a state and its reason where the guest gave none."""
+        if self._pending is not None:
+            raise RuntimeError("a sandbox serves one call at a time")
+        # After a success the guest is cleaning up and takes the next call from the channel when it is done: waiting for
+        # its word would cost a round trip. All else is waited for where the call ends.
+        if not self.alive:
+            return (OutcomeState.LOST, f"the sandbox was gone before the call began: {self._gone}"), None
+        collect = call is not None and call.artefacts_to is not None
+        pending = self._pending = _Pending(
+            sink=sink,
+            receiving=Receiving(self._granted.artefact_bytes) if collect else None,
+            done=asyncio.get_running_loop().create_future(),
+        )
+        self._ready.clear()
+        try:
+            async with asyncio.timeout(timeout + GRACE_SECONDS + (_UPLOAD_SECONDS if call and call.files else 0)):
+                await self._upload(header, call)
+                await pending.done
+        except TimeoutError:
+            await self._drop("the guest did not end the call in time")
+            return (OutcomeState.TIMED_OUT, f"the call did not end within {timeout:g} s; its container was removed"), (
+                pending
+            )
+        except asyncio.CancelledError:
+            await self._cancel(pending)
+            raise
+        finally:
+            self._pending = None
+        if pending.sink_error is not None:
+            raise pending.sink_error
+        if pending.facts is None:
+            return (OutcomeState.LOST, self._gone or "the container went away"), pending
+        return pending.facts, pending
+
+    async def _upload(self, header: bytes, call: Call | None) -> None:
+        self.channel.send(Kind.CALL, header)
+        if call is not None:
+            for kind, payload in call_data(call):
+                self.channel.send(kind, payload)
+                await self.channel.room()
+
+    async def _cancel(self, pending: _Pending) -> None:
+        """End the call in the guest; where it does not confirm soon, end the container."""
+        self.channel.send(Kind.CANCEL)
+        await asyncio.wait({pending.done}, timeout=_CANCEL_SECONDS)
+        if not pending.done.done():
+            await self._drop("the guest did not end a cancelled call")
+
+    async def _drop(self, reason: str) -> None:
+        self._gone = self._gone or reason
+        await self.stop()
+
+    async def _with_files(self, outcome: Outcome, call: Call, pending: _Pending) -> Outcome:
+        receiving = pending.receiving
+        if receiving is None or call.artefacts_to is None or outcome.state is OutcomeState.LOST:
+            return outcome
+        if receiving.refused is not None:
+            if outcome.state is not OutcomeState.SUCCEEDED:
+                return outcome
+            return replace(outcome, state=OutcomeState.OUTPUT_LIMIT, reason=receiving.refused, result_json=None)
+        notes = "".join(f"skillyard: left out {note}\n" for note in receiving.left_out).encode()
+        files = await asyncio.to_thread(store, receiving.files, call.artefacts_to)
+        return replace(outcome, files=files, stderr=outcome.stderr + notes)
+
+    # What arrives
+
+    def _on_lost(self, reason: str) -> None:
+        self._gone = self._gone or reason
+        self._ready.set()
+        if self._pending is not None:
+            self._pending.finish()
+
+    def _on_frame(self, kind: Kind, payload: bytes) -> None:
+        pending = self._pending
+        match kind:
+            case Kind.READY:
+                self._on_ready(payload)
+            case Kind.SPENT:
+                self._on_lost(str(parse_object(payload).get("reason")))
+            case Kind.STDOUT | Kind.STDERR | Kind.RESULT if pending is not None:
+                self._on_data(pending, kind, payload)
+            case Kind.END if pending is not None:
+                pending.facts = parse_facts(payload)
+                if pending.receiving is None:
+                    pending.finish()
+            case Kind.FILE if pending is not None and pending.receiving is not None:
+                pending.receiving.start(payload)
+            case Kind.FILE_DATA if pending is not None and pending.receiving is not None:
+                pending.receiving.add(payload)
+            case Kind.FILES_END if pending is not None and pending.receiving is not None:
+                pending.receiving.end(payload)
+                pending.finish()
+            case _:
+                # After a time-out or a cancellation the rest of a call may still arrive; nobody waits for it.
+                if kind < Kind.READY:
+                    raise FrameError(f"a guest does not send {kind.name}")
+
+    def _on_ready(self, payload: bytes) -> None:
+        failures = parse_object(payload).get("preload_failures")
+        if isinstance(failures, list):
+            self.preload_failures = tuple(str(failure) for failure in failures)
+        self._ready.set()
+
+    def _on_data(self, pending: _Pending, kind: Kind, payload: bytes) -> None:
+        stream = pending.streams[kind]
+        limit = self._granted.result_bytes if kind is Kind.RESULT else self._granted.stream_bytes
+        if len(stream) + len(payload) > limit or pending.facts is not None:
+            raise FrameError(f"{kind.name} is over its limit, or after the end")
+        stream += payload
+        number = _STREAM_NUMBERS.get(kind)
+        if number is None or pending.sink_error is not None:
+            return
+        try:
+            pending.sink(Output(number, payload))
+        except Exception as error:  # noqa: BLE001 - the caller's own sink failed: end the call, raise it from `call`
+            pending.sink_error = error
+            self.channel.send(Kind.CANCEL)
+
+
+def _judged(
+    facts: EndFacts | tuple[OutcomeState, str], *, script: bool, timeout: float
+) -> tuple[OutcomeState, str | None]:
+    return state_of(facts, script=script, timeout=timeout) if isinstance(facts, EndFacts) else facts

@@ -1,0 +1,5 @@
+import module_that_nobody_has
+
+
+def run():
+    return module_that_nobody_has

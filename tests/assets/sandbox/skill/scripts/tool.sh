@@ -1,0 +1,6 @@
+echo "args $*"
+read line
+echo "stdin $line"
+echo "problem" >&2
+echo made > made.txt
+exit 4
