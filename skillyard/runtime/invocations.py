@@ -1,0 +1,118 @@
+"""Invocations read back, and the ones marked lost that a dead process left open."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from dataclasses import dataclass
+from datetime import datetime
+
+from sqlalchemy import select, tuple_, update
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from skillyard.database import utcnow
+from skillyard.errors import NotFoundError
+from skillyard.governance import audit
+from skillyard.governance.audit import Action, AuditRecord
+from skillyard.governance.identity import SYSTEM, Actor, ActorKind
+from skillyard.ids import Epoch, InvocationId, SkillVersionId, WorkspaceId
+from skillyard.runtime.tables import InvocationRow, InvocationState
+from skillyard.sandbox.outcome import Usage
+
+_LOST = "the process that ran it is gone; what the skill did is unknown"
+
+
+@dataclass(frozen=True, slots=True)
+class InvocationSummary:
+    """One call as it was recorded. Times are UTC; ``ended_at`` is ``None`` while the call runs."""
+
+    id: InvocationId
+    workspace: WorkspaceId
+    caller: Actor
+    skill_version: SkillVersionId
+    entry: str
+    epoch: Epoch
+    state: InvocationState
+    reason: str | None
+    started_at: datetime
+    ended_at: datetime | None
+    usage: Usage
+    exit_code: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class Cursor:
+    """A place in the list, newest first: the next page begins behind this call."""
+
+    started_at: datetime
+    id: InvocationId
+
+
+async def get_invocation(session: AsyncSession, workspace: WorkspaceId, invocation: InvocationId) -> InvocationSummary:
+    query = select(InvocationRow).where(InvocationRow.workspace_id == workspace, InvocationRow.id == invocation)
+    row = await session.scalar(query)
+    if row is None:
+        raise NotFoundError(f"invocation {invocation} does not exist")
+    return _summary(row)
+
+
+async def invocations(
+    session: AsyncSession, workspace: WorkspaceId, *, limit: int, after: Cursor | None = None
+) -> tuple[InvocationSummary, ...]:
+    """A page of a workspace's calls, newest first."""
+    query = select(InvocationRow).where(InvocationRow.workspace_id == workspace)
+    if after is not None:
+        query = query.where(tuple_(InvocationRow.started_at, InvocationRow.id) < (after.started_at, after.id))
+    newest = query.order_by(InvocationRow.started_at.desc(), InvocationRow.id.desc())
+    return tuple(_summary(row) for row in await session.scalars(newest.limit(limit)))
+
+
+async def mark_lost(session: AsyncSession, instance_ids: Collection[str]) -> int:
+    """Ends what dead instances left open, each with its audit record; returns how many calls that were.
+
+    Only for instances whose lease nobody holds any more: a call of a living process would end twice.
+    """
+    opened = (
+        select(InvocationRow.id, InvocationRow.workspace_id)
+        .where(InvocationRow.instance_id.in_(instance_ids), InvocationRow.state == InvocationState.ACCEPTED)
+        .order_by(InvocationRow.started_at)
+    )
+    found = (await session.execute(opened)).all()
+    now = utcnow()
+    for invocation, workspace in found:
+        ended = update(InvocationRow).where(InvocationRow.id == invocation)
+        await session.execute(ended.values(state=InvocationState.LOST, reason=_LOST, ended_at=now))
+        subject = f"invocation/{invocation}"
+        await audit.append(
+            session,
+            AuditRecord(WorkspaceId(workspace), now, SYSTEM, Action.INVOCATION_LOST, subject, {"reason": _LOST}),
+        )
+    return len(found)
+
+
+def _summary(row: InvocationRow) -> InvocationSummary:
+    return InvocationSummary(
+        id=InvocationId(row.id),
+        workspace=WorkspaceId(row.workspace_id),
+        caller=_caller(row),
+        skill_version=SkillVersionId(row.skill_version_id),
+        entry=row.entry,
+        epoch=Epoch(row.epoch),
+        state=row.state,
+        reason=row.reason,
+        started_at=row.started_at,
+        ended_at=row.ended_at,
+        usage=Usage(row.wall_seconds, row.cpu_seconds, row.peak_memory_bytes),
+        exit_code=row.exit_code,
+    )
+
+
+def _caller(row: InvocationRow) -> Actor:
+    if row.agent_id is None:
+        return Actor(ActorKind.PERSON, row.person_id)
+    return Actor(ActorKind.AGENT, row.agent_id)
+
+
+async def open_instances(session: AsyncSession) -> tuple[str, ...]:
+    """The instances that admitted calls which have not ended yet."""
+    query = select(InvocationRow.instance_id).where(InvocationRow.state == InvocationState.ACCEPTED).distinct()
+    return tuple(await session.scalars(query))

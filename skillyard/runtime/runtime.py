@@ -1,0 +1,345 @@
+"""The runtime as one value, and the composition root that makes it from settings.
+
+``create_runtime`` is the only place that knows which implementation serves which seam. The methods here only pass on:
+each use case lives in a module of its own, named after it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from datetime import datetime
+from pathlib import Path, PurePosixPath
+from types import TracebackType
+
+from skillyard.database import Database, migrate, open_database, utcnow
+from skillyard.errors import NotFoundError
+from skillyard.governance import audit, tokens
+from skillyard.governance.advisories.source import AdvisorySource, OnProgress, unobserved
+from skillyard.governance.advisories.update import ensure_index
+from skillyard.governance.audit import Verification
+from skillyard.governance.decision import Maturity, PackageRule
+from skillyard.governance.identity import PersonPrincipal, Principal
+from skillyard.governance.policy import Policy
+from skillyard.governance.requested import ApprovalRequest
+from skillyard.governance.rules import RuleDraft
+from skillyard.ids import ApprovalId, InvocationId, RuleId, WorkspaceId
+from skillyard.runtime import store
+from skillyard.runtime.admission import AdmissionWriter
+from skillyard.runtime.approve import Approver
+from skillyard.runtime.decide import Decider
+from skillyard.runtime.enforce import Enforcer
+from skillyard.runtime.events import EventBus
+from skillyard.runtime.install import Installer, KnownLocks, Prepared
+from skillyard.runtime.instance import Lease, home_id, take_lease
+from skillyard.runtime.invoke import Invoker
+from skillyard.runtime.pool import Pool, PoolLimits
+from skillyard.runtime.reconcile import Reconciler
+from skillyard.runtime.rescan import Rescanned, Rescanner
+from skillyard.runtime.seams import Seams, load_seams
+from skillyard.runtime.start import Starter
+from skillyard.runtime.swap import Swapper
+from skillyard.runtime.values import (
+    Installation,
+    InstalledVersion,
+    Invocation,
+    InvokeRequest,
+    SkillRef,
+    SkillSummary,
+    Swap,
+)
+from skillyard.runtime.views import Views
+from skillyard.runtime.watch import EpochWatch
+from skillyard.sandbox.engine import Engine
+from skillyard.sandbox.environment import ProgressSink, silent
+from skillyard.sandbox.images import base_target
+from skillyard.sandbox.sandbox import OutputSink, discard
+from skillyard.settings import Settings
+from skillyard.skills.bundle_store import BundleStore
+from skillyard.skills.skill import Ecosystem, ParseMode
+from skillyard.skills.source import Source
+
+
+async def create_runtime(settings: Settings, *, policy: Policy | None = None) -> Runtime:
+    """A started runtime over the home folder of ``settings``: schema up to date, leftovers gone, ready for calls.
+
+    ``policy`` is the server's by default. Raises ``DatabaseUnavailableError`` and its kin; a missing engine or a
+    plug-in that does not load is logged loudly and refuses only what needs it.
+    """
+    await asyncio.to_thread(settings.home.mkdir, parents=True, exist_ok=True)
+    await migrate(settings.database)
+    await ensure_index(settings.home, now=utcnow())
+    lease = take_lease(settings.home)
+    try:
+        seams = await asyncio.to_thread(load_seams, settings)
+        database = await open_database(settings.database)
+        runtime = Runtime(settings, policy or Policy.from_settings(settings), database, seams, lease)
+        await runtime.start()
+    except BaseException:
+        lease.release()
+        raise
+    return runtime
+
+
+class Runtime:
+    """All use cases. Made by ``create_runtime``, ended by ``close``; also an asynchronous context manager."""
+
+    first_token: str | None
+    """The first person's token, made at the first start ever and shown once; ``None`` at every other start."""
+
+    def __init__(self, settings: Settings, policy: Policy, database: Database, seams: Seams, lease: Lease) -> None:
+        self.settings = settings
+        self.database = database
+        self.seams = seams
+        self.policy = policy
+        self.engine = Engine(address=settings.docker_host)
+        self._lease = lease
+        self.events = EventBus(seams.event_sinks)
+        self.bundles = BundleStore(settings.home / "bundles")
+        self._artefacts = settings.home / "artefacts"
+        staging = settings.home / "staging"
+        instance = home_id(settings.home)
+        self.pool = Pool(
+            limits=PoolLimits(
+                total=settings.max_sandboxes,
+                per_version=settings.max_sandboxes_per_skill,
+                queue=settings.max_queue,
+                idle_seconds=settings.idle_timeout,
+            )
+        )
+        self.views = Views(database=database)
+        self.decider = Decider(policy=policy)
+        enforcer = Enforcer(views=self.views, decider=self.decider, pool=self.pool, events=self.events)
+        self._reconciler = Reconciler(
+            home=settings.home,
+            instance=instance,
+            database=database,
+            engine=self.engine,
+            bundles=self.bundles,
+            environments=seams.environments,
+            staging=staging,
+        )
+        self.starter = Starter(
+            bundles=self.bundles,
+            environments=seams.environments,
+            sandbox=seams.sandbox,
+            reconciler=self._reconciler,
+            instance=instance,
+            lease=lease.id,
+        )
+        self._writer = AdmissionWriter(path=database.path, instance=lease.id)
+        self._installer = Installer(
+            database=database,
+            bundles=self.bundles,
+            resolvers=seams.resolvers,
+            target=base_target(),
+            scanners=seams.scanners,
+            missing=seams.missing_scanners,
+            policy=policy.scan,
+            events=self.events,
+            staging=staging,
+            lease=lease.id,
+        )
+        self._approver = Approver(
+            database=database,
+            views=self.views,
+            decider=self.decider,
+            enforcer=enforcer,
+            starter=self.starter,
+            require_second_person=settings.require_second_person,
+        )
+        self._swapper = Swapper(
+            database=database,
+            views=self.views,
+            decider=self.decider,
+            pool=self.pool,
+            starter=self.starter,
+            events=self.events,
+            drain_seconds=settings.drain_timeout,
+        )
+        self._invoker = Invoker(
+            views=self.views,
+            decider=self.decider,
+            approver=self._approver,
+            writer=self._writer,
+            pool=self.pool,
+            starter=self.starter,
+            bundles=self.bundles,
+            artefacts=self._artefacts,
+            events=self.events,
+        )
+        self._rescanner = Rescanner(settings=settings, database=database, installer=self._installer, enforcer=enforcer)
+        self._watch = EpochWatch(database=database, views=self.views, enforcer=enforcer)
+
+    async def start(self) -> None:
+        """Make the first person where there is none, clean up after dead processes, begin to take calls."""
+        async with self.database.transaction() as session:
+            self.first_token = await tokens.first_start(session, utcnow())
+        await self._reconciler.reconcile()
+        await self._writer.start()
+        self._watch.start()
+
+    async def close(self) -> None:
+        """Stop everything that was started: sandboxes first, so that calls in them end and are recorded."""
+        await self._watch.close()
+        await self._approver.close()
+        await self.pool.close()
+        await self._swapper.close()
+        await self._writer.close()
+        await self.database.close()
+        await self.engine.close()
+        self._lease.release()
+
+    async def __aenter__(self) -> Runtime:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self.close()
+
+    # Installing and swapping
+
+    async def prepare(
+        self,
+        source: Source,
+        *,
+        mode: ParseMode = ParseMode.LENIENT,
+        known_locks: KnownLocks | None = None,
+        on_progress: ProgressSink = silent,
+    ) -> Prepared:
+        """Fetch, parse, resolve and scan without installing."""
+        return await self._installer.prepare(source, mode=mode, known_locks=known_locks, on_progress=on_progress)
+
+    async def install(
+        self,
+        source: Source,
+        *,
+        workspace: WorkspaceId,
+        publisher: str,
+        actor: Principal,
+        mode: ParseMode = ParseMode.LENIENT,
+        on_progress: ProgressSink = silent,
+    ) -> Installation:
+        """Install a skill; see ``install.Installer``."""
+        prepared = await self.prepare(source, mode=mode, on_progress=on_progress)
+        return await self.install_prepared(
+            prepared, workspace=workspace, publisher=publisher, actor=actor, upgrade=False
+        )
+
+    async def install_prepared(
+        self, prepared: Prepared, *, workspace: WorkspaceId, publisher: str, actor: Principal, upgrade: bool
+    ) -> Installation:
+        """Store what ``prepare`` made."""
+        return await self._installer.install(
+            prepared, workspace=workspace, publisher=publisher, actor=actor.actor, upgrade=upgrade
+        )
+
+    async def upgrade(
+        self,
+        source: Source,
+        *,
+        workspace: WorkspaceId,
+        publisher: str,
+        actor: Principal,
+        mode: ParseMode = ParseMode.LENIENT,
+        on_progress: ProgressSink = silent,
+    ) -> Swap:
+        """Install a new version beside the old and move the pointer to it, if it passes its check."""
+        prepared = await self.prepare(source, mode=mode, on_progress=on_progress)
+        ref = SkillRef(publisher, prepared.skill.name)
+        await self.version(workspace, ref)
+        installed = await self.install_prepared(
+            prepared, workspace=workspace, publisher=publisher, actor=actor, upgrade=True
+        )
+        return await self._swapper.activate(installed.version.ref, workspace=workspace, actor=actor.actor)
+
+    async def activate(self, ref: SkillRef, *, workspace: WorkspaceId, actor: Principal) -> Swap:
+        """Move the pointer to an installed version."""
+        return await self._swapper.activate(ref, workspace=workspace, actor=actor.actor)
+
+    async def rollback(self, ref: SkillRef, *, workspace: WorkspaceId, actor: Principal) -> Swap:
+        """Move the pointer back to the version before, or to the one that ``ref`` names."""
+        return await self._swapper.rollback(ref, workspace=workspace, actor=actor.actor)
+
+    async def uninstall(self, ref: SkillRef, *, workspace: WorkspaceId, actor: Principal) -> None:
+        """Remove one version, or a whole skill."""
+        await self._swapper.uninstall(ref, workspace=workspace, actor=actor.actor)
+
+    async def skills(self, workspace: WorkspaceId, *, after: int = 0, limit: int = 100) -> tuple[SkillSummary, ...]:
+        """Installed skills in the order of their ids, beginning behind ``after``."""
+        async with self.database.reading() as session:
+            return await store.summaries(session, workspace, after=after, limit=limit)
+
+    async def version(self, workspace: WorkspaceId, ref: SkillRef) -> InstalledVersion:
+        """One installed version; raises ``NotFoundError``."""
+        return (await self.views.current(workspace)).find(ref)
+
+    # Calling
+
+    async def invoke(self, request: InvokeRequest, on_output: OutputSink = discard) -> Invocation:
+        """Run one call; see ``invoke.Invoker``."""
+        return await self._invoker.invoke(request, on_output)
+
+    async def artefact(self, workspace: WorkspaceId, invocation: InvocationId, path: str) -> Path:
+        """Where a file that a call left is kept. The caller has checked that the invocation is the workspace's."""
+        del workspace
+        folder = self._artefacts / invocation
+        found = folder / PurePosixPath(path)
+        inside = not found.is_symlink() and found.resolve().is_relative_to(folder.resolve())
+        if not inside or not await asyncio.to_thread(found.is_file):
+            raise NotFoundError(f"invocation {invocation} left no file {path!r}")
+        return found
+
+    # Governing
+
+    async def approve(
+        self,
+        approval: ApprovalId,
+        *,
+        person: PersonPrincipal,
+        min_maturity: Maturity | None = None,
+        comment: str | None = None,
+        expires_at: datetime | None = None,
+    ) -> ApprovalRequest:
+        """Approve the whole lock that a request is about."""
+        return await self._approver.approve(
+            approval,
+            workspace=person.workspace,
+            by=person.person.id,
+            min_maturity=min_maturity,
+            comment=comment,
+            expires_at=expires_at,
+        )
+
+    async def deny(
+        self, approval: ApprovalId, *, person: PersonPrincipal, comment: str | None = None
+    ) -> ApprovalRequest:
+        return await self._approver.deny(approval, workspace=person.workspace, by=person.person.id, comment=comment)
+
+    async def revoke_approval(self, approval: ApprovalId, *, person: PersonPrincipal, reason: str) -> ApprovalRequest:
+        return await self._approver.revoke(approval, workspace=person.workspace, by=person.person.id, reason=reason)
+
+    async def add_rule(self, draft: RuleDraft, *, person: PersonPrincipal) -> PackageRule:
+        """Approve or ban packages by name and specifier; a ban stops running sandboxes that hold them."""
+        return await self._approver.add_rule(draft, workspace=person.workspace, by=person.person.id)
+
+    async def revoke_rule(self, rule: RuleId, *, person: PersonPrincipal) -> PackageRule:
+        return await self._approver.revoke_rule(rule, workspace=person.workspace, by=person.person.id)
+
+    async def unban(
+        self, ecosystem: Ecosystem, name: str, *, person: PersonPrincipal, specifier: str | None = None
+    ) -> tuple[PackageRule, ...]:
+        return await self._approver.unban(
+            ecosystem, name, specifier=specifier, workspace=person.workspace, by=person.person.id
+        )
+
+    async def update_advisories(
+        self, source: AdvisorySource, *, replace: bool = False, on_progress: OnProgress = unobserved
+    ) -> Rescanned:
+        """Bring in new advisories and rescan every installed version."""
+        return await self._rescanner.update(source, replace=replace, on_progress=on_progress)
+
+    async def verify_audit(self, workspace: WorkspaceId) -> Verification:
+        """Check the workspace's whole audit chain."""
+        async with self.database.reading() as session:
+            return await audit.verify(session, workspace)

@@ -1,0 +1,115 @@
+"""Which implementation serves which seam: everything that plug-ins provide, loaded once at start.
+
+A plug-in that does not load never takes the process down. A scanner that does not load is missing evidence; a resolver,
+environment store or sandbox that does not load is replaced by one that refuses every use with the reason.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TypeVar
+
+from skillyard.errors import MachineError
+from skillyard.governance.advisories.source import AdvisorySource
+from skillyard.governance.report import Evidence, EvidenceState
+from skillyard.governance.scanner import Scanner
+from skillyard.plugins import Discovered, FailedPlugin, Group, LoadedPlugin, PluginStatus, all_plugins, discover
+from skillyard.runtime.events import EventSink
+from skillyard.sandbox.environment import Environment, EnvironmentStore, ProgressSink, silent
+from skillyard.sandbox.resolver import Resolver
+from skillyard.sandbox.sandbox import RunningSandbox, Sandbox, SandboxSpec
+from skillyard.settings import Settings
+from skillyard.skills.lock import Lock
+from skillyard.skills.permissions import Granted
+from skillyard.skills.skill import Ecosystem
+
+T = TypeVar("T")
+
+PROTOCOLS: Mapping[str, type] = {
+    Group.SCANNERS: Scanner,
+    Group.ADVISORIES: AdvisorySource,
+    Group.RESOLVERS: Resolver,
+    Group.ENVIRONMENTS: EnvironmentStore,
+    Group.SANDBOXES: Sandbox,
+    Group.EVENT_SINKS: EventSink,
+}
+"""The seams of this release, by entry-point group."""
+
+
+class PluginUnavailableError(MachineError):
+    """A plug-in that is needed did not load; ``skillyard doctor`` says why."""
+
+    code = "plugin_unavailable"
+
+
+@dataclass(frozen=True, slots=True)
+class Seams:
+    """Loaded implementations. ``missing_scanners`` is the evidence of those that did not load."""
+
+    scanners: tuple[Scanner, ...]
+    missing_scanners: tuple[Evidence, ...]
+    resolvers: Mapping[Ecosystem, Resolver]
+    environments: EnvironmentStore
+    sandbox: Sandbox
+    event_sinks: tuple[EventSink, ...]
+
+
+def load_seams(settings: Settings) -> Seams:
+    """Discover and load. Blocks: imports plug-ins."""
+    scanners = discover(Group.SCANNERS, Scanner, settings)
+    stores = discover(Group.ENVIRONMENTS, EnvironmentStore, settings)
+    sandboxes = discover(Group.SANDBOXES, Sandbox, settings)
+    return Seams(
+        scanners=scanners.instances,
+        missing_scanners=tuple(_missing(plugin) for plugin in scanners.failed),
+        resolvers={one.ecosystem: one for one in discover(Group.RESOLVERS, Resolver, settings).instances},
+        environments=_named(stores, settings.environment_store) or _NoStore(_why(stores, settings.environment_store)),
+        sandbox=_named(sandboxes, settings.sandbox) or _NoSandbox(_why(sandboxes, settings.sandbox)),
+        event_sinks=discover(Group.EVENT_SINKS, EventSink, settings).instances,
+    )
+
+
+def plugin_statuses(settings: Settings) -> tuple[PluginStatus, ...]:
+    """Every plug-in with its state, for ``doctor``. Blocks."""
+    return all_plugins(settings, PROTOCOLS)
+
+
+def _missing(plugin: FailedPlugin) -> Evidence:
+    name = f"{plugin.name} ({plugin.distribution})"
+    return Evidence(name, plugin.version, EvidenceState.MISSING, None, f"the scanner did not load: {plugin.reason}")
+
+
+def _named(found: Discovered[T], name: str) -> T | None:
+    plugins: tuple[LoadedPlugin[T], ...] = found.loaded
+    return next((plugin.instance for plugin in plugins if plugin.name == name), None)
+
+
+def _why(found: Discovered[T], name: str) -> str:
+    failed = next((plugin for plugin in found.failed if plugin.name == name), None)
+    return f"{found.group}: {name} {f'did not load: {failed.reason}' if failed else 'is not installed'}"
+
+
+@dataclass(frozen=True, slots=True)
+class _NoStore:
+    """Stands where an environment store should be, and says so at every use."""
+
+    reason: str
+
+    async def materialise(self, lock: Lock, on_progress: ProgressSink = silent) -> Environment:
+        del lock, on_progress
+        raise PluginUnavailableError(self.reason)
+
+    async def sweep(self) -> int:
+        return 0
+
+
+@dataclass(frozen=True, slots=True)
+class _NoSandbox:
+    """Stands where a sandbox should be, and says so at every use."""
+
+    reason: str
+
+    async def start(self, spec: SandboxSpec, granted: Granted) -> RunningSandbox:
+        del spec, granted
+        raise PluginUnavailableError(self.reason)

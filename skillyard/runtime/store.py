@@ -1,0 +1,253 @@
+"""Installed skills in the database: rows in, values out. Every query names its workspace.
+
+Functions take the caller's session and change nothing outside it; the use cases open the transactions.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from sqlalchemy import select, update
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from skillyard.database import utcnow
+from skillyard.errors import NotFoundError
+from skillyard.governance.decision import SkillState
+from skillyard.governance.identity import Actor, ActorKind
+from skillyard.governance.report import Report
+from skillyard.governance.report_json import report_from_json, report_to_json
+from skillyard.ids import LockDigest, SkillId, SkillVersionId, WorkspaceId
+from skillyard.runtime.stored import locks_from_json, locks_to_json, skill_from_json, skill_to_json
+from skillyard.runtime.tables import PointerMoveRow, SkillRow, SkillVersionRow
+from skillyard.runtime.values import InstalledVersion, SkillRef, SkillSummary, VersionSummary
+from skillyard.skills.lock import Lock, closure_digest
+from skillyard.skills.skill import Skill
+
+
+async def find_skill(session: AsyncSession, workspace: WorkspaceId, ref: SkillRef) -> SkillRow | None:
+    """The skill's row, whatever the state of its versions."""
+    return await session.scalar(
+        select(SkillRow).where(
+            SkillRow.workspace_id == workspace, SkillRow.publisher == ref.publisher, SkillRow.name == ref.name
+        )
+    )
+
+
+async def find_version(session: AsyncSession, workspace: WorkspaceId, ref: SkillRef) -> SkillVersionRow | None:
+    """The named version's row, or the one that the pointer names; removed versions are found too."""
+    skill = await find_skill(session, workspace, ref)
+    if skill is None:
+        return None
+    query = select(SkillVersionRow).where(SkillVersionRow.skill_id == skill.id)
+    if ref.version is not None:
+        return await session.scalar(query.where(SkillVersionRow.version == ref.version))
+    return await session.scalar(query.where(SkillVersionRow.id == skill.active_version_id))
+
+
+async def need_version(session: AsyncSession, workspace: WorkspaceId, ref: SkillRef) -> SkillVersionRow:
+    """As ``find_version``, but a version that is absent or removed raises ``NotFoundError``."""
+    row = await find_version(session, workspace, ref)
+    if row is None or row.state is SkillState.REMOVED:
+        raise NotFoundError(f"{ref} is not installed")
+    return row
+
+
+async def add_version(
+    session: AsyncSession,
+    *,
+    workspace: WorkspaceId,
+    publisher: str,
+    skill: Skill,
+    locks: tuple[Lock, ...],
+    report: Report,
+    state: SkillState,
+    origin: str,
+    commit: str | None,
+    actor: Actor,
+) -> tuple[SkillRow, SkillVersionRow]:
+    """A new row for a version that is not stored yet, and its skill's row, which is made where it is new."""
+    parent = await find_skill(session, workspace, SkillRef(publisher, skill.name))
+    if parent is None:
+        parent = SkillRow(workspace_id=workspace, publisher=publisher, name=skill.name, created_at=utcnow())
+        session.add(parent)
+        await session.flush()
+    row = SkillVersionRow(
+        workspace_id=workspace,
+        skill_id=parent.id,
+        version=skill.version,
+        bundle_digest=skill.bundle.digest,
+        lock_digest=closure_digest(locks),
+        lock_json=locks_to_json(locks),
+        report_json=report_to_json(report).decode(),
+        skill_json=skill_to_json(skill),
+        state=state,
+        origin=origin,
+        origin_commit=commit,
+        installed_by_id=actor.id if actor.kind is ActorKind.PERSON else None,
+        installed_at=utcnow(),
+    )
+    session.add(row)
+    await session.flush()
+    return parent, row
+
+
+async def revive(
+    session: AsyncSession, row: SkillVersionRow, *, locks: tuple[Lock, ...], report: Report, state: SkillState
+) -> None:
+    """Install a removed version again: its content is the same by digest, lock and report are of today."""
+    row.lock_json = locks_to_json(locks)
+    row.lock_digest = closure_digest(locks)
+    row.report_json = report_to_json(report).decode()
+    row.state = state
+    row.installed_at = utcnow()
+    await session.flush()
+
+
+async def move_pointer(session: AsyncSession, skill: SkillRow, to: SkillVersionId | None, actor: Actor) -> None:
+    """Make the pointer name ``to`` and remember the move."""
+    session.add(
+        PointerMoveRow(
+            workspace_id=skill.workspace_id,
+            skill_id=skill.id,
+            from_version_id=skill.active_version_id,
+            to_version_id=to,
+            at=utcnow(),
+            actor_kind=actor.kind,
+            actor_id=actor.id,
+        )
+    )
+    skill.active_version_id = to
+    await session.flush()
+
+
+async def previous_version(session: AsyncSession, skill: SkillRow) -> SkillVersionRow | None:
+    """The version that was active before the present one and is still installed: the newest such move decides."""
+    moves = await session.scalars(
+        select(PointerMoveRow.from_version_id)
+        .where(PointerMoveRow.skill_id == skill.id, PointerMoveRow.from_version_id.is_not(None))
+        .order_by(PointerMoveRow.id.desc())
+        .limit(50)
+    )
+    for candidate in moves:
+        row = await session.get(SkillVersionRow, candidate)
+        if row is not None and row.id != skill.active_version_id and _callable(row.state):
+            return row
+    return None
+
+
+def _callable(state: SkillState) -> bool:
+    return state in (SkillState.ACTIVE, SkillState.HELD)
+
+
+async def set_state(session: AsyncSession, version: SkillVersionId, state: SkillState) -> None:
+    await session.execute(update(SkillVersionRow).where(SkillVersionRow.id == version).values(state=state))
+
+
+async def set_report(session: AsyncSession, version: SkillVersionId, report: Report) -> None:
+    text = report_to_json(report).decode()
+    await session.execute(update(SkillVersionRow).where(SkillVersionRow.id == version).values(report_json=text))
+
+
+async def versions_with_lock(
+    session: AsyncSession, workspace: WorkspaceId, lock: LockDigest
+) -> tuple[SkillVersionRow, ...]:
+    """Versions of a workspace that resolve to this very closure and are not removed."""
+    rows = await session.scalars(
+        select(SkillVersionRow).where(
+            SkillVersionRow.workspace_id == workspace,
+            SkillVersionRow.lock_digest == lock,
+            SkillVersionRow.state != SkillState.REMOVED,
+        )
+    )
+    return tuple(rows)
+
+
+async def live_versions(
+    session: AsyncSession, workspace: WorkspaceId | None = None
+) -> tuple[tuple[SkillRow, SkillVersionRow], ...]:
+    """Every version that is not removed, with its skill; of one workspace, or of all."""
+    query = (
+        select(SkillRow, SkillVersionRow)
+        .join(SkillVersionRow, SkillVersionRow.skill_id == SkillRow.id)
+        .where(SkillVersionRow.state != SkillState.REMOVED)
+        .order_by(SkillRow.id, SkillVersionRow.id)
+    )
+    if workspace is not None:
+        query = query.where(SkillRow.workspace_id == workspace)
+    return tuple((skill, version) for skill, version in (await session.execute(query)).tuples())
+
+
+async def summaries(
+    session: AsyncSession, workspace: WorkspaceId, *, after: int, limit: int
+) -> tuple[SkillSummary, ...]:
+    """Skills with a version that is not removed, in the order of their ids, beginning behind ``after``."""
+    skills = (
+        await session.scalars(
+            select(SkillRow)
+            .where(
+                SkillRow.workspace_id == workspace,
+                SkillRow.id > after,
+                select(SkillVersionRow.id)
+                .where(SkillVersionRow.skill_id == SkillRow.id, SkillVersionRow.state != SkillState.REMOVED)
+                .exists(),
+            )
+            .order_by(SkillRow.id)
+            .limit(limit)
+        )
+    ).all()
+    rows = await session.scalars(
+        select(SkillVersionRow)
+        .where(
+            SkillVersionRow.skill_id.in_([skill.id for skill in skills]), SkillVersionRow.state != SkillState.REMOVED
+        )
+        .order_by(SkillVersionRow.id)
+    )
+    by_skill: dict[int, list[SkillVersionRow]] = {}
+    for row in rows:
+        by_skill.setdefault(row.skill_id, []).append(row)
+    return tuple(_summary(skill, by_skill[skill.id]) for skill in skills)
+
+
+def _summary(skill: SkillRow, rows: Iterable[SkillVersionRow]) -> SkillSummary:
+    versions = tuple(rows)
+    shown = next((row for row in versions if row.id == skill.active_version_id), versions[-1])
+    parsed = skill_from_json(shown.skill_json)
+    return SkillSummary(
+        id=SkillId(skill.id),
+        publisher=skill.publisher,
+        name=skill.name,
+        description=parsed.description,
+        kind=parsed.kind.value,
+        active_version=next((row.version for row in versions if row.id == skill.active_version_id), None),
+        versions=tuple(
+            VersionSummary(
+                id=SkillVersionId(row.id),
+                version=row.version,
+                state=row.state,
+                verdict=report_from_json(row.report_json.encode()).verdict.name,
+                bundle_digest=row.bundle_digest,
+                lock_digest=row.lock_digest,
+                installed_at=row.installed_at,
+            )
+            for row in versions
+        ),
+    )
+
+
+def installed(skill: SkillRow, row: SkillVersionRow) -> InstalledVersion:
+    """The row as a value, everything parsed; raises ``StoredValueError`` or ``GovernanceError`` where it cannot be."""
+    return InstalledVersion(
+        id=SkillVersionId(row.id),
+        skill_id=SkillId(skill.id),
+        workspace=WorkspaceId(row.workspace_id),
+        publisher=skill.publisher,
+        name=skill.name,
+        version=row.version,
+        state=row.state,
+        skill=skill_from_json(row.skill_json),
+        locks=locks_from_json(row.lock_json),
+        report=report_from_json(row.report_json.encode()),
+        origin=row.origin,
+        commit=row.origin_commit,
+        installed_at=row.installed_at,
+    )
