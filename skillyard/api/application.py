@@ -1,0 +1,72 @@
+"""The composition root of the server: one application over one runtime, which starts and ends with it."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+from fastapi import APIRouter, FastAPI
+from fastapi.middleware.cors import CORSMiddleware
+
+import skillyard
+from skillyard.api.auth import Authentication
+from skillyard.api.body_limit import BodyLimit
+from skillyard.api.openapi import describe
+from skillyard.api.problems import install_handlers
+from skillyard.api.routes import advisories, approvals, audit, invocations, packages, people, skills, system
+from skillyard.api.state import ADVISORIES, RUNTIME
+from skillyard.api.throttle import FailedAttempts
+from skillyard.governance.advisories.index import IndexFile, index_path
+from skillyard.runtime.runtime import Runtime, create_runtime
+from skillyard.settings import Settings
+
+
+def create_app(settings: Settings, *, runtime: Runtime | None = None) -> FastAPI:
+    """An application over a runtime.
+
+    Without ``runtime`` it makes one when it starts and closes it when it stops; a given one stays its owner's.
+    """
+
+    @asynccontextmanager
+    async def lifespan(_app: FastAPI) -> AsyncIterator[dict[str, Runtime | IndexFile]]:
+        advisories = IndexFile(index_path(settings.home))
+        if runtime is not None:
+            yield {RUNTIME: runtime, ADVISORIES: advisories}
+            return
+        async with await create_runtime(settings) as own:
+            yield {RUNTIME: own, ADVISORIES: advisories}
+
+    app = FastAPI(
+        title="Skillyard",
+        version=skillyard.__version__,
+        description="Skills for AI agents: installed, governed, called.",
+        lifespan=lifespan,
+        # The interactive pages load scripts from other hosts; the document itself is enough for tools.
+        docs_url=None,
+        redoc_url=None,
+        # Spans, metrics and their cost belong to the runtime's own instrumentation.
+        telemetry={"tracing": False, "metrics": False, "logs": False, "auto_configure": False},
+    )
+    install_handlers(app)
+    app.include_router(system.public)
+    app.include_router(versioned())
+    app.openapi = lambda: describe(app)  # type: ignore[method-assign]  # FastAPI's documented way to extend it
+    # The last one added is the outermost: browsers' preflight requests carry no token.
+    app.add_middleware(BodyLimit)
+    app.add_middleware(Authentication, attempts=FailedAttempts())
+    if settings.cors_origins:
+        app.add_middleware(
+            CORSMiddleware,
+            allow_origins=list(settings.cors_origins),
+            allow_methods=["GET", "POST", "PUT", "DELETE"],
+            allow_headers=["Authorization", "Content-Type", "Accept"],
+        )
+    return app
+
+
+def versioned() -> APIRouter:
+    """Every route of version 1."""
+    router = APIRouter(prefix="/v1")
+    for module in (system, skills, invocations, packages, approvals, people, audit, advisories):
+        router.include_router(module.router)
+    return router

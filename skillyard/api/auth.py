@@ -1,0 +1,128 @@
+"""Who is asking: bearer tokens (RFC 6750), looked at before anything else of a request.
+
+Authentication is a middleware and not a dependency of each route, so that a route that forgot to ask for it does not
+exist, and so that a stranger's body is not read. What the holder may do is said by each route with one of the
+dependencies below. Ids of another workspace are not found rather than forbidden: every query names the workspace.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, assert_never
+
+import structlog
+from fastapi import Depends, Request, Security
+from fastapi.responses import Response
+from fastapi.security import HTTPBearer
+from starlette.datastructures import Headers
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from skillyard.api.problems import ForbiddenError, plain
+from skillyard.api.state import runtime_of
+from skillyard.api.throttle import FailedAttempts
+from skillyard.database import utcnow
+from skillyard.governance.identity import AgentPrincipal, PersonPrincipal, Principal, Role
+from skillyard.governance.tokens import authenticate
+
+PUBLIC_PATHS = frozenset({"/health", "/openapi.json"})
+"""Everything else needs a token, also paths that do not exist."""
+
+MAX_TOKEN_LENGTH = 512
+
+_PRINCIPAL = "skillyard.principal"
+_log = structlog.get_logger("skillyard.api")
+
+
+class Authentication:
+    """ASGI middleware. Answers 401 or 429 itself; otherwise the principal travels in the scope."""
+
+    def __init__(self, app: ASGIApp, *, attempts: FailedAttempts) -> None:
+        self._app = app
+        self._attempts = attempts
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "lifespan" or (scope["type"] == "http" and scope["path"] in PUBLIC_PATHS):
+            await self._app(scope, receive, send)
+            return
+        answer = await self._authenticate(scope)
+        if isinstance(answer, Response):
+            await answer(scope, receive, send)
+            return
+        scope[_PRINCIPAL] = answer
+        await self._app(scope, receive, send)
+
+    async def _authenticate(self, scope: Scope) -> Principal | Response:
+        scheme, _, token = Headers(scope=scope).get("authorization", "").partition(" ")
+        if not token:
+            return _unauthenticated("a bearer token is needed", None)
+        address = scope["client"][0] if scope.get("client") else ""
+        if wait := self._attempts.wait_seconds(address, token):
+            detail = "too many failed attempts to authenticate from this address"
+            return plain(429, detail, headers={"Retry-After": str(wait)})
+        principal = await self._look_up(scope, scheme, token.strip())
+        if principal is None:
+            self._attempts.failed(address)
+            self._attempts.revoked(token)
+            _log.warning("authentication_failed", address=address, path=scope["path"])
+            return _unauthenticated("the token is unknown, expired or revoked", "invalid_token")
+        self._attempts.succeeded(token)
+        return principal
+
+    async def _look_up(self, scope: Scope, scheme: str, token: str) -> Principal | None:
+        if scheme.lower() != "bearer" or len(token) > MAX_TOKEN_LENGTH:
+            return None
+        async with runtime_of(scope).database.reading() as session:
+            return await authenticate(session, token, now=utcnow())
+
+
+def _unauthenticated(detail: str, error: str | None) -> Response:
+    challenge = 'Bearer realm="skillyard"' + (f', error="{error}"' if error else "")
+    return plain(401, detail, headers={"WWW-Authenticate": challenge})
+
+
+def _principal(request: Request) -> Principal:
+    principal: Principal = request.scope[_PRINCIPAL]
+    return principal
+
+
+def _person(principal: Anyone) -> PersonPrincipal:
+    match principal:
+        case PersonPrincipal():
+            return principal
+        case AgentPrincipal():
+            raise ForbiddenError("this needs a person's token; an agent's is not enough")
+        case _:
+            assert_never(principal)
+
+
+def _admin(person: AnyPerson) -> PersonPrincipal:
+    match person.person.role:
+        case Role.ADMIN:
+            return person
+        case Role.MEMBER:
+            raise ForbiddenError("this needs the role admin")
+        case _:
+            assert_never(person.person.role)
+
+
+def _agent(principal: Anyone) -> AgentPrincipal:
+    match principal:
+        case AgentPrincipal():
+            return principal
+        case PersonPrincipal():
+            raise ForbiddenError("this needs an agent's token: calls are made, decided and recorded as an agent")
+        case _:
+            assert_never(principal)
+
+
+# The security scheme makes OpenAPI say that a token is needed; the middleware is what asks for it.
+_BEARER = Security(HTTPBearer(auto_error=False, description="The token of a person or of an agent."))
+
+
+def _declared(request: Request, _credentials: Annotated[object, _BEARER]) -> Principal:
+    return _principal(request)
+
+
+Anyone = Annotated[Principal, Depends(_declared)]
+AnyPerson = Annotated[PersonPrincipal, Depends(_person)]
+Admin = Annotated[PersonPrincipal, Depends(_admin)]
+Caller = Annotated[AgentPrincipal, Depends(_agent)]

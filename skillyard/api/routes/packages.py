@@ -1,0 +1,98 @@
+"""Package rules of the caller's workspace."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Annotated
+
+from fastapi import APIRouter, Depends, Path, Query
+
+from skillyard.api.auth import Admin, AnyPerson
+from skillyard.api.paging import Cursor, PageSize, cut, key_of
+from skillyard.api.schemas.packages import ApprovePackageRequest, BanPackageRequest, RuleView, UnbanPackageRequest
+from skillyard.api.schemas.values import MAX_KEY, Page
+from skillyard.api.state import TheRuntime
+from skillyard.database import utcnow
+from skillyard.governance import rule_store
+from skillyard.governance.decision import RuleState
+from skillyard.governance.rules import draft_approval, draft_ban
+from skillyard.ids import RuleId
+from skillyard.skills.skill import Ecosystem
+
+router = APIRouter(prefix="/packages", tags=["packages"])
+
+
+@dataclass(frozen=True, slots=True)
+class Filter:
+    """Which rules are listed; every field narrows."""
+
+    state: RuleState | None = None
+    ecosystem: Ecosystem | None = None
+    name: Annotated[str | None, Query(min_length=1, max_length=214)] = None
+
+
+@router.get("/rules")
+async def list_rules(
+    runtime: TheRuntime,
+    person: AnyPerson,
+    wanted: Annotated[Filter, Depends()],
+    cursor: Cursor = None,
+    limit: PageSize = 100,
+) -> Page[RuleView]:
+    """Rules that were not revoked, expired ones included, in the order they were made."""
+    async with runtime.database.reading() as session:
+        found = await rule_store.list_rules(
+            session,
+            person.workspace,
+            after=key_of(cursor),
+            limit=limit + 1,
+            state=wanted.state,
+            ecosystem=wanted.ecosystem,
+            name=wanted.name,
+        )
+    page, last = cut(found, limit)
+    items = tuple(RuleView.model_validate(item) for item in page)
+    return Page(items=items, next_cursor=None if last is None else str(last.id))
+
+
+@router.post("/approve", status_code=201)
+async def approve_package(runtime: TheRuntime, admin: Admin, body: ApprovePackageRequest) -> RuleView:
+    """Approve versions of a package. A ban of any of them is stronger."""
+    draft = draft_approval(
+        ecosystem=body.ecosystem,
+        name=body.name,
+        now=utcnow(),
+        min_maturity=body.min_maturity,
+        specifier=body.specifier,
+        expires_at=body.expires_at,
+        reason=body.reason,
+        hashes=body.hashes,
+    )
+    return RuleView.model_validate(await runtime.add_rule(draft, person=admin))
+
+
+@router.post("/ban", status_code=201)
+async def ban_package(runtime: TheRuntime, admin: Admin, body: BanPackageRequest) -> RuleView:
+    """Ban versions of a package. Acts now: running sandboxes that hold one are stopped."""
+    draft = draft_ban(
+        ecosystem=body.ecosystem,
+        name=body.name,
+        now=utcnow(),
+        reason=body.reason,
+        specifier=body.specifier,
+        expires_at=body.expires_at,
+    )
+    return RuleView.model_validate(await runtime.add_rule(draft, person=admin))
+
+
+@router.post("/unban")
+async def unban_package(runtime: TheRuntime, admin: Admin, body: UnbanPackageRequest) -> tuple[RuleView, ...]:
+    """Lift bans of a package; answers those that were lifted."""
+    lifted = await runtime.unban(body.ecosystem, body.name, specifier=body.specifier, person=admin)
+    return tuple(RuleView.model_validate(rule) for rule in lifted)
+
+
+@router.delete("/rules/{rule_id}", status_code=204)
+async def revoke_rule(runtime: TheRuntime, admin: Admin, rule_id: Annotated[int, Path(ge=1, le=MAX_KEY)]) -> None:
+    """End one rule, an approval or a ban."""
+    await runtime.revoke_rule(RuleId(rule_id), person=admin)

@@ -1,0 +1,112 @@
+"""Skills of the caller's workspace: install, list, inspect, swap, remove."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from fastapi import APIRouter, Path, Request, Response
+
+from skillyard.api.auth import Admin, Anyone
+from skillyard.api.paging import Cursor, PageSize, cut, key_of
+from skillyard.api.schemas.skills import (
+    ActivateRequest,
+    InstallationView,
+    RollbackRequest,
+    SkillSummaryView,
+    SwapView,
+    VersionView,
+)
+from skillyard.api.schemas.values import Page
+from skillyard.api.state import TheRuntime
+from skillyard.api.uploads import UPLOAD_BODY, submission
+from skillyard.runtime.values import SkillRef
+
+router = APIRouter(prefix="/skills", tags=["skills"])
+
+Part = Annotated[str, Path(min_length=1, max_length=64)]
+Version = Annotated[str, Path(min_length=1, max_length=128)]
+
+
+@router.get("")
+async def list_skills(
+    runtime: TheRuntime, principal: Anyone, cursor: Cursor = None, limit: PageSize = 100
+) -> Page[SkillSummaryView]:
+    """Installed skills with their versions, in the order they were first installed."""
+    found = await runtime.skills(principal.workspace, after=key_of(cursor), limit=limit + 1)
+    page, last = cut(found, limit)
+    items = tuple(SkillSummaryView.model_validate(item) for item in page)
+    return Page(items=items, next_cursor=None if last is None else str(last.id))
+
+
+@router.post("", status_code=201, openapi_extra=UPLOAD_BODY)
+async def install(request: Request, response: Response, runtime: TheRuntime, admin: Admin) -> InstallationView:
+    """Install a skill that is not installed yet: parse, resolve, scan, store. Answers 200 if this very version and
+    content was installed before."""
+    async with submission(request, runtime.settings) as wanted:
+        installation = await runtime.install(
+            wanted.source,
+            workspace=admin.workspace,
+            publisher=wanted.publisher,
+            actor=admin,
+            mode=wanted.mode,
+        )
+    response.status_code = 201 if installation.created else 200
+    return InstallationView.model_validate(installation)
+
+
+@router.post("/upgrade", openapi_extra=UPLOAD_BODY)
+async def upgrade(request: Request, runtime: TheRuntime, admin: Admin) -> SwapView:
+    """Install another version of an installed skill, start it beside the old one, check it, move the pointer."""
+    async with submission(request, runtime.settings) as wanted:
+        swap = await runtime.upgrade(
+            wanted.source,
+            workspace=admin.workspace,
+            publisher=wanted.publisher,
+            actor=admin,
+            mode=wanted.mode,
+        )
+    return SwapView.model_validate(swap)
+
+
+@router.get("/{publisher}/{name}")
+async def inspect_active(runtime: TheRuntime, principal: Anyone, publisher: Part, name: Part) -> VersionView:
+    """The version that the skill's pointer names, with its lock and report."""
+    found = await runtime.version(principal.workspace, SkillRef(publisher, name))
+    return VersionView.model_validate(found)
+
+
+@router.get("/{publisher}/{name}/versions/{version}")
+async def inspect_version(
+    runtime: TheRuntime, principal: Anyone, publisher: Part, name: Part, version: Version
+) -> VersionView:
+    """One installed version, with its lock and report."""
+    found = await runtime.version(principal.workspace, SkillRef(publisher, name, version))
+    return VersionView.model_validate(found)
+
+
+@router.post("/{publisher}/{name}/activate")
+async def activate(runtime: TheRuntime, admin: Admin, publisher: Part, name: Part, body: ActivateRequest) -> SwapView:
+    """Move the pointer to another installed version, with the same checks as an upgrade."""
+    ref = SkillRef(publisher, name, body.version)
+    return SwapView.model_validate(await runtime.activate(ref, workspace=admin.workspace, actor=admin))
+
+
+@router.post("/{publisher}/{name}/rollback")
+async def rollback(
+    runtime: TheRuntime, admin: Admin, publisher: Part, name: Part, body: RollbackRequest | None = None
+) -> SwapView:
+    """Move the pointer back to the version that was active before, or to the one named."""
+    ref = SkillRef(publisher, name, body.version if body else None)
+    return SwapView.model_validate(await runtime.rollback(ref, workspace=admin.workspace, actor=admin))
+
+
+@router.delete("/{publisher}/{name}", status_code=204)
+async def remove_skill(runtime: TheRuntime, admin: Admin, publisher: Part, name: Part) -> None:
+    """Remove a skill with all its versions; their sandboxes are stopped."""
+    await runtime.uninstall(SkillRef(publisher, name), workspace=admin.workspace, actor=admin)
+
+
+@router.delete("/{publisher}/{name}/versions/{version}", status_code=204)
+async def remove_version(runtime: TheRuntime, admin: Admin, publisher: Part, name: Part, version: Version) -> None:
+    """Remove one version."""
+    await runtime.uninstall(SkillRef(publisher, name, version), workspace=admin.workspace, actor=admin)

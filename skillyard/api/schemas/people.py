@@ -1,0 +1,91 @@
+"""Persons, agents and their tokens."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Annotated, Literal
+
+from pydantic import Field, StringConstraints, model_validator
+
+from skillyard.api.schemas.values import MAX_KEY, Body, FutureTime, MaturityName, Name, View
+from skillyard.governance.decision import AgentState
+from skillyard.governance.identity import Role
+
+Id = Annotated[int, Field(ge=1, le=MAX_KEY)]
+
+
+class AddPersonRequest(Body):
+    name: Name
+    role: Role = Role.MEMBER
+
+
+class PersonView(View):
+    id: int
+    name: str
+    role: Role
+
+
+class AddAgentRequest(Body):
+    """``owner`` is the person who answers for the agent; without one, whoever asks."""
+
+    name: Name
+    owner: Id | None = None
+    maturity: MaturityName = "STUDENT"
+
+
+class SetMaturityRequest(Body):
+    maturity: MaturityName
+
+
+class ReasonRequest(Body):
+    reason: Annotated[str, StringConstraints(min_length=1, max_length=1000)]
+
+
+class AgentView(View):
+    id: int
+    name: str
+    owner: int
+    maturity: MaturityName
+    state: AgentState
+
+
+class IssueTokenRequest(Body):
+    """A token for exactly one of ``person`` and ``agent``."""
+
+    name: Name
+    person: Id | None = None
+    agent: Id | None = None
+    expires_at: FutureTime | None = None
+
+    @model_validator(mode="after")
+    def _one_holder(self) -> IssueTokenRequest:
+        if (self.person is None) == (self.agent is None):
+            raise ValueError("give either person or agent")
+        return self
+
+
+class TokenView(View):
+    """A token without its text, which nobody can read again."""
+
+    id: int
+    name: str
+    holder: str = Field(description="`person/ID` or `agent/ID`.")
+    created_at: datetime
+    expires_at: datetime | None
+    revoked_at: datetime | None
+
+
+class IssuedTokenView(View):
+    """``token`` is shown this once; only its hash is kept."""
+
+    id: int
+    token: str
+
+
+class IdentityView(View):
+    """Who a token belongs to."""
+
+    kind: Literal["person", "agent"]
+    workspace: int
+    person: PersonView | None = None
+    agent: AgentView | None = None

@@ -1,0 +1,112 @@
+"""Serving the application on a socket with uvicorn, until it is told to stop."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import signal
+import socket
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+import uvicorn
+
+from skillyard.api.application import create_app
+from skillyard.errors import MachineError
+from skillyard.runtime.runtime import create_runtime
+from skillyard.settings import Settings
+
+GRACE_SECONDS = 30
+"""How long open requests may take to end once the server was told to stop; calls that still run are then cancelled."""
+
+
+class AddressError(MachineError):
+    """The server cannot listen on the address it is set to."""
+
+    code = "address"
+
+
+@dataclass(frozen=True, slots=True)
+class Serving:
+    """A server that answers: its address, and the first person's token where this was the first start ever."""
+
+    url: str
+    first_token: str | None
+
+
+def ignore(_serving: Serving) -> None:
+    """The null observer."""
+
+
+async def serve(settings: Settings, *, on_ready: Callable[[Serving], None] = ignore) -> None:
+    """Serve until SIGINT, SIGTERM or a cancel; then let open requests end, and stop what runs.
+
+    ``on_ready`` is told once the server answers. Raises ``AddressError``, and what starting the runtime raises.
+    """
+    with _listening(settings) as listener:
+        async with await create_runtime(settings) as runtime:
+            config = uvicorn.Config(
+                create_app(settings, runtime=runtime),
+                log_config=None,
+                access_log=False,
+                server_header=False,
+                # An address that a client states in a header must not decide whose failures are counted.
+                proxy_headers=False,
+                timeout_graceful_shutdown=GRACE_SECONDS,
+                lifespan="on",
+            )
+            serving = Serving(_url(listener), runtime.first_token)
+            server = _Server(config, lambda: on_ready(serving))
+            await _to_the_end(server, listener)
+
+
+class _Server(uvicorn.Server):
+    """uvicorn's server, which tells when it answers, and ends by returning instead of by a signal."""
+
+    def __init__(self, config: uvicorn.Config, ready: Callable[[], None]) -> None:
+        super().__init__(config)
+        self._ready = ready
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        await super().startup(sockets=sockets)
+        self._ready()
+
+    @contextlib.contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        # uvicorn's own raises the signal again at the end, which would end the process before the runtime is closed.
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGINT, signal.SIGTERM):
+            loop.add_signal_handler(number, self.handle_exit, number, None)
+        try:
+            yield
+        finally:
+            for number in (signal.SIGINT, signal.SIGTERM):
+                loop.remove_signal_handler(number)
+
+
+async def _to_the_end(server: uvicorn.Server, listener: socket.socket) -> None:
+    """A cancelled server is told to stop and waited for, so that no request is cut off in the middle."""
+    task = asyncio.create_task(server.serve(sockets=[listener]))
+    try:
+        await asyncio.shield(task)
+    except asyncio.CancelledError:
+        server.should_exit = True
+        await asyncio.wait([task])
+        raise
+
+
+@contextlib.contextmanager
+def _listening(settings: Settings) -> Iterator[socket.socket]:
+    try:
+        found = socket.getaddrinfo(settings.host, settings.port, type=socket.SOCK_STREAM)
+        family, _, _, _, address = found[0]
+        listener = socket.create_server(address, family=family, backlog=2048)
+    except OSError as error:
+        raise AddressError(f"cannot listen on {settings.host}:{settings.port}: {error.strerror or error}") from error
+    with listener:
+        yield listener
+
+
+def _url(listener: socket.socket) -> str:
+    host, port = listener.getsockname()[:2]
+    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
