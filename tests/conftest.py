@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
+import shutil
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
 import hypothesis
 import pytest
-from skillyard.database import Database, migrate, open_database, utcnow
+from skillyard.database import Database, database_path, migrate, open_database, utcnow
 from skillyard.governance import people, tokens
 from skillyard.governance.decision import Agent, Maturity
 from skillyard.governance.identity import Person
@@ -36,10 +38,20 @@ def database_url(tmp_path: Path) -> str:
     return f"sqlite+aiosqlite:///{tmp_path / 'state of mind' / 'skillyard.db'}"
 
 
+@pytest.fixture(scope="session")
+def _migrated_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A freshly migrated database, made once and copied for every test that wants one."""
+    path = tmp_path_factory.mktemp("migrated") / "skillyard.db"
+    asyncio.run(migrate(f"sqlite+aiosqlite:///{path}"))
+    return path
+
+
 @pytest.fixture
-async def database(database_url: str) -> AsyncIterator[Database]:
+async def database(database_url: str, _migrated_file: Path) -> AsyncIterator[Database]:
     """A migrated database in a real file, empty but for what the migrations put there."""
-    await migrate(database_url)
+    path = database_path(database_url)
+    path.parent.mkdir(mode=0o700)
+    shutil.copy(_migrated_file, path)
     opened = await open_database(database_url)
     yield opened
     await opened.close()
