@@ -25,7 +25,7 @@ from skillyard.skills.skill import Bundle, BundleFile
 MAX_FILES = 512
 MAX_BUNDLE_BYTES = 16 * 1024 * 1024
 MAX_FILE_BYTES = 10 * 1024 * 1024
-MAX_VISITED = 4096
+MAX_VISITED = 2048
 """Most directory entries looked at, so that a folder of endless empty folders is refused as well."""
 
 _BLOCK = 512

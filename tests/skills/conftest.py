@@ -14,7 +14,9 @@ MakeSkill = Callable[..., Path]
 def make_skill(tmp_path: Path) -> MakeSkill:
     """Writes a skill's folder: its frontmatter (a valid one if none is given) and further files, text or bytes."""
 
-    def make(frontmatter: str | None = None, files: Mapping[str, str | bytes] | None = None, name: str = "demo") -> Path:
+    def make(
+        frontmatter: str | None = None, files: Mapping[str, str | bytes] | None = None, name: str = "demo"
+    ) -> Path:
         folder = tmp_path / name
         folder.mkdir(exist_ok=True)
         fields = frontmatter if frontmatter is not None else f"name: {name}\ndescription: Does a thing.\n"

@@ -12,7 +12,6 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
-
 from skillyard.errors import InputError, MachineError, NotFoundError
 from skillyard.ids import BundleDigest
 from skillyard.skills.bundle import make_bundle
@@ -154,7 +153,7 @@ def test_a_disk_that_takes_no_more_leaves_nothing_half_stored(folder, store):
     """A limit on file sizes stands in for the full disk: the write fails in the middle of the second file."""
     put = textwrap.dedent(_PUT)
     command = ["sh", "-c", 'ulimit -f 2048; exec "$@"', "sh", sys.executable, "-c", put, str(folder), str(store._root)]
-    process = subprocess.run([*command, "go"], capture_output=True, text=True, timeout=60)
+    process = subprocess.run([*command, "go"], check=False, capture_output=True, text=True, timeout=60)
     assert process.returncode == 1
     assert "MachineError: the bundle could not be stored: File too large" in process.stderr
     assert _left(store) == []

@@ -7,7 +7,6 @@ from pathlib import Path
 
 import pytest
 import skills_ref
-
 from skillyard.skills.imports import undeclared_imports
 from skillyard.skills.parse import parse_skill
 from skillyard.skills.skill import ParseMode, SkillKind
@@ -29,7 +28,13 @@ def test_each_is_strictly_valid_without_a_remark(folder):
 
 
 def test_the_five_are_there():
-    assert [folder.name for folder in SKILLS] == ["csv-report", "image-tools", "legacy-fetch", "pdf-text", "writing-guide"]
+    assert [folder.name for folder in SKILLS] == [
+        "csv-report",
+        "image-tools",
+        "legacy-fetch",
+        "pdf-text",
+        "writing-guide",
+    ]
     assert parse_skill(ROOT / "skills" / "writing-guide").kind is SkillKind.INSTRUCTIONS
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import pytest
-
 from skillyard.skills.errors import RequirementError, SkillError
 from skillyard.skills.parse import parse_skill
 from skillyard.skills.skill import Ecosystem, Origin, ParseMode
@@ -111,7 +110,10 @@ def test_npm_ranges_may_contain_spaces(make_skill, text, requirements):
 @pytest.mark.parametrize(
     ("frontmatter", "origin"),
     [
-        ("metadata:\n  skillyard.python: 'a @ https://h.example/a.whl'", Origin("SKILL.md", 5, "metadata.skillyard.python")),
+        (
+            "metadata:\n  skillyard.python: 'a @ https://h.example/a.whl'",
+            Origin("SKILL.md", 5, "metadata.skillyard.python"),
+        ),
         ("packages: ['git+https://h.example/a']", Origin("SKILL.md", 4, "packages[0]")),
         ("packages:\n  - a\n  - --index-url=https://h.example", Origin("SKILL.md", 6, "packages[1]")),
         ("node_packages: [x@file:y]", Origin("SKILL.md", 4, "node_packages[0]")),

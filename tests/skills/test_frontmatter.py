@@ -1,9 +1,8 @@
-"""YAML that hides, explodes or contradicts itself is refused with the line in SKILL.md, and plain text stays as written."""
+"""YAML that hides, explodes or contradicts itself is refused with its line in SKILL.md, plain text stays as written."""
 
 from __future__ import annotations
 
 import pytest
-
 from skillyard.skills.errors import SkillError
 from skillyard.skills.frontmatter import Fields, Items, Text, read_document
 
@@ -14,7 +13,7 @@ def _document(folder, content: str | bytes):
 
 
 def test_scalars_stay_the_text_that_was_written(tmp_path):
-    text = "---\nversion: 1.10\nflag: no\nempty:\ndate: 2024-01-02\nzip: 0123\nq: \"a: b\"\n---\nBody\n"
+    text = '---\nversion: 1.10\nflag: no\nempty:\ndate: 2024-01-02\nzip: 0123\nq: "a: b"\n---\nBody\n'
     fields = _document(tmp_path, text).fields.fields
     values = {key: node.value for key, node in fields.items() if isinstance(node, Text)}
     assert values == {"version": "1.10", "flag": "no", "empty": "", "date": "2024-01-02", "zip": "0123", "q": "a: b"}

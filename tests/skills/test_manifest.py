@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import pytest
-
 from skillyard.skills.errors import SkillError
 from skillyard.skills.parse import parse_skill
 from skillyard.skills.skill import ParseMode
@@ -44,7 +43,12 @@ def test_every_field_of_the_specification_is_read(make_skill, mode):
         ("name: demo\ndescription: d\nallowed-tools: Read, Grep", "tools_commas", 4, "allowed-tools"),
         ("name: demo\ndescription: d\nmetadata:\n  a: [b]", "nested_metadata", 5, "metadata.a"),
         ('name: demo\ndescription: d\nmetadata:\n  version: "1.0"', "version_short", 5, "metadata.version"),
-        ("name: demo\ndescription: d\nmetadata:\n  skillyard.memry: 1MiB", "unknown_key", 5, "metadata.skillyard.memry"),
+        (
+            "name: demo\ndescription: d\nmetadata:\n  skillyard.memry: 1MiB",
+            "unknown_key",
+            5,
+            "metadata.skillyard.memry",
+        ),
     ],
 )
 def test_what_lenient_notes_strict_refuses_at_the_same_place(make_skill, frontmatter, code, line, field):
@@ -102,7 +106,7 @@ def test_a_manifest_in_lower_case_is_read_leniently(make_skill):
     folder = make_skill()
     (folder / "SKILL.md").rename(folder / "skill.md")
     assert [note.code for note in parse_skill(folder).notes] == ["file_name"]
-    with pytest.raises(SkillError, match="should be named SKILL.md"):
+    with pytest.raises(SkillError, match=r"should be named SKILL\.md"):
         parse_skill(folder, ParseMode.STRICT)
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import pytest
-
 from skillyard.skills.errors import SkillError
 from skillyard.skills.normalise import normalise
 from skillyard.skills.parse import parse_skill
@@ -36,7 +35,9 @@ def test_the_strict_text_parses_strictly_and_asks_for_the_same(make_skill):
     assert (folder / "SKILL.md").read_text() != text
     (folder / "SKILL.md").write_text(text)
     after = parse_skill(folder, ParseMode.STRICT)
-    assert {(p.ecosystem, p.requirement) for p in after.declared} == {(p.ecosystem, p.requirement) for p in before.declared}
+    assert {(p.ecosystem, p.requirement) for p in after.declared} == {
+        (p.ecosystem, p.requirement) for p in before.declared
+    }
     for field in ("name", "description", "license", "version", "allowed_tools", "requested", "entries", "kind"):
         assert getattr(after, field) == getattr(before, field)
     assert after.metadata["author"] == "somebody"

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import pytest
 import skills_ref
-
 from skillyard.skills.errors import SkillError
 from skillyard.skills.parse import parse_skill
 from skillyard.skills.skill import ParseMode
@@ -85,7 +84,9 @@ def test_ours_refuses_what_the_reference_lets_pass(make_skill, case):
 @pytest.mark.parametrize("case", OURS_TAKES_MORE)
 def test_ours_takes_what_the_reference_does_not_read_right(make_skill, case):
     folder = make_skill(OURS_TAKES_MORE[case])
-    theirs_is_right = _theirs(folder) and skills_ref.read_properties(folder).description == parse_skill(folder).description
+    theirs_is_right = (
+        _theirs(folder) and skills_ref.read_properties(folder).description == parse_skill(folder).description
+    )
     assert (_ours(folder), theirs_is_right) == (True, False)
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import pytest
-
 from skillyard.skills.errors import UnsafePathError
 from skillyard.skills.paths import PathSet, check_path, is_state
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import pytest
-
 from skillyard.skills.errors import SkillError
 from skillyard.skills.parse import parse_skill
 
@@ -26,7 +25,12 @@ def test_timeout(make_skill, value, seconds):
 
 @pytest.mark.parametrize(
     ("value", "hosts"),
-    [("none", ()), ("", ()), ("B.example, a.example", ("a.example", "b.example")), ("a.example a.example", ("a.example",))],
+    [
+        ("none", ()),
+        ("", ()),
+        ("B.example, a.example", ("a.example", "b.example")),
+        ("a.example a.example", ("a.example",)),
+    ],
 )
 def test_network(make_skill, value, hosts):
     assert _requested(make_skill, "skillyard.network", value).network_hosts == hosts

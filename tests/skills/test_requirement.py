@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import pytest
-
 from skillyard.skills.errors import RequirementError
 from skillyard.skills.requirement import npm_requirement, python_package
 from skillyard.skills.skill import Ecosystem, Origin

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import pytest
-
 from skillyard.errors import ConflictError
 from skillyard.skills.errors import SkillError
 from skillyard.skills.parse import parse_skill

@@ -8,6 +8,7 @@ the machine or the user, asks nobody for anything, and speaks https and ssh only
 
 from __future__ import annotations
 
+import asyncio
 import re
 import threading
 from collections.abc import Iterator, Mapping
@@ -149,7 +150,10 @@ class GitSource:
             stdin=stdin,
         )
         if finished.code != 0:
-            raise SourceError(f"git {arguments[0]} of {self._url} failed: {_why(finished, self._pack_bytes)}")
+            why = _why(finished)
+            if await asyncio.to_thread(_largest_file, repository) + 512 > self._pack_bytes:
+                why = f"more than {self._pack_bytes // 2**20} MiB"
+            raise SourceError(f"git {arguments[0]} of {self._url} failed: {why}")
         return finished.stdout
 
 
@@ -198,7 +202,7 @@ def _git_environment(environment: Mapping[str, str], *, allow_local: bool) -> di
         "GIT_ATTR_NOSYSTEM": "1",
         "GIT_TERMINAL_PROMPT": "0",
         "GIT_ASKPASS": "/bin/false",
-        "GIT_SSH_COMMAND": "ssh -oBatchMode=yes",
+        "GIT_SSH_COMMAND": "ssh -oBatchMode=yes -oControlMaster=no -oControlPath=none",
         "GIT_ALLOW_PROTOCOL": "https:ssh:file" if allow_local else "https:ssh",
         "GIT_PROTOCOL_FROM_USER": "0",
         "GIT_OPTIONAL_LOCKS": "0",
@@ -243,8 +247,11 @@ def _contents(blobs: list[_Blob], output: bytes) -> Iterator[bytes]:
         yield output[start : at - 1]
 
 
-def _why(finished: Finished, pack_bytes: int) -> str:
-    if "signal 25" in finished.stderr or finished.code == -25 or "File too large" in finished.stderr:
-        return f"more than {pack_bytes // 2**20} MiB"
+def _largest_file(folder: Path) -> int:
+    """A pack that was cut off by the limit on file sizes is as large as the limit; git itself does not say why."""
+    return max((path.lstat().st_size for path in folder.rglob("*")), default=0)
+
+
+def _why(finished: Finished) -> str:
     lines = [line.strip() for line in finished.stderr.splitlines() if line.strip()]
     return printable("; ".join(lines[-3:]))[:500] or f"exit code {finished.code}"

@@ -11,15 +11,17 @@ import asyncio
 import contextlib
 import os
 import signal
+import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TypeVar
+from typing import IO, TypeVar
 
 from skillyard.skills.errors import SourceError
 
 T = TypeVar("T")
 
+_DYING_SECONDS = 1.0
 _ERROR_BYTES = 16 * 1024
 # $1 is the file size limit in blocks of 512 bytes (POSIX), $2 what the tool reads, the rest its command line. The tool
 # does not get the pipe; the watcher is killed when the tool is done, so that nothing of the group stays.
@@ -36,6 +38,7 @@ exec 3<&-
 wait "$tool"
 code=$?
 kill -9 "$watcher" 2>/dev/null
+wait "$watcher" 2>/dev/null
 exit "$code"
 """
 
@@ -59,21 +62,42 @@ async def run_tool(
     file_bytes: int,
     stdin: Path | None = None,
 ) -> Finished:
-    """Run to the end, reading ``stdin`` or nothing; ``SourceError`` for time, output, or a tool that is not there."""
+    """Run to the end, reading ``stdin`` or nothing; ``SourceError`` for time, output, or a tool that is not there.
+
+    The tool prints into unnamed files, not pipes: something it leaves running could hold a pipe open for ever.
+    """
     name = Path(command[0]).name
     shell = ("/bin/sh", "-c", _SHELL, "sh", str(max(1, file_bytes // 512)), str(stdin or os.devnull), *command)
-    process = await _start(shell, name, folder, environment)
-    try:
-        async with asyncio.timeout(timeout_seconds):
-            return await _finish(process, name, output_bytes)
-    except TimeoutError as error:
-        raise SourceError(f"{name} did not finish within {timeout_seconds:g} s") from error
-    finally:
-        await _end(process)
+    with tempfile.TemporaryFile() as stdout, tempfile.TemporaryFile() as stderr:
+        process = await _start(shell, folder, environment, stdout, stderr)
+        try:
+            async with asyncio.timeout(timeout_seconds):
+                code = await process.wait()
+        except TimeoutError as error:
+            raise SourceError(f"{name} did not finish within {timeout_seconds:g} s") from error
+        finally:
+            await _end(process)
+        if code == 127:
+            raise SourceError(f"{name} is not installed")
+        if stdout.seek(0, os.SEEK_END) > output_bytes:
+            raise SourceError(f"{name} printed more than {output_bytes} bytes")
+        return Finished(128 - code if code > 128 else code, _last(stdout, output_bytes), _text(stderr))
+
+
+async def finished(task: asyncio.Future[T]) -> None:
+    """Wait until a task is done, whatever becomes of us; a cancel that comes meanwhile is raised afterwards."""
+    cancel: asyncio.CancelledError | None = None
+    while not task.done():
+        try:
+            await asyncio.wait([task])
+        except asyncio.CancelledError as error:
+            cancel = error
+    if cancel is not None:
+        raise cancel
 
 
 async def _start(
-    command: Sequence[str], name: str, folder: Path, environment: Mapping[str, str]
+    command: Sequence[str], folder: Path, environment: Mapping[str, str], stdout: IO[bytes], stderr: IO[bytes]
 ) -> asyncio.subprocess.Process:
     """Start the shell. A cancel that comes meanwhile waits until there is a process to end: asyncio itself, cancelled
     between the fork and the connecting of pipes, may wait for ever."""
@@ -83,62 +107,69 @@ async def _start(
             cwd=folder,
             env=dict(environment),
             stdin=asyncio.subprocess.PIPE,
-            stdout=asyncio.subprocess.PIPE,
-            stderr=asyncio.subprocess.PIPE,
+            stdout=stdout,
+            stderr=stderr,
             start_new_session=True,
         )
     )
     try:
         return await asyncio.shield(starting)
     except asyncio.CancelledError:
-        await finished(starting)
-        if starting.exception() is None:
-            await _end(starting.result())
+        try:
+            await finished(starting)
+        finally:
+            if starting.exception() is None:
+                await _end(starting.result())
         raise
     except OSError as error:
-        raise SourceError(f"{name} cannot be started: {error.strerror}") from error
-
-
-async def _finish(process: asyncio.subprocess.Process, name: str, output_bytes: int) -> Finished:
-    stdout, stderr = await asyncio.gather(_read_all(process.stdout, output_bytes, name), _read_end(process.stderr))
-    code = await process.wait()
-    if code == 127:
-        raise SourceError(f"{name} is not installed")
-    return Finished(128 - code if code > 128 else code, stdout, stderr.decode(errors="replace"))
-
-
-async def _read_all(stream: asyncio.StreamReader | None, limit: int, name: str) -> bytes:
-    parts: list[bytes] = []
-    size = 0
-    while stream is not None and (chunk := await stream.read(64 * 1024)):
-        size += len(chunk)
-        if size > limit:
-            raise SourceError(f"{name} printed more than {limit} bytes")
-        parts.append(chunk)
-    return b"".join(parts)
-
-
-async def _read_end(stream: asyncio.StreamReader | None) -> bytes:
-    end = b""
-    while stream is not None and (chunk := await stream.read(64 * 1024)):
-        end = (end + chunk)[-_ERROR_BYTES:]
-    return end
+        raise SourceError(f"a shell cannot be started: {error.strerror}") from error
 
 
 async def _end(process: asyncio.subprocess.Process) -> None:
-    """Kill what is left of the group and reap the shell; shielded, so that a cancel does not cut it short.
-
-    The group's number is safe to use after the shell is gone: it is not given out again while a member lives.
-    """
-    with contextlib.suppress(ProcessLookupError):
-        os.killpg(process.pid, signal.SIGKILL)
+    """Kill what is left of the group, reap the shell and wait until the group is gone, also if cancelled meanwhile."""
+    killed = _kill_group(process.pid)
     if process.stdin is not None:
         process.stdin.close()
     await finished(asyncio.ensure_future(process.wait()))
+    if killed:
+        await finished(asyncio.ensure_future(_group_gone(process.pid)))
 
 
-async def finished(task: asyncio.Future[T]) -> None:
-    """Wait until a task is done, whatever becomes of us; a cancel is put off, not lost: the caller raises it."""
-    while not task.done():
-        with contextlib.suppress(asyncio.CancelledError):
-            await asyncio.wait([task])
+async def _group_gone(group: int) -> None:
+    """Killed processes may still finish a system call; nothing of ours may be written after the fetch has returned."""
+    with contextlib.suppress(TimeoutError):
+        async with asyncio.timeout(_DYING_SECONDS):
+            while await asyncio.to_thread(_group_lives, group):  # noqa: ASYNC110 - the kernel offers no such event
+                await asyncio.sleep(0.001)
+
+
+def _group_lives(group: int) -> bool:
+    """Whether a process of the group still runs; zombies do not, and where nobody reaps orphans they stay."""
+    for path in Path("/proc").glob("[0-9]*/stat"):
+        try:
+            _command, _paren, facts = path.read_text().rpartition(")")
+        except OSError:
+            continue
+        state, _parent, its_group = facts.split()[:3]
+        if int(its_group) == group and state not in "ZX":
+            return True
+    return False
+
+
+def _kill_group(group: int) -> bool:
+    """Whether there was anybody to kill. A group's number is not given out again while a member lives."""
+    try:
+        os.killpg(group, signal.SIGKILL)
+    except ProcessLookupError:
+        return False
+    return True
+
+
+def _last(file: IO[bytes], most: int) -> bytes:
+    size = file.seek(0, os.SEEK_END)
+    file.seek(max(0, size - most))
+    return file.read(most)
+
+
+def _text(file: IO[bytes]) -> str:
+    return _last(file, _ERROR_BYTES).decode(errors="replace")

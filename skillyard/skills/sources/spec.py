@@ -7,6 +7,7 @@ a Git repository, as pip writes them; anything else is a folder or an archive on
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 
 from skillyard.skills.errors import SourceSpecError
@@ -16,10 +17,25 @@ from skillyard.skills.sources.folder import FolderSource
 from skillyard.skills.sources.git import GitSource, is_scp_address
 
 
+@dataclass(frozen=True, slots=True)
+class GitAddress:
+    """A repository, and what of it is meant: a branch, tag or commit, and a folder."""
+
+    url: str
+    ref: str | None
+    subfolder: str | None
+
+
 def source_for(spec: str, *, environment: Mapping[str, str], allow_local: bool) -> Source:
     """The source a text means; raises ``SourceSpecError``. ``environment`` is what ``git`` starts with."""
-    if spec.startswith("git+") or "://" in spec or is_scp_address(_split_ref(spec.partition("#")[0])[0]):
-        return _git(spec.removeprefix("git+"), environment=environment, allow_local=allow_local)
+    if (address := git_address(spec)) is not None:
+        return GitSource(
+            address.url,
+            ref=address.ref,
+            subfolder=address.subfolder,
+            environment=environment,
+            allow_local=allow_local,
+        )
     if not allow_local:
         raise SourceSpecError("only Git addresses are allowed here, not paths", field="source")
     path = Path(spec).expanduser()
@@ -30,15 +46,18 @@ def source_for(spec: str, *, environment: Mapping[str, str], allow_local: bool) 
     raise SourceSpecError(f"{spec!r} is neither a folder, an archive nor a Git address", field="source")
 
 
-def _git(spec: str, *, environment: Mapping[str, str], allow_local: bool) -> GitSource:
-    address, _hash, fragment = spec.partition("#")
+def git_address(spec: str) -> GitAddress | None:
+    """The parts of a Git address as text; ``None`` for what is a path. Raises ``SourceSpecError``."""
+    if not (spec.startswith("git+") or "://" in spec or is_scp_address(_split_ref(spec.partition("#")[0])[0])):
+        return None
+    address, _hash, fragment = spec.removeprefix("git+").partition("#")
     subfolder = None
     if fragment:
         key, _equals, subfolder = fragment.partition("=")
         if key != "subdirectory" or not subfolder:
             raise SourceSpecError("after # only subdirectory=FOLDER is understood", field="source")
     url, ref = _split_ref(address)
-    return GitSource(url, ref=ref, subfolder=subfolder, environment=environment, allow_local=allow_local)
+    return GitAddress(url, ref, subfolder)
 
 
 def _split_ref(address: str) -> tuple[str, str | None]:

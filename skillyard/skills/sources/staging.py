@@ -70,9 +70,11 @@ async def in_thread(work: Callable[[threading.Event], T]) -> T:
         return await asyncio.shield(task)
     except asyncio.CancelledError:
         stop.set()
-        await finished(task)
-        if not task.cancelled():
-            task.exception()  # fetched, so that asyncio does not report it as never looked at
+        try:
+            await finished(task)
+        finally:
+            if not task.cancelled():
+                task.exception()  # looked at, so that asyncio does not report it as lost
         raise
 
 
