@@ -260,6 +260,7 @@ def migration_connection(path: Path) -> Iterator[Connection]:
     Enforcement is off meanwhile, because SQLite changes a table by copying and dropping it, and dropping a parent
     would delete its children (https://www.sqlite.org/lang_altertable.html#otheralter).
     """
+    _create_file(path)
     engine = create_engine(f"sqlite:///{path}", poolclass=NullPool)
     _on_connect(engine, begin="BEGIN EXCLUSIVE", pragmas=("foreign_keys = OFF", "synchronous = FULL"))
     try:

@@ -67,16 +67,23 @@ class Policy:
     limits: Limits
     scan: ScanPolicy
     name: str = "server"
+    second_person: bool = True
+    """Whether an approval needs somebody other than who asked."""
 
     @classmethod
     def from_settings(cls, settings: Settings) -> Policy:
-        return cls(limits=Limits.from_settings(settings), scan=ScanPolicy.from_settings(settings))
+        return cls(
+            limits=Limits.from_settings(settings),
+            scan=ScanPolicy.from_settings(settings),
+            second_person=settings.require_second_person,
+        )
 
     @classmethod
     def local(cls, settings: Settings) -> Policy:
-        """For an author's own machine: the operator is the agent, and evidence of any age is taken, with its date
-        told. Nothing else differs: BLOCK and bans refuse, and packages need an approval."""
-        return cls(limits=Limits.from_settings(settings), scan=ScanPolicy(max_age=None), name="local")
+        """For an author's own machine: the operator is the agent and approves alone, and evidence of any age is taken,
+        with its date told. Nothing else differs: BLOCK and bans refuse, and packages need an approval."""
+        scan = ScanPolicy(max_age=None)
+        return cls(limits=Limits.from_settings(settings), scan=scan, name="local", second_person=False)
 
 
 @dataclass(frozen=True, slots=True, eq=False)

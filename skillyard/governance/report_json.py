@@ -49,5 +49,5 @@ def report_from_json(data: bytes | str) -> Report:
 
 
 def _sorted(data: bytes | str) -> bytes:
-    """The same JSON with its keys in order, so that what differs is what it says (``3.0`` and ``true`` are not ``3``)."""
+    """The same JSON with its keys in order, so that what differs is what it says: ``3.0`` is not ``3``."""
     return orjson.dumps(orjson.loads(data), option=orjson.OPT_SORT_KEYS)

@@ -100,7 +100,8 @@ def _aged(evidence: Evidence, policy: ScanPolicy, now: datetime) -> Evidence:
     if not _too_old(evidence, policy, now):
         return evidence
     days = (now - evidence.data_date).days
-    reason = f"its data is of {evidence.data_date:%Y-%m-%d}, {days} days old; the policy takes {policy.max_age / _DAY:g}"
+    most = policy.max_age / _DAY
+    reason = f"its data is of {evidence.data_date:%Y-%m-%d}, {days} days old; the policy takes {most:g} days"
     return replace(evidence, state=EvidenceState.STALE, reason=reason)
 
 

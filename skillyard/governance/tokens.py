@@ -102,7 +102,7 @@ async def authenticate(session: AsyncSession, token: str, now: datetime) -> Prin
     found = (await session.execute(query)).one_or_none()
     if found is None:
         return None
-    row, person, agent = found.tuple()
+    row, person, agent = found
     if not hmac.compare_digest(row.token_hash, _hash(matched[2])) or not _is_valid(row, now):
         return None
     return _principal(TokenId(row.id), person, agent)
@@ -133,11 +133,11 @@ async def tokens(
 
 
 async def first_start(session: AsyncSession, now: datetime) -> str | None:
-    """On an empty database: the workspace ``default``, the admin ``admin``, and that person's token text.
+    """Where there is no workspace ``default`` yet: make it, the admin ``admin``, and return that person's token text.
 
     ``None`` ever after, also when the transaction of another process was first.
     """
-    if await session.scalar(select(WorkspaceRow.id).limit(1)) is not None:
+    if await session.scalar(select(WorkspaceRow.id).where(WorkspaceRow.name == DEFAULT_WORKSPACE)) is not None:
         return None
     workspace = await people.create_workspace(session, DEFAULT_WORKSPACE, by=SYSTEM, at=now)
     admin = await people.add_person(session, workspace.id, FIRST_PERSON, Role.ADMIN, by=SYSTEM, at=now)

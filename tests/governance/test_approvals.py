@@ -228,6 +228,17 @@ async def test_a_request_that_outgrew_itself_is_replaced_so_that_nobody_approves
     assert len((await yard.approve(second, yard.bob, locks=bigger)).packages) == 3
 
 
+async def test_a_request_is_replaced_when_an_approval_that_it_counted_on_was_taken_back(yard: Yard) -> None:
+    draft = draft_approval(ecosystem="pypi", name="pandas", min_maturity="intern", now=NOW)
+    known = await yard.do(lambda s: rule_store.add_rule(s, yard.workspace, draft, by=yard.bob.id, at=NOW))
+    first = await yard.ask()
+    assert [item.name for item in first.packages] == ["numpy"]
+    await yard.do(lambda s: rule_store.revoke_rule(s, yard.workspace, known.id, by=yard.bob.id, at=NOW))
+    second = await yard.ask()
+    assert [item.name for item in second.packages] == ["numpy", "pandas"]
+    assert (await yard.do(lambda s: approvals.get(s, yard.workspace, first.id))).state is ApprovalState.DENIED
+
+
 # Who may approve.
 
 
@@ -384,7 +395,9 @@ async def test_revoking_an_approval_ends_its_rules_and_its_first_use_and_no_othe
     async def revoke(session: AsyncSession) -> ApprovalRequest:
         return await approvals.revoke(session, yard.workspace, asked.id, by=yard.ann.id, reason="A mistake.", at=NOW)
 
+    before = await yard.epoch()
     assert (await yard.do(revoke)).state is ApprovalState.REVOKED
+    assert await yard.epoch() > before, "a process that saw the approval would go on admitting calls"
     held = await yard.decide()
     assert isinstance(held, Hold)
     assert held.packages == (PackageRef(Ecosystem.PYPI, "numpy", "1.26.4"),)
@@ -447,7 +460,9 @@ async def test_a_rule_ended_by_hand_ends_now_and_once(yard: Yard) -> None:
     async def end(session: AsyncSession) -> None:
         await rule_store.revoke_rule(session, yard.workspace, rules[0].id, by=yard.bob.id, at=NOW)
 
+    before = await yard.epoch()
     await yard.do(end)
+    assert await yard.epoch() > before, "a process that saw the rule would go on admitting calls"
     assert isinstance(await yard.decide(), Hold)
     with pytest.raises(NotFoundError):
         await yard.do(end)

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Any
 
 import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
+from skillyard.governance import policy as policy_module
 from skillyard.governance.closure import PackageState, Rules, compile_rules, evaluate_closure, evaluate_lock
 from skillyard.governance.decision import (
     Agent,
@@ -319,6 +322,12 @@ def test_a_prerelease_is_caught_by_a_ban_of_its_range() -> None:
     assert isinstance(outcome(ban("numpy", ">=2.0a1"), locks=(lock(package("numpy", "2.0rc1")),)), Deny)
 
 
+def test_of_two_bans_the_same_one_is_named_in_whatever_order_they_come() -> None:
+    older, newer = ban("numpy", id=RuleId(50)), ban("numpy", "<2", id=RuleId(51))
+    assert outcome(*BOTH, older, newer) == outcome(newer, *BOTH, older)
+    assert "rule 50" in outcome(*BOTH, newer, older).reasons[0].message
+
+
 # Permissions.
 
 
@@ -348,7 +357,8 @@ def test_all_writable_space_together_stays_below_the_memory() -> None:
     for mib in (64, 100, 512, 2048):
         decision = outcome(*BOTH, skill=replace(CODE, requested=Requested((), mib * MIB)))
         assert isinstance(decision, Allow)
-        assert 3 * decision.granted.scratch_bytes < decision.granted.memory_bytes
+        left = decision.granted.memory_bytes - 3 * decision.granted.scratch_bytes
+        assert left >= decision.granted.memory_bytes // 4, "a skill that fills its scratch has no memory left to run in"
 
 
 def test_limits_and_maximum_age_come_from_settings() -> None:
@@ -396,6 +406,14 @@ def test_a_kept_ruling_notices_that_an_approval_expired_and_that_evidence_grew_o
     assert isinstance(kept.decide(who, NOW + 30 * DAY), Deny)
 
 
+def test_a_ruling_on_evidence_from_the_future_is_made_again_when_that_day_comes() -> None:
+    early = report(PANDAS_NUMPY, evidence=(Evidence("advisories", "1", EvidenceState.RAN, NOW + 3 * DAY),))
+    kept = rule(CODE, (PANDAS_NUMPY,), early, rules(*BOTH), NOW, POLICY)
+    who = agent(Maturity.AUTONOMOUS)
+    assert codes(kept.decide(who, NOW)) == ["report_stale"]
+    assert isinstance(kept.decide(who, NOW + 3 * DAY), Allow)
+
+
 def test_a_standing_made_for_other_rules_or_locks_is_not_used() -> None:
     standing = evaluate_lock(PANDAS_NUMPY, rules(*BOTH), NOW)
     banned = rule(CODE, (PANDAS_NUMPY,), report(PANDAS_NUMPY), rules(ban("numpy")), NOW, POLICY, standing=standing)
@@ -403,6 +421,18 @@ def test_a_standing_made_for_other_rules_or_locks_is_not_used() -> None:
     other = lock(package("requests"))
     held = rule(CODE, (other,), report(other), standing.rules, NOW, POLICY, standing=standing)
     assert isinstance(held.decide(agent(Maturity.AUTONOMOUS), NOW), Hold)
+
+
+# What the codes mean is written down.
+
+
+def test_every_reason_code_is_documented() -> None:
+    root = Path(policy_module.__file__).parents[2]
+    sources = [root / "skillyard/governance" / f"{name}.py" for name in ("policy", "explain", "limits")]
+    known = {code for path in sources for code in re.findall(r'(?:Reason|_finding)\(\s*"(\w+)"', path.read_text())}
+    page = (root / "docs/concepts/decisions.md").read_text()
+    assert len(known) > 15
+    assert {code for code in known if f"`{code}`" not in page} == set()
 
 
 # Properties.

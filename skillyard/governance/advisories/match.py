@@ -95,8 +95,7 @@ def _covered(advisory: Advisory, version: str) -> bool:
         public = public_version(advisory.ecosystem, version)
     except UnorderableVersionError:
         return False
-    # A listed local version ("1.0+cpu") is kept: its public form being covered is not the same statement.
-    return "+" not in version and any(contains(advisory.ecosystem, part, public) for part in advisory.intervals)
+    return any(contains(advisory.ecosystem, part, public) for part in advisory.intervals)
 
 
 def vulnerabilities(matches: Iterable[Match]) -> tuple[Vulnerability, ...]:

@@ -27,7 +27,8 @@ class AdvisoryScanner:
     """Looks every locked package up in the advisory index.
 
     The data's date is the oldest among the ecosystems that were looked up. A target without packages needs no data:
-    nothing is looked up, and the evidence says so and has no date.
+    nothing is looked up, and the evidence says so and has no date. Packages that are declared and not locked cannot be
+    looked up, which is something else.
     """
 
     def __init__(self, *, index: IndexFile) -> None:
@@ -38,6 +39,10 @@ class AdvisoryScanner:
         return "advisories"
 
     async def scan(self, target: ScanTarget, *, now: datetime) -> tuple[tuple[Finding, ...], Evidence]:  # noqa: ARG002  # advisories do not depend on when one looks
+        unlocked = _unlocked(target)
+        if unlocked:
+            reason = f"the skill declares {', '.join(unlocked)} packages, and there is no lock of them to look up"
+            return (), self._evidence(EvidenceState.MISSING, reason=reason)
         locks = tuple(lock for lock in target.locks if lock.packages)
         if not locks:
             return (), self._evidence(EvidenceState.RAN, reason="there are no packages to look up")
@@ -70,6 +75,11 @@ class AdvisoryScanner:
 def create_scanner(settings: Settings) -> AdvisoryScanner:
     """The scanner over the instance's own index (entry point ``skillyard.scanners: advisories``)."""
     return AdvisoryScanner(index=IndexFile(index_path(settings.home)))
+
+
+def _unlocked(target: ScanTarget) -> tuple[str, ...]:
+    declared = {package.ecosystem for package in target.skill.declared}
+    return tuple(sorted(declared - {lock.ecosystem for lock in target.locks}))
 
 
 def _packages(locks: Iterable[Lock]) -> Iterator[PackageRef]:

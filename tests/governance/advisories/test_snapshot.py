@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import asyncio
+import fcntl
 import gzip
 import hashlib
 import json
 import subprocess
 import sys
+import time
+from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -16,7 +20,8 @@ from skillyard.governance.advisories.advisory import Advisory, Applies
 from skillyard.governance.advisories.index import AdvisoryIndex, index_path
 from skillyard.governance.advisories.match import affects
 from skillyard.governance.advisories.sources import SNAPSHOT
-from skillyard.governance.advisories.update import ensure_index
+from skillyard.governance.advisories.testing import MemorySource
+from skillyard.governance.advisories.update import ensure_index, update
 from skillyard.skills.skill import Ecosystem
 
 ROOT = Path(__file__).parents[3]
@@ -43,6 +48,26 @@ async def test_it_says_how_old_it_is_and_a_second_start_leaves_it_alone(tmp_path
     assert status.data_date(Ecosystem.NPM) == datetime(2026, 4, 8, tzinfo=UTC)
     before = path.stat().st_ino
     assert (await ensure_index(tmp_path, now=now)).stat().st_ino == before
+
+
+async def test_a_start_that_had_to_wait_does_not_replace_what_came_meanwhile(
+    tmp_path: Path, now: datetime, record: Callable[..., bytes]
+) -> None:
+    await update(tmp_path / "newer.db", MemorySource([record()]), now=now)
+    lock = index_path(tmp_path).with_name("advisories.db.lock")
+    with lock.open("w") as held:
+        fcntl.flock(held, fcntl.LOCK_EX)
+        starting = asyncio.create_task(ensure_index(tmp_path, now=now))
+        await asyncio.to_thread(wait_for_another, lock)
+        (tmp_path / "newer.db").rename(index_path(tmp_path))
+    index = AdvisoryIndex.open(await starting)
+    assert index.matches(Ecosystem.PYPI, "demo", "1.0")
+
+
+def wait_for_another(lock: Path) -> None:
+    """Until this process has the lock file open twice: once for the test, once for the start that waits for it."""
+    while sum(handle.samefile(lock) for handle in Path("/proc/self/fd").iterdir() if handle.exists()) < 2:
+        time.sleep(0)  # Let the event loop's thread go on.
 
 
 async def test_a_damaged_index_is_not_papered_over_with_the_old_snapshot(tmp_path: Path, now: datetime) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -113,6 +114,16 @@ async def test_without_packages_no_data_is_needed(target: MakeTarget, tmp_path: 
     for nothing in (target(), target(pypi={})):
         findings, evidence = await scanner.scan(nothing, now=now)
         assert (findings, evidence.state, evidence.data_date) == ((), EvidenceState.RAN, None)
+
+
+async def test_packages_that_are_declared_and_not_locked_are_not_clean(
+    scanner: AdvisoryScanner, index: Path, target: MakeTarget, now: datetime
+) -> None:
+    await ensure_index(index.parent, now=now)
+    unlocked = replace(target(CLEAN), locks=())
+    findings, evidence = await scanner.scan(unlocked, now=now)
+    assert (findings, evidence.state) == ((), EvidenceState.MISSING)
+    assert "pypi" in (evidence.reason or "")
 
 
 async def test_evidence_tells_one_index_from_another(
