@@ -96,6 +96,10 @@ class DockerSandbox:
             raise
         return await self._greet(opened, spec, granted)
 
+    async def close(self) -> None:
+        """Let go of the connection to the engine."""
+        await self._engine.close()
+
     async def _greet(self, opened: _Opened, spec: SandboxSpec, granted: Granted) -> DockerRunningSandbox:
         running = DockerRunningSandbox(engine=self._engine, container=opened.container, granted=granted)
         loop = asyncio.get_running_loop()

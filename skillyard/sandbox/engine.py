@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import socket
+import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -74,6 +75,13 @@ def _wrapped() -> Iterator[None]:
         raise EngineUnavailableError(f"the Docker Engine does not answer: {error}") from error
 
 
+def _knock(address: str) -> None:
+    """Fail early and cleanly where nobody listens: the SDK leaves its socket open when a first connection fails."""
+    if address.startswith("unix://"):
+        with socket.socket(socket.AF_UNIX) as probe:
+            probe.connect(address.removeprefix("unix://"))
+
+
 class Engine:
     """A connection to one Docker Engine. Safe to use from many tasks at once."""
 
@@ -82,11 +90,16 @@ class Engine:
         self._address = address or "unix:///var/run/docker.sock"
         self._timeout = timeout
         self._client: docker.APIClient | None = None
+        self._connecting = threading.Lock()
 
     def _api(self) -> docker.APIClient:
-        if self._client is None:
-            self._client = docker.APIClient(base_url=self._address, timeout=self._timeout, version="auto", num_pools=32)
-        return self._client
+        with self._connecting:  # Two threads at once would make two clients, and nobody would close one of them.
+            if self._client is None:
+                _knock(self._address)
+                self._client = docker.APIClient(
+                    base_url=self._address, timeout=self._timeout, version="auto", num_pools=32
+                )
+            return self._client
 
     async def _do(self, work: Callable[[docker.APIClient], T]) -> T:
         def guarded() -> T:
@@ -170,6 +183,7 @@ class Engine:
             own = raw.dup()
             own.setblocking(False)
             stream.close()
+            raw.close()
             return own
 
         return await self._do(open_socket)
@@ -281,6 +295,7 @@ class Engine:
     async def _run_to_end(self, container: str) -> Finished:
         def work(api: docker.APIClient) -> Finished:
             stream = api.attach_socket(container, {"stdout": 1, "stderr": 1, "stream": 1})
+            connection: socket.socket = stream._sock  # noqa: SLF001 - closing the wrapper alone leaves it open
             try:
                 api.start(container)
                 streams = {1: b"", 2: b""}
@@ -289,6 +304,7 @@ class Engine:
                     streams[number] += data[:room]
             finally:
                 stream.close()
+                connection.close()
             return Finished(int(api.wait(container)["StatusCode"]), streams[1], streams[2])
 
         return await self._do(work)

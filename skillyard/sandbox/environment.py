@@ -46,3 +46,7 @@ class EnvironmentStore(Protocol):
     async def sweep(self) -> int:
         """Remove what builds that died have left behind; how much there was."""
         ...
+
+    async def close(self) -> None:
+        """Let go of every connection it holds. Idempotent."""
+        ...

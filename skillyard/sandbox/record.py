@@ -115,7 +115,9 @@ def _walk(folder: Path, *, most_files: int, most_bytes: int) -> Iterator[tuple[s
     files = total = 0
     pending = [folder]
     while pending:
-        for entry in os.scandir(pending.pop()):
+        with os.scandir(pending.pop()) as found:
+            entries = sorted(found, key=lambda entry: entry.name)
+        for entry in entries:
             status = entry.stat(follow_symlinks=False)
             path = Path(entry.path)
             if stat.S_ISDIR(status.st_mode):

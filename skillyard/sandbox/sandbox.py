@@ -70,3 +70,7 @@ class Sandbox(Protocol):
     async def start(self, spec: SandboxSpec, granted: Granted) -> RunningSandbox:
         """A started sandbox whose guest said it is ready; raises ``StartError`` or ``EngineUnavailableError``."""
         ...
+
+    async def close(self) -> None:
+        """Let go of every connection it holds; what it started must be stopped before. Idempotent."""
+        ...

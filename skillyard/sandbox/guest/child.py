@@ -154,8 +154,7 @@ def _encode(result: object) -> bytes:
 def _load_function(spec: dict[str, Any], module_name: str):  # type: ignore[no-untyped-def]
     path = f"{spec['bundle']}/{spec['path']}"
     _extend_path(spec, path)
-    if not os.path.isfile(path):
-        raise RefusedError(f"{spec['path']} does not exist")
+    _require_file(path, spec["path"])
     loader = BundleLoader(module_name, path)
     module = _new_module(module_name, path, loader)
     module.__spec__ = ModuleSpec(module_name, loader, origin=path)
@@ -170,13 +169,21 @@ def _extend_path(spec: dict[str, Any], path: str) -> None:
     sys.path[:0] = [os.path.dirname(path), spec["bundle"]]
 
 
+def _require_file(path: str, name: str) -> None:
+    try:
+        os.close(os.open(path, os.O_RDONLY | os.O_CLOEXEC))
+    except FileNotFoundError:
+        raise RefusedError(f"{name} does not exist") from None
+    except OSError as error:
+        raise RefusedError(f"{name} cannot be read: {error.strerror}") from error
+
+
 # Scripts
 
 
 def _run_script(link: socket.socket, spec: dict[str, Any]) -> NoReturn:
     path = f"{spec['bundle']}/{spec['path']}"
-    if not os.path.isfile(path):
-        raise RefusedError(f"{spec['path']} does not exist")
+    _require_file(path, spec["path"])
     if path.endswith(".sh"):
         for number in _DEFAULT_SIGNALS:
             signal.signal(number, signal.SIG_DFL)
@@ -246,8 +253,7 @@ def _check(spec: dict[str, Any]) -> None:
 
 
 def _check_script(path: str, name: str) -> None:
-    if not os.path.isfile(path):
-        raise RefusedError(f"{name} does not exist")
+    _require_file(path, name)
     if path.endswith(".py"):
         BundleLoader("__main__", path).code()
     elif not path.endswith(".sh"):

@@ -16,7 +16,13 @@ from skillyard.skills.lock import Target
 from skillyard.skills.skill import Origin
 
 _NO_SOLUTION = "No solution found when resolving dependencies"
-_NOT_ASKED = ("could not be queried", "network was disabled", "network connectivity is disabled")
+_NOT_ASKED = (
+    "could not be queried",
+    "network was disabled",
+    "network connectivity is disabled",
+    "403 Forbidden",
+    "401 Unauthorized",
+)
 _FULL = ("No space left on device", "os error 28", "os error 122", "Disk quota exceeded")
 _UNKNOWN = re.compile(r"([A-Za-z0-9._-]+) was not found in the package registry")
 _NO_WHEELS = re.compile(r"([A-Za-z0-9._-]+)(?:[=<>!~][^ ]*)? (?:has|have) no usable wheels")
