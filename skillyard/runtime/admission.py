@@ -235,10 +235,14 @@ class _Transactions:
     def _open(self) -> sqlite3.Connection:
         uri = f"{self._path.absolute().as_uri()}?mode=rw"
         connection = sqlite3.connect(uri, uri=True, isolation_level=None, timeout=BUSY_SECONDS)
-        for pragma in ("foreign_keys = ON", "synchronous = FULL", "trusted_schema = OFF"):
-            connection.execute(f"PRAGMA {pragma}")
-        # Reads what every admission needs, so that a file that is none of ours is refused at the start.
-        connection.execute(_EPOCH).fetchone()
+        try:
+            for pragma in ("foreign_keys = ON", "synchronous = FULL", "trusted_schema = OFF"):
+                connection.execute(f"PRAGMA {pragma}")
+            # Reads what every admission needs, so that a file that is none of ours is refused at the start.
+            connection.execute(_EPOCH).fetchone()
+        except sqlite3.Error:
+            connection.close()
+            raise
         return connection
 
     def close(self) -> None:

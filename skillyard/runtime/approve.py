@@ -72,8 +72,10 @@ class Approver:
         min_maturity: Maturity | None = None,
         comment: str | None = None,
         expires_at: datetime | None = None,
+        fetch_ahead: bool = True,
     ) -> ApprovalRequest:
-        """Approve a whole lock. The skill versions it completes become active, and their packages are fetched ahead."""
+        """Approve a whole lock. The skill versions it completes become active, and their packages are fetched ahead,
+        unless the caller is about to fetch them itself."""
         async with self._database.transaction() as session:
             asked = await approvals.get(session, workspace, approval)
             row = await session.get(SkillVersionRow, asked.skill_version_id)
@@ -92,7 +94,8 @@ class Approver:
                 require_second_person=self._require_second_person,
             )
             await _activate_complete(session, workspace)
-        self._prepare(workspace, asked.skill_version_id)
+        if fetch_ahead:
+            self._prepare(workspace, asked.skill_version_id)
         return decided
 
     async def deny(

@@ -98,7 +98,7 @@ class Installer:
 
         ``known_locks`` may answer with the locks of this very content, which are then not resolved again.
         """
-        async with self._stage() as folder:
+        async with staged(self._staging, self._lease) as folder:
             on_progress(Progress("fetching the skill", 0, 4))
             fetched = await source.fetch(folder)
             on_progress(Progress("reading its files", 1, 4))
@@ -114,16 +114,7 @@ class Installer:
 
     async def resolve(self, skill: Skill) -> tuple[Lock, ...]:
         """One lock for each ecosystem the skill declares packages of; a skill without packages has none."""
-        locks = []
-        for ecosystem in Ecosystem:
-            declared = tuple(package for package in skill.declared if package.ecosystem is ecosystem)
-            if not declared:
-                continue
-            resolver = self._resolvers.get(ecosystem)
-            if resolver is None:
-                raise NotFoundError(f"no resolver for {ecosystem.value} packages is installed")
-            locks.append(await resolver.resolve(declared, self._target))
-        return tuple(locks)
+        return await resolve(skill, self._resolvers, self._target)
 
     async def scan(self, skill: Skill, locks: tuple[Lock, ...]) -> Report:
         """A fresh report on a stored bundle and its locks."""
@@ -190,14 +181,30 @@ class Installer:
         )
         raise ReportRefusedError(report)
 
-    @asynccontextmanager
-    async def _stage(self) -> AsyncIterator[Path]:
-        self._staging.mkdir(parents=True, exist_ok=True)
-        folder = Path(await asyncio.to_thread(tempfile.mkdtemp, prefix=f"{self._lease}.", dir=self._staging))
-        try:
-            yield folder
-        finally:
-            await asyncio.shield(asyncio.to_thread(shutil.rmtree, folder, ignore_errors=True))
+
+async def resolve(skill: Skill, resolvers: Mapping[Ecosystem, Resolver], target: Target) -> tuple[Lock, ...]:
+    """One lock for each ecosystem the skill declares packages of; raises what its resolver raises."""
+    locks = []
+    for ecosystem in Ecosystem:
+        declared = tuple(package for package in skill.declared if package.ecosystem is ecosystem)
+        if not declared:
+            continue
+        resolver = resolvers.get(ecosystem)
+        if resolver is None:
+            raise NotFoundError(f"no resolver for {ecosystem.value} packages is installed")
+        locks.append(await resolver.resolve(declared, target))
+    return tuple(locks)
+
+
+@asynccontextmanager
+async def staged(staging: Path, lease: str) -> AsyncIterator[Path]:
+    """An empty folder that goes when the block ends, or at the next start if this process dies (see ``reconcile``)."""
+    await asyncio.to_thread(staging.mkdir, parents=True, exist_ok=True)
+    folder = Path(await asyncio.to_thread(tempfile.mkdtemp, prefix=f"{lease}.", dir=staging))
+    try:
+        yield folder
+    finally:
+        await asyncio.shield(asyncio.to_thread(shutil.rmtree, folder, ignore_errors=True))
 
 
 async def _stored(

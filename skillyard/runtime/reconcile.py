@@ -47,7 +47,7 @@ class Reconciler:
         database: Database,
         engine: Engine,
         bundles: BundleStore,
-        environments: EnvironmentStore | None,
+        environments: EnvironmentStore,
         staging: Path,
     ) -> None:
         self._home = home
@@ -86,8 +86,7 @@ class Reconciler:
             removed = await remove_orphans(
                 self._engine, {"instance": self._instance}, lambda lease: is_alive(self._home, lease)
             )
-            if self._environments is not None:
-                await self._environments.sweep()
+            await self._environments.sweep()
             self._engine_done = True
             return removed
 

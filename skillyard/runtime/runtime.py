@@ -59,11 +59,12 @@ from skillyard.skills.skill import Ecosystem, ParseMode
 from skillyard.skills.source import Source
 
 
-async def create_runtime(settings: Settings, *, policy: Policy | None = None) -> Runtime:
+async def create_runtime(settings: Settings, *, policy: Policy | None = None, first_person: bool = True) -> Runtime:
     """A started runtime over the home folder of ``settings``: schema up to date, leftovers gone, ready for calls.
 
-    ``policy`` is the server's by default. Raises ``DatabaseUnavailableError`` and its kin; a missing engine or a
-    plug-in that does not load is logged loudly and refuses only what needs it.
+    ``policy`` is the server's by default. ``first_person`` is whether a home that was never served gets its first
+    person, whose token is shown once: for those who can show it. Raises ``DatabaseUnavailableError`` and its kin; a
+    missing engine or a plug-in that does not load is logged loudly and refuses only what needs it.
     """
     await asyncio.to_thread(settings.home.mkdir, parents=True, exist_ok=True)
     await migrate(settings.database)
@@ -73,7 +74,7 @@ async def create_runtime(settings: Settings, *, policy: Policy | None = None) ->
         seams = await asyncio.to_thread(load_seams, settings)
         database = await open_database(settings.database)
         runtime = Runtime(settings, policy or Policy.from_settings(settings), database, seams, lease)
-        await runtime.start()
+        await runtime.start(first_person=first_person)
     except BaseException:
         lease.release()
         raise
@@ -93,6 +94,7 @@ class Runtime:
         self.policy = policy
         self.engine = Engine(address=settings.docker_host)
         self._lease = lease
+        self._closed = False
         self.events = EventBus(seams.event_sinks)
         self.bundles = BundleStore(settings.home / "bundles")
         self._artefacts = settings.home / "artefacts"
@@ -145,7 +147,7 @@ class Runtime:
             decider=self.decider,
             enforcer=enforcer,
             starter=self.starter,
-            require_second_person=settings.require_second_person,
+            require_second_person=policy.second_person,
         )
         self._swapper = Swapper(
             database=database,
@@ -170,23 +172,29 @@ class Runtime:
         self._rescanner = Rescanner(settings=settings, database=database, installer=self._installer, enforcer=enforcer)
         self._watch = EpochWatch(database=database, views=self.views, enforcer=enforcer)
 
-    async def start(self) -> None:
+    async def start(self, *, first_person: bool = True) -> None:
         """Make the first person where there is none, clean up after dead processes, begin to take calls."""
-        async with self.database.transaction() as session:
-            self.first_token = await tokens.first_start(session, utcnow())
+        self.first_token = None
+        if first_person:
+            async with self.database.transaction() as session:
+                self.first_token = await tokens.first_start(session, utcnow())
         await self._reconciler.reconcile()
         await self._writer.start()
         self._watch.start()
 
     async def close(self) -> None:
-        """Stop everything that was started: sandboxes first, so that calls in them end and are recorded."""
+        """Stop everything that was started: sandboxes first, so that calls in them end and are recorded. Idempotent."""
+        if self._closed:
+            return
+        self._closed = True
         await self._watch.close()
         await self._approver.close()
         await self.pool.close()
         await self._swapper.close()
         await self._writer.close()
         await self.database.close()
-        await self.engine.close()
+        for holder in (self.seams.sandbox, self.seams.environments, self.engine):
+            await holder.close()
         self._lease.release()
 
     async def __aenter__(self) -> Runtime:
@@ -300,6 +308,7 @@ class Runtime:
         min_maturity: Maturity | None = None,
         comment: str | None = None,
         expires_at: datetime | None = None,
+        fetch_ahead: bool = True,
     ) -> ApprovalRequest:
         """Approve the whole lock that a request is about."""
         return await self._approver.approve(
@@ -309,6 +318,7 @@ class Runtime:
             min_maturity=min_maturity,
             comment=comment,
             expires_at=expires_at,
+            fetch_ahead=fetch_ahead,
         )
 
     async def deny(

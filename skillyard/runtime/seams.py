@@ -103,6 +103,9 @@ class _NoStore:
     async def sweep(self) -> int:
         return 0
 
+    async def close(self) -> None:
+        return
+
 
 @dataclass(frozen=True, slots=True)
 class _NoSandbox:
@@ -113,3 +116,6 @@ class _NoSandbox:
     async def start(self, spec: SandboxSpec, granted: Granted) -> RunningSandbox:
         del spec, granted
         raise PluginUnavailableError(self.reason)
+
+    async def close(self) -> None:
+        return

@@ -174,7 +174,7 @@ async def live_versions(
     )
     if workspace is not None:
         query = query.where(SkillRow.workspace_id == workspace)
-    return tuple((skill, version) for skill, version in (await session.execute(query)).tuples())
+    return tuple((skill, version) for skill, version in await session.execute(query))
 
 
 async def summaries(
