@@ -14,7 +14,8 @@ from skillyard.api.schemas.invocations import MAX_FILES, CallForm, CallRequest
 from skillyard.api.uploads import media_type, validated
 from skillyard.errors import InputError
 from skillyard.ids import AgentId, WorkspaceId
-from skillyard.runtime.values import InputFile, InvokeRequest, SkillRef
+from skillyard.runtime.values import InvokeRequest, SkillRef
+from skillyard.sandbox.outcome import InputFile
 
 MAX_REQUEST_FIELD_BYTES = 8 * 1024 * 1024
 """Most that the JSON in the field ``request`` of a multipart body may hold; files go beside it."""

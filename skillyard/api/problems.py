@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import inspect
 import math
+import traceback
 from collections.abc import Mapping
 from typing import Any
 
@@ -117,11 +118,18 @@ def problem(error: SkillyardError) -> JSONResponse:
 def log_if_ours(error: SkillyardError, *, place: str) -> None:
     """Write down in full what a client is told in general only."""
     if status_of(error) >= 500:
-        _log.error("request_failed", place=place, code=error.code, error=str(error), exc_info=error)
+        _write_down(error, place=place, code=error.code)
 
 
 def log_unknown(error: BaseException, *, place: str) -> None:
-    _log.error("request_failed", place=place, code="internal", error=repr(error), exc_info=error)
+    _write_down(error, place=place, code="internal")
+
+
+def _write_down(error: BaseException, *, place: str, code: str) -> None:
+    # As text made here: renderers of log lines that format exceptions themselves may print local variables, and with
+    # them tokens and bodies.
+    lines = "".join(traceback.format_exception(error))
+    _log.error("request_failed", place=place, code=code, error=repr(error), traceback=lines)
 
 
 def plain(status: int, detail: str, *, code: str | None = None, headers: Mapping[str, str] | None = None) -> Response:

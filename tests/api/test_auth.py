@@ -1,0 +1,220 @@
+"""Nobody gets in without a token, nobody gets further than their role, nobody sees another workspace."""
+
+from __future__ import annotations
+
+import re
+import uuid
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+from skillyard.api.application import create_app
+from skillyard.settings import Settings
+
+from tests.api.conftest import House, made, serving, skill_zip, upload
+
+REFERENCE = Path(__file__).parents[2] / "docs" / "reference" / "http-api.md"
+_ROW = re.compile(r"^\| `([A-Z]+) (/[^`]*)` \| (public|anyone|person|admin|agent) \|", re.MULTILINE)
+
+DOCUMENTED = {(method, path): who for method, path, who in _ROW.findall(REFERENCE.read_text())}
+PROTECTED = sorted(route for route, who in DOCUMENTED.items() if who != "public")
+
+
+def existing() -> set[tuple[str, str]]:
+    paths = create_app(Settings()).openapi()["paths"]
+    return {(method.upper(), path) for path, methods in paths.items() for method in methods}
+
+
+def address(path: str) -> str:
+    """A route's address with ids that exist nowhere."""
+    filled = path.replace("{invocation_id}", str(uuid.uuid4())).replace("{version}", "9.9.9")
+    return re.sub(r"\{[a-z]+_id\}", "987654321", re.sub(r"\{(publisher|name|path)\}", "nothing", filled))
+
+
+def named(routes: list[tuple[str, str]]) -> list[str]:
+    return [" ".join(route) for route in routes]
+
+
+def test_every_route_is_documented_and_every_documented_route_exists() -> None:
+    assert existing() == set(DOCUMENTED)
+
+
+def test_the_openapi_document_refers_to_nothing_that_it_does_not_hold() -> None:
+    document = create_app(Settings()).openapi()
+    known = {f"#/components/schemas/{name}" for name in document["components"]["schemas"]}
+    assert set(re.findall(r"'\$ref': '([^']+)'", str(document))) <= known
+    for (method, path), who in DOCUMENTED.items():
+        assert ("security" in document["paths"][path][method.lower()]) == (who != "public"), f"{method} {path}"
+
+
+@pytest.mark.parametrize(("method", "path"), PROTECTED, ids=named(PROTECTED))
+def test_no_route_answers_a_stranger(house: House, method: str, path: str) -> None:
+    with house.server.client(None) as nobody:
+        response = nobody.request(method, address(path))
+    assert response.status_code == 401
+    assert response.headers["www-authenticate"].startswith("Bearer")
+    assert response.json()["code"] == "unauthenticated"
+
+
+def test_paths_that_do_not_exist_tell_a_stranger_nothing(house: House) -> None:
+    with house.server.client(None) as nobody:
+        assert nobody.get("/v1/nothing").status_code == 401
+        assert nobody.get("/docs").status_code == 401
+        assert nobody.get("/health").json()["status"] == "ok"
+        assert nobody.get("/openapi.json").json()["info"]["title"] == "Skillyard"
+    assert house.member.get("/v1/nothing").json()["code"] == "not_found"
+    assert house.member.patch("/v1/skills").json()["code"] == "method_not_allowed"
+
+
+@pytest.mark.parametrize(("method", "path"), PROTECTED, ids=named(PROTECTED))
+def test_each_route_takes_the_tokens_that_the_reference_says(house: House, method: str, path: str) -> None:
+    who = DOCUMENTED[method, path]
+    refused = {
+        "anyone": (),
+        "person": (house.agent,),
+        "admin": (house.agent, house.member),
+        "agent": (house.admin, house.member),
+    }[who]
+    allowed = {
+        "anyone": (house.agent, house.member),
+        "person": (house.member,),
+        "admin": (house.admin,),
+        "agent": (house.agent,),
+    }[who]
+    for client in refused:
+        response = client.request(method, address(path))
+        assert (response.status_code, response.json()["code"]) == (403, "forbidden")
+    for client in allowed:
+        with client.stream(method, address(path)) as response:
+            assert response.status_code not in {401, 403, 500}
+
+
+def test_another_workspaces_things_are_not_found(house: House) -> None:
+    """Every route with an id, asked with the ids of things that exist, by an admin of another workspace."""
+    made(upload(house.admin, skill_zip("echo", rename="private")))
+    agent = made(house.admin.post("/v1/agents", json={"name": "private-agent"}))["id"]
+    token = made(house.admin.post("/v1/tokens", json={"name": "x", "agent": agent}))["id"]
+    rule = made(house.admin.post("/v1/packages/ban", json={"name": "left-pad", "reason": "no"}))["id"]
+    wanted = {"skill": "private", "entry": "scripts/copy.py", "argv": ["in", "a", "b"], "files": {"in": "YQ=="}}
+    invocation = made(house.agent.post("/v1/invocations", json=wanted))["id"]
+    with house.new_agent("INTERN") as intern:
+        approval = intern.post("/v1/invocations", json={"skill": "private"}).json()["approval"]
+    real: dict[str, Any] = {
+        "publisher": "local",
+        "name": "private",
+        "version": "1.0.0",
+        "agent_id": agent,
+        "token_id": token,
+        "rule_id": rule,
+        "invocation_id": invocation,
+        "approval_id": approval,
+        "path": "a",
+    }
+    bodies = {
+        "activate": {"version": "1.0.0"},
+        "maturity": {"maturity": "AUTONOMOUS"},
+        "suspend": {"reason": "x"},
+        "resume": {"reason": "x"},
+        "revoke": {"reason": "x"},
+    }
+    asked = 0
+    for method, path in PROTECTED:
+        if "{" in path:
+            body = bodies.get(path.rpartition("/")[2])
+            response = house.stranger.request(method, path.format_map(real), json=body)
+            assert (response.status_code, response.json()["code"]) == (404, "not_found"), f"{method} {path}"
+            asked += 1
+    assert asked >= 15
+    for route in ("skills", "invocations", "packages/rules", "approvals", "agents"):
+        assert made(house.stranger.get(f"/v1/{route}"))["items"] == []
+    assert [item["name"] for item in made(house.stranger.get("/v1/persons"))["items"]] == ["stranger"]
+    unbanned = house.stranger.post("/v1/packages/unban", json={"name": "left-pad"})
+    assert unbanned.status_code == 404
+    for holder in ({"agent": agent}, {"person": 1}):
+        assert house.stranger.post("/v1/tokens", json={"name": "theft", **holder}).status_code == 404
+    assert house.stranger.post("/v1/agents", json={"name": "theft", "owner": 1}).status_code == 404
+    # Nothing of all that had an effect.
+    assert made(house.admin.get("/v1/skills/local/private"))["state"] == "active"
+    assert made(house.admin.get(f"/v1/agents/{agent}"))["maturity"] == "STUDENT"
+
+
+def test_the_export_of_one_workspace_holds_nothing_of_another(house: House) -> None:
+    ours = made(house.admin.get("/v1/me"))["workspace"]
+    assert f'"workspace_id":{ours},' not in house.stranger.get("/v1/audit/export").text
+
+
+def test_a_revoked_token_is_refused_at_the_next_request(house: House) -> None:
+    issued = made(house.admin.post("/v1/tokens", json={"name": "short", "agent": _robot(house)}))
+    with house.server.client(str(issued["token"])) as client:
+        assert made(client.get("/v1/me"))["kind"] == "agent"
+        assert house.admin.delete(f"/v1/tokens/{issued['id']}").status_code == 204
+        response = client.get("/v1/me")
+    assert response.status_code == 401
+    assert 'error="invalid_token"' in response.headers["www-authenticate"]
+
+
+def test_a_token_cannot_be_issued_for_the_past_or_without_a_zone(house: House) -> None:
+    for moment in ("2020-01-01T00:00:00Z", "2099-01-01T00:00:00", "soon"):
+        wanted = {"name": "x", "agent": _robot(house), "expires_at": moment}
+        response = house.admin.post("/v1/tokens", json=wanted)
+        assert (response.status_code, response.json()["field"]) == (422, "expires_at")
+
+
+def test_a_tokens_text_is_shown_once(house: House) -> None:
+    issued = made(house.admin.post("/v1/tokens", json={"name": "once", "agent": _robot(house)}))
+    secret = str(issued["token"]).rpartition("_")[2]
+    assert secret not in house.admin.get("/v1/tokens").text
+    assert secret not in house.admin.get("/v1/audit/export").text
+
+
+@pytest.mark.parametrize(
+    "header", ["Bearer", "Bearer ", "Basic YTpi", "sky_1_x", "Bearer sky_1_" + "A" * 43, "Bearer " + "x" * 5000]
+)
+def test_what_is_no_token_is_refused(house: House, header: str) -> None:
+    with house.server.client(None, address="127.0.0.3") as nobody:
+        response = nobody.get("/v1/me", headers={"Authorization": header})
+    assert response.status_code == 401
+
+
+def test_an_address_that_keeps_failing_is_slowed_down_and_others_are_not(house: House) -> None:
+    with house.server.client("sky_1_" + "B" * 43, address="127.0.0.2") as guesser:
+        statuses = [guesser.get("/v1/me").status_code for _ in range(40)]
+        assert statuses[:20] == [401] * 20
+        assert statuses[-1] == 429
+        assert int(guesser.get("/v1/me").headers["retry-after"]) >= 1
+    with house.server.client(_token(house.member), address="127.0.0.2") as known:
+        assert known.get("/v1/me").status_code == 200, "a token that was valid before must go on working"
+    assert house.admin.get("/v1/me").status_code == 200
+
+
+def test_the_first_token_is_shown_once_and_goes_on_working(tmp_path: Path) -> None:
+    home = tmp_path / "home"
+    with serving(home) as first:
+        token = first.token
+        assert token
+    with serving(home) as second:
+        assert second.token is None
+        with second.client(token) as client:
+            answer = made(client.get("/v1/me"))
+    assert answer["person"] == {"id": 1, "name": "admin", "role": "admin"}
+
+
+def test_browsers_may_call_from_configured_origins_only(tmp_path: Path, house: House) -> None:
+    asks = {"Origin": "https://console.example", "Access-Control-Request-Method": "GET"}
+    with house.server.client(None) as nobody:
+        assert "access-control-allow-origin" not in nobody.options("/v1/skills", headers=asks).headers
+    with serving(tmp_path / "home", cors_origins='["https://console.example"]') as open_to_one:
+        with open_to_one.client(None) as browser:
+            allowed = browser.options("/v1/skills", headers=asks)
+            assert allowed.headers["access-control-allow-origin"] == "https://console.example"
+            refused = browser.options("/v1/skills", headers=asks | {"Origin": "https://evil.example"})
+            assert "access-control-allow-origin" not in refused.headers
+
+
+def _robot(house: House) -> int:
+    return int(made(house.agent.get("/v1/me"))["agent"]["id"])
+
+
+def _token(client: httpx.Client) -> str:
+    return client.headers["authorization"].removeprefix("Bearer ")
