@@ -1,0 +1,174 @@
+"""Commands for whoever writes a skill: start one, check it, lock its packages, scan it."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from skillyard.api.schemas.reports import ReportView
+from skillyard.api.schemas.skills import LockView, SkillView
+from skillyard.cli.configuration import settings_for
+from skillyard.cli.exit_codes import VERDICTS, ExitCode, UsageProblemError
+from skillyard.cli.loop import to_the_end
+from skillyard.cli.screen import Json, Screen, table
+from skillyard.governance.report import Report
+from skillyard.governance.scan import ScanPolicy
+from skillyard.runtime import workbench
+from skillyard.sandbox.images import base_target
+from skillyard.settings import Settings
+from skillyard.skills.errors import SkillError
+from skillyard.skills.lock import Lock
+from skillyard.skills.pylock import render_tree, write_pylock
+from skillyard.skills.skill import Ecosystem, Note, ParseMode, Skill
+from skillyard.skills.source import Source
+from skillyard.skills.sources.spec import source_for
+from skillyard.skills.template import create_skill
+
+app = typer.Typer(add_completion=False)
+
+SkillPath = Annotated[str, typer.Argument(metavar="PATH", help="A folder, an archive, or a Git address.")]
+Strict = Annotated[bool, typer.Option("--strict", help="Take only what the open specification allows.")]
+
+
+@app.command()
+def init(
+    name: Annotated[str, typer.Argument(metavar="NAME", help="Lower-case letters, digits and single hyphens.")],
+    json: Json = False,
+) -> ExitCode:
+    """Start a new skill in a folder of that name."""
+    screen = Screen(json=json)
+    try:
+        folder = create_skill(name, Path.cwd())
+    except SkillError as error:
+        raise UsageProblemError(error.message, file=error.file, field=error.field) from error
+    document = {"name": name, "folder": folder}
+    screen.answer(document, lambda: [f"made {folder}", f'try:  skillyard run {name} --input \'{{"text": "hello"}}\''])
+    return ExitCode.DONE
+
+
+@app.command()
+def validate(path: SkillPath, strict: Strict = False, json: Json = False) -> ExitCode:
+    """Check a skill against the format."""
+    screen, settings = Screen(json=json), settings_for()
+    skill = to_the_end(workbench.read(settings, source_of(path, settings), mode=mode_of(strict=strict)))
+    document = {"valid": True, "skill": SkillView.model_validate(skill)}
+    screen.answer(document, lambda: _described(skill))
+    return ExitCode.DONE
+
+
+@app.command()
+def lock(
+    path: SkillPath,
+    tree: Annotated[bool, typer.Option("--tree", help="Show who asked for whom instead.")] = False,
+    output: Annotated[Path | None, typer.Option("--output", "-o", help="Write the pylock.toml to this file.")] = None,
+    json: Json = False,
+) -> ExitCode:
+    """Resolve a skill's packages to a hashed lock (a standard pylock.toml), and print it."""
+    screen, settings = Screen(json=json), settings_for()
+    with screen.watch("locking") as watcher:
+        work = workbench.lock(settings, source_of(path, settings), mode=ParseMode.LENIENT, on_progress=watcher.step)
+        skill, locks = to_the_end(work)
+    python = next((one for one in locks if one.ecosystem is Ecosystem.PYPI), Lock(Ecosystem.PYPI, base_target(), ()))
+    if output is not None:
+        _write_whole(output, write_pylock(python))
+    document = {
+        "skill": skill.name,
+        "version": skill.version,
+        "locks": [LockView.model_validate(one) for one in locks],
+        "tree": render_tree(python).splitlines(),
+        "output": output,
+    }
+    screen.answer(document, lambda: _locked(python, output, tree=tree))
+    return ExitCode.DONE
+
+
+@app.command()
+def scan(path: SkillPath, json: Json = False) -> ExitCode:
+    """Look for known vulnerabilities in a skill and its packages.
+
+    Exit code 0 for PASS and FLAG, 1 for BLOCK, 3 for INDETERMINATE, for example with advisories that are too old.
+    """
+    screen, settings = Screen(json=json), settings_for()
+    with screen.watch("scanning") as watcher:
+        work = workbench.examine(
+            settings,
+            source_of(path, settings),
+            mode=ParseMode.LENIENT,
+            policy=ScanPolicy.from_settings(settings),
+            on_progress=watcher.step,
+        )
+        examined = to_the_end(work)
+    document = {
+        "skill": examined.skill.name,
+        "version": examined.skill.version,
+        "packages": sum(len(one.packages) for one in examined.locks),
+        **ReportView.model_validate(examined.report).model_dump(),
+    }
+    screen.answer(document, lambda: _scanned(examined.skill, examined.report))
+    return VERDICTS[examined.report.verdict]
+
+
+def source_of(spec: str, settings: Settings) -> Source:
+    """The source that a person named; a path is one on this machine."""
+    return source_for(spec, environment=settings.tool_environment, allow_local=True)
+
+
+def mode_of(*, strict: bool) -> ParseMode:
+    return ParseMode.STRICT if strict else ParseMode.LENIENT
+
+
+def _described(skill: Skill) -> Iterator[str]:
+    yield f"{skill.name} {skill.version}: valid, {skill.kind.value}"
+    yield f"  bundle    {skill.bundle.digest} ({len(skill.bundle.files)} files, {skill.bundle.size} bytes)"
+    for entry in skill.entries:
+        yield f"  entry     {entry}"
+    for package in skill.declared:
+        place = package.origin.file + (f":{package.origin.line}" if package.origin.line else "")
+        yield f"  package   {package.requirement}  ({package.ecosystem.value}, {place})"
+    for note in skill.notes:
+        yield f"  warning   {_noted(note)}"
+
+
+def _noted(note: Note) -> str:
+    line = f":{note.line}" if note.line else ""
+    field = f"{note.field}: " if note.field else ""
+    return f"{note.file}{line}: {field}{note.message}"
+
+
+def _locked(lock: Lock, output: Path | None, *, tree: bool) -> Iterator[str]:
+    if tree:
+        yield from render_tree(lock).splitlines() or ["the skill declares no Python packages"]
+    elif output is None:
+        yield from write_pylock(lock).splitlines()
+    if output is not None:
+        yield f"wrote {output}: {len(lock.packages)} packages, {lock.digest}"
+
+
+def _scanned(skill: Skill, report: Report) -> Iterator[str]:
+    yield f"{report.verdict.name}  {skill.name} {skill.version}"
+    yield from (f"  {reason}" for reason in report.reasons)
+    if report.findings:
+        rows = [
+            (f.level.name, str(f.package or ""), f.advisory or f.rule, f.severity.value, " ".join(f.fixed_in) or "-")
+            for f in report.findings
+        ]
+        yield ""
+        yield from table(("level", "package", "advisory", "severity", "fixed in"), rows)
+
+
+def _write_whole(target: Path, text: str) -> None:
+    """Write beside and rename, so that nobody finds half a lock."""
+    descriptor, beside = tempfile.mkstemp(prefix=f".{target.name}.", dir=target.parent)
+    try:
+        with os.fdopen(descriptor, "w", encoding="utf-8") as file:
+            file.write(text)
+        Path(beside).chmod(0o644)
+        Path(beside).replace(target)
+    except BaseException:
+        Path(beside).unlink(missing_ok=True)
+        raise

@@ -1,0 +1,85 @@
+"""Every command with the module that has it. The list is what help shows, without importing any of them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from importlib import import_module
+
+import typer
+from typer.core import TyperCommand, TyperGroup
+
+LOCAL = "On this machine"
+SERVER = "Against a server"
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where a command is: a module with a Typer application ``app``; ``group`` if that itself is the command, and not
+    one among its commands."""
+
+    module: str
+    summary: str
+    panel: str
+    group: bool = False
+
+
+COMMANDS: Mapping[str, Place] = {
+    "doctor": Place("doctor", "Say what this machine has and lacks, and the state of every plug-in.", LOCAL),
+    "init": Place("author", "Start a new skill in a folder of that name.", LOCAL),
+    "validate": Place("author", "Check a skill against the format.", LOCAL),
+    "lock": Place("author", "Resolve a skill's packages to a hashed lock.", LOCAL),
+    "scan": Place("author", "Look for known vulnerabilities in a skill and its packages.", LOCAL),
+    "run": Place("run", "Run a skill once: resolve, scan, decide, sandbox.", LOCAL),
+    "serve": Place("serve", "Run the server.", LOCAL),
+    "demo": Place("demo.command", "Tell the main story end to end, on a real Docker Engine.", LOCAL),
+    "advisories": Place("advisories", "Update the advisory index, or say how old it is.", LOCAL, group=True),
+    "audit": Place("audit", "Verify or export the audit log.", LOCAL, group=True),
+    "login": Place("login", "Remember a server and a token for it.", SERVER),
+    "people": Place("people", "List and add persons, and issue tokens for them.", SERVER, group=True),
+    "agents": Place("agents", "List, add and change agents, and issue tokens for them.", SERVER, group=True),
+    "install": Place("installed", "Install a skill from a folder, an archive or a Git address.", SERVER),
+    "list": Place("installed", "List what is installed.", SERVER),
+    "invoke": Place("invoke", "Call an installed skill.", SERVER),
+    "upgrade": Place("installed", "Swap in a new version while calls run.", SERVER),
+    "rollback": Place("installed", "Go back to the version before.", SERVER),
+    "uninstall": Place("installed", "Remove a skill or one of its versions.", SERVER),
+    "packages": Place("packages", "List, approve and ban packages.", SERVER, group=True),
+    "approvals": Place("approvals", "Decide what waits for a second person.", SERVER, group=True),
+}
+
+
+class CommandCatalogue(TyperGroup):
+    """The group of all commands, each imported when it is first asked for."""
+
+    _listing = False
+
+    def list_commands(self, ctx: typer.Context) -> list[str]:  # type: ignore[override]  # Typer's own context
+        del ctx
+        return list(COMMANDS)
+
+    def get_command(self, ctx: typer.Context, cmd_name: str) -> TyperCommand | TyperGroup | None:  # type: ignore[override]
+        del ctx
+        place = COMMANDS.get(cmd_name)
+        if place is None:
+            return None
+        if self._listing:
+            return TyperCommand(cmd_name, help=place.summary, rich_help_panel=place.panel)
+        return load(cmd_name, place)
+
+    def format_help(self, ctx: typer.Context, formatter: object) -> None:  # type: ignore[override]
+        self._listing = True
+        try:
+            super().format_help(ctx, formatter)  # type: ignore[arg-type]  # handed on as it came
+        finally:
+            self._listing = False
+
+
+def load(name: str, place: Place) -> TyperCommand | TyperGroup:
+    """Import a command. The catalogue and the modules agree, or a test fails."""
+    module = import_module(f"skillyard.cli.{place.module}")
+    found = typer.main.get_command(module.app)
+    if not place.group and isinstance(found, TyperGroup):
+        found = found.commands[name]
+    assert isinstance(found, TyperCommand | TyperGroup)  # noqa: S101 - Typer makes nothing else
+    return found
