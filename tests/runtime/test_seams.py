@@ -1,0 +1,26 @@
+"""Plug-ins that do not load: the server starts all the same, and whatever needs them refuses with the reason."""
+
+from __future__ import annotations
+
+import pytest
+from skillyard.plugins import PluginState
+from skillyard.runtime.runtime import create_runtime
+from skillyard.runtime.seams import PROTOCOLS, PluginUnavailableError, load_seams, plugin_statuses
+from skillyard.settings import Settings
+from tests.runtime.conftest import Yard
+
+
+def test_our_own_implementations_are_found_by_entry_point_and_all_load(settings: Settings) -> None:
+    ours = [one for one in plugin_statuses(settings) if one.distribution == "skillyard"]
+    assert {one.group for one in ours} == set(PROTOCOLS)
+    assert [one for one in ours if one.state is not PluginState.LOADED] == []
+    assert load_seams(settings).missing_scanners == ()
+
+
+async def test_a_sandbox_plug_in_that_is_not_there_refuses_calls_by_name(settings: Settings, yard: Yard) -> None:
+    await yard.install(yard.skill())
+    bot = await yard.agent("bot")
+    await yard.runtime.close()
+    async with await create_runtime(settings.model_copy(update={"sandbox": "zeppelin"})) as runtime:
+        with pytest.raises(PluginUnavailableError, match="zeppelin is not installed"):
+            await Yard(runtime, yard.admin, yard.second, yard.folder).invoke(bot)
