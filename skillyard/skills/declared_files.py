@@ -10,6 +10,7 @@ from __future__ import annotations
 import re
 import tomllib
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import orjson
@@ -25,7 +26,8 @@ MAX_DECLARATION_BYTES = 1024 * 1024
 _BLOCK_START = re.compile(r"# /// ([a-zA-Z0-9-]+)")
 _INDEX_FILES = {"pip.conf", "pip.ini", "uv.toml", ".npmrc", ".yarnrc", ".yarnrc.yml", "bunfig.toml", ".pypirc"}
 _UV_INDEX_KEYS = {"index", "index-url", "extra-index-url", "find-links", "no-index", "sources", "pip"}
-_HASH = re.compile(r"\s--hash[= ]\S+")
+_HASH = re.compile(r"\s--hash[= ](\S+)")
+_SHA256 = re.compile(r"sha256:[0-9a-f]{64}")
 _COMMENT = re.compile(r"(^|\s)#.*$")
 
 
@@ -35,7 +37,7 @@ def packages_in_files(folder: Path, bundle: Bundle, tolerance: Tolerance) -> Ite
         parent, _slash, name = file.path.rpartition("/")
         if parent in {"", "scripts"}:
             if name == "requirements.txt":
-                yield from requirements_txt(read_text(folder, file.path), file.path, tolerance)
+                yield from requirements_txt(read_text(folder, file.path), file.path)
             elif name == "pyproject.toml":
                 yield from pyproject_toml(read_text(folder, file.path), file.path, tolerance)
             elif name == "package.json":
@@ -57,17 +59,25 @@ def read_text(folder: Path, path: str) -> str:
         raise SkillError("is not UTF-8 text", file=path, line=line) from error
 
 
-def requirements_txt(text: str, path: str, tolerance: Tolerance) -> Iterator[DeclaredPackage]:
+def requirements_txt(text: str, path: str) -> Iterator[DeclaredPackage]:
     """pip's requirements format, names and versions only: no options, no URLs, no includes."""
     for number, line in _logical_lines(text):
         content = _COMMENT.sub("", line).strip()
         if not content:
             continue
         bare = _HASH.sub("", f" {content}").strip()
-        if bare != content:
-            message = "hashes are not used: the lock has its own, of every file of the closure"
-            tolerance.remark("hashes_ignored", message, file=path, line=number)
-        yield python_package(bare, Origin(path, number, None))
+        package = python_package(bare, Origin(path, number, None))
+        yield _bound(package, _HASH.findall(f" {content}"))
+
+
+def _bound(package: DeclaredPackage, hashes: list[str]) -> DeclaredPackage:
+    """The requirement with the hashes it was given: the resolver takes only files that have one of them."""
+    for given in hashes:
+        if not _SHA256.fullmatch(given):
+            message = f"{given[:80]!r} is not sha256: and 64 hexadecimal digits, the one kind of hash that is taken"
+            raise RequirementError(message, file=package.origin.file, line=package.origin.line)
+    options = "".join(f" --hash={given}" for given in hashes)
+    return replace(package, requirement=package.requirement + options)
 
 
 def pyproject_toml(text: str, path: str, tolerance: Tolerance) -> Iterator[DeclaredPackage]:

@@ -108,3 +108,10 @@ async def test_what_is_installed_survives_a_restart(settings: Settings, yard: Ya
     async with await create_runtime(settings) as runtime:
         assert runtime.first_token is None
         assert await runtime.version(yard.admin.workspace, SkillRef("acme", "adder")) == done.version
+
+
+async def test_a_given_hash_that_no_wheel_has_is_refused_at_its_line(yard: Yard) -> None:
+    folder = yard.skill()
+    (folder / "requirements.txt").write_text(f"iniconfig==2.1.0 --hash=sha256:{'0' * 64}\n")
+    with pytest.raises(ResolveError, match=r"requirements\.txt:1: .*matches the hashes"):
+        await yard.install(folder)

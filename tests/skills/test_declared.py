@@ -175,15 +175,28 @@ def test_broken_declarations_are_an_error_not_an_empty_list(make_skill, path, co
     assert line is None or caught.value.line == line
 
 
-def test_hashes_and_other_tools_tables_are_noted(make_skill):
+def test_hashes_of_requirements_txt_are_kept_for_the_resolver(make_skill):
+    one, two = "a" * 64, "b" * 64
+    text = f"a==1 \\\n    --hash=sha256:{one} \\\n    --hash=sha256:{two}\n"
+    skill = parse_skill(make_skill(files={"requirements.txt": text}))
+    assert [p.requirement for p in skill.declared] == [f"a==1 --hash=sha256:{one} --hash=sha256:{two}"]
+
+
+@pytest.mark.parametrize("given", ["sha256:00", "md5:" + "0" * 32, "sha512:" + "0" * 128])
+def test_a_hash_that_cannot_be_checked_is_refused_not_dropped(make_skill, given):
+    with pytest.raises(RequirementError, match="sha256"):
+        parse_skill(make_skill(files={"requirements.txt": f"b\na==1 --hash={given}\n"}))
+
+
+def test_other_tools_tables_are_noted(make_skill):
     files = {
-        "requirements.txt": "a==1 \\\n    --hash=sha256:00 \\\n    --hash=sha256:11\n",
+        "requirements.txt": "a==1\n",
         "pyproject.toml": '[project]\ndynamic = ["dependencies"]\n[tool.poetry.dependencies]\nb = "^1"\n',
         ".npmrc": "registry=https://h.example\n",
     }
     skill = parse_skill(make_skill(files=files))
     assert [p.requirement for p in skill.declared] == ["a==1"]
-    assert {note.code for note in skill.notes} == {"hashes_ignored", "poetry", "dynamic_dependencies", "index_settings"}
+    assert {note.code for note in skill.notes} == {"poetry", "dynamic_dependencies", "index_settings"}
 
 
 def test_an_unclosed_block_of_script_metadata_is_ignored_as_its_standard_says(make_skill):
