@@ -80,6 +80,13 @@ class BaseImages:
         async with locked(self._facts / "python.lock"):
             return await self._existing() or await self._obtain(on_progress)
 
+    async def present(self) -> str | None:
+        """The image that would be used, if the engine has it already. Makes and tests nothing."""
+        for tag in self._tags().values():
+            if await self._engine.image(f"{REPOSITORY}:{tag}") is not None:
+                return f"{REPOSITORY}:{tag}"
+        return None
+
     async def sweep(self) -> int:
         """Remove what builders that died have left on disk; how many there were."""
         return await asyncio.to_thread(self._staging.sweep)

@@ -34,8 +34,9 @@ for name in sorted(sys.stdlib_module_names):
             broken.append((name, repr(error)))
 assert not broken, broken
 assert pwd.getpwuid(os.getuid()).pw_name == "skill"
-compiled = importlib.util.cache_from_source(os.__file__)
-print(ctypes.util.find_library("stdc++"), os.__cached__ == compiled, os.path.exists(compiled))
+import json
+compiled = importlib.util.cache_from_source(json.__file__)
+print(ctypes.util.find_library("stdc++"), json.__cached__ == compiled, os.path.exists(compiled))
 """
 
 

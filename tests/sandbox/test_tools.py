@@ -81,8 +81,8 @@ async def test_a_tool_dies_with_the_process_that_started_it(tmp_path: Path) -> N
     tool = "import os, time\nwith open('started', 'w') as f: f.write(str(os.getpid()))\ntime.sleep(1000)"
     ours = (
         "import asyncio, sys\nfrom pathlib import Path\nfrom skillyard.sandbox.tools import run_tool\n"
-        f"tool = run_tool([sys.executable, '-c', {tool!r}], environment={{}}, cwd=Path({str(tmp_path)!r}), timeout=900)\n"
-        "asyncio.run(tool)"
+        f"command, cwd = [sys.executable, '-c', {tool!r}], Path({str(tmp_path)!r})\n"
+        "asyncio.run(run_tool(command, environment={}, cwd=cwd, timeout=900))"
     )
     process = await asyncio.create_subprocess_exec(sys.executable, "-c", ours)
     pid = int(await asyncio.to_thread((tmp_path / "started").read_text))

@@ -277,6 +277,7 @@ class Call:
         self._killed = nursery.exit_of(self._pid) is None
         with contextlib.suppress(ProcessLookupError, PermissionError):
             os.killpg(self._pid, signal.SIGKILL)
+        nursery.wake()
         self._loop.run(lambda: nursery.exit_of(self._pid) is not None, deadline)
         # A fork that is under way is the guest's own, and shows its pid when it is done.
         self._loop.run(lambda: nursery.quiet or nursery.problem is not None, deadline)

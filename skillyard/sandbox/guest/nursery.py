@@ -75,6 +75,7 @@ class Nursery:
         self._exits: dict[int, Exited | None] = {}
         """Ends of the processes that matter, ``None`` while they live. Orphans of calls are reaped without a trace."""
         self._log_tail = b""
+        self._processors = os.sched_getaffinity(0)
 
     def watch(self) -> None:
         self.link.setblocking(False)
@@ -238,7 +239,8 @@ class Nursery:
         return {os.getpid(), self.pid, *(spare.pid for spare in self._spares if spare.pid is not None)}
 
     def wake(self) -> None:
-        """Undo a SIGSTOP that a call may have sent to processes which outlive it."""
-        for pid in self.known() - {os.getpid()}:
+        """Undo what a call may have done to processes that outlive it: a SIGSTOP, fewer processors."""
+        for pid in self.known():
             with contextlib.suppress(ProcessLookupError):
+                os.sched_setaffinity(pid, self._processors)
                 os.kill(pid, signal.SIGCONT)

@@ -107,6 +107,11 @@ def harvest(inputs: dict[str, Stamp], limit: int, left_out: list[str]) -> Iterat
 
 
 def _regular_files(left_out: list[str]) -> Iterator[tuple[str, int]]:
+    os.chmod(os.path.dirname(WORK), 0o700)
+    if not os.path.isdir(WORK) or os.path.islink(WORK):
+        left_out.append("everything: the call removed its working folder")
+        return
+    os.chmod(WORK, 0o700)
     pending = [""]
     while pending:
         prefix = pending.pop()
@@ -163,6 +168,8 @@ class Scratch:
 
         Raises ``OSError`` where something stays; the container must then not serve another call.
         """
+        for mount in WRITABLE_MOUNTS:
+            os.chmod(mount, 0o700)
         if not self._untouched():
             for mount in WRITABLE_MOUNTS:
                 _empty(mount)
@@ -202,7 +209,6 @@ def _empty(mount: str) -> None:
     """Without recursion: a nested folder is moved up to the top before its turn, so that no depth is too much."""
     top = os.open(mount, _FOLDER)
     try:
-        os.fchmod(top, 0o700)
         pending = _unlink_files(top)
         moved = 0
         while pending:

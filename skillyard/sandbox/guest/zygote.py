@@ -17,7 +17,7 @@ import socket
 import sys
 import warnings
 
-from skillyard.sandbox.guest import bundle, child, kernel
+from skillyard.sandbox.guest import bundle, child, kernel, seccomp
 from skillyard.sandbox.guest.nursery import FORK, FORK_FAILED, FORKED, MAX_PACKET, STARTED
 
 # The type checker takes this name for true; ``typing`` itself would make every fork dearer.
@@ -44,6 +44,7 @@ def run(link: socket.socket, log: int, preparation: Preparation, package_root: s
     kernel.set_dumpable(True)
     kernel.set_oom_score(_OOM_SCORE)
     kernel.set_dumpable(False)
+    seccomp.install()
     # The relay's handler and wake-up descriptor are not ours.
     signal.set_wakeup_fd(-1)
     signal.signal(signal.SIGCHLD, signal.SIG_DFL)
