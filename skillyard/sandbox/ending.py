@@ -30,6 +30,7 @@ class EndFacts:
     wall: float | None
     cpu: float | None
     peak: int | None
+    files: bool
 
     @property
     def usage(self) -> Usage:
@@ -48,6 +49,7 @@ _SHAPE: dict[str, tuple[type, ...]] = {
     "wall": (float, int, type(None)),
     "cpu": (float, int, type(None)),
     "peak": (int, type(None)),
+    "files": (bool,),
 }
 
 _KILLED_FOR = {None, "timeout", "cancel", "stdout", "stderr", "result", "guest"}

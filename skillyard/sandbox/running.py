@@ -198,6 +198,8 @@ class DockerRunningSandbox:
                 return outcome
             return replace(outcome, state=OutcomeState.OUTPUT_LIMIT, reason=receiving.refused, result_json=None)
         notes = "".join(f"skillyard: left out {note}\n" for note in receiving.left_out).encode()
+        if not receiving.files:
+            return replace(outcome, stderr=outcome.stderr + notes) if notes else outcome
         files = await asyncio.to_thread(store, receiving.files, call.artefacts_to)
         return replace(outcome, files=files, stderr=outcome.stderr + notes)
 
@@ -220,7 +222,7 @@ class DockerRunningSandbox:
                 self._on_data(pending, kind, payload)
             case Kind.END if pending is not None:
                 pending.facts = parse_facts(payload)
-                if pending.receiving is None:
+                if pending.receiving is None or not pending.facts.files:
                     pending.finish()
             case Kind.FILE if pending is not None and pending.receiving is not None:
                 pending.receiving.start(payload)

@@ -73,6 +73,8 @@ class Facts:
         self.wall: float | None = None
         self.cpu: float | None = None
         self.peak: int | None = None
+        self.files = True
+        """Whether what the call left is still to be looked through; where not, nothing follows the ``END``."""
 
 
 def conduct(tools: Tools, header: dict[str, Any]) -> str | None:
@@ -96,7 +98,7 @@ def conduct(tools: Tools, header: dict[str, Any]) -> str | None:
             _send_end(tools, facts)
         else:
             problem = Call(tools, header, facts, spare).conduct(intake)
-    if header["collect"]:
+    if header["collect"] and facts.files:
         _hand_back(tools, intake.files, skip=problem is not None)
     return problem or _clean_up(tools)
 
@@ -260,6 +262,8 @@ class Call:
         self._drain()
         if self._facts.killed_for is not None:
             return False
+        # What the process may still write after its answer is not part of it, and is wiped.
+        self._facts.files = not self._tools.scratch.untouched()
         _send_end(self._tools, self._facts)
         return True
 

@@ -170,7 +170,7 @@ class Scratch:
         """
         for mount in WRITABLE_MOUNTS:
             os.chmod(mount, 0o700)
-        if not self._untouched():
+        if not self.untouched():
             for mount in WRITABLE_MOUNTS:
                 _empty(mount)
             self._lay_out()
@@ -182,7 +182,7 @@ class Scratch:
         for table, remove in self._tables:
             _remove_system_v(table, remove)
 
-    def _untouched(self) -> bool:
+    def untouched(self) -> bool:
         """Whether the mounts hold exactly our folders: as many inodes as these, and these among them."""
         if _used_inodes() != self._used:
             return False
