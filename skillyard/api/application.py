@@ -14,6 +14,7 @@ from skillyard.api.body_limit import BodyLimit
 from skillyard.api.openapi import describe
 from skillyard.api.problems import install_handlers
 from skillyard.api.routes import advisories, approvals, audit, invocations, packages, people, skills, system
+from skillyard.api.safe_headers import SafeHeaders
 from skillyard.api.state import ADVISORIES, RUNTIME
 from skillyard.api.throttle import FailedAttempts
 from skillyard.governance.advisories.index import IndexFile, index_path
@@ -61,6 +62,7 @@ def create_app(settings: Settings, *, runtime: Runtime | None = None) -> FastAPI
             allow_methods=["GET", "POST", "PUT", "DELETE"],
             allow_headers=["Authorization", "Content-Type", "Accept"],
         )
+    app.add_middleware(SafeHeaders)
     return app
 
 

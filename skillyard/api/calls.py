@@ -99,8 +99,6 @@ class CallStream(Response):
     def __init__(self, call: RunningCall) -> None:
         super().__init__()
         self._call = call
-        self.headers["X-Content-Type-Options"] = "nosniff"
-        self.headers["Cache-Control"] = "no-store"
         del self.headers["content-length"]
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:  # noqa: ARG002 - the ASGI signature

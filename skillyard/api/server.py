@@ -18,6 +18,7 @@ from skillyard.settings import Settings
 
 GRACE_SECONDS = 30
 """How long open requests may take to end once the server was told to stop; calls that still run are then cancelled."""
+BACKLOG = 2048
 
 
 class AddressError(MachineError):
@@ -43,7 +44,7 @@ async def serve(settings: Settings, *, on_ready: Callable[[Serving], None] = ign
 
     ``on_ready`` is told once the server answers. Raises ``AddressError``, and what starting the runtime raises.
     """
-    with _listening(settings) as listener:
+    with _listen(settings) as listener:
         async with await create_runtime(settings) as runtime:
             config = uvicorn.Config(
                 create_app(settings, runtime=runtime),
@@ -95,16 +96,23 @@ async def _to_the_end(server: uvicorn.Server, listener: socket.socket) -> None:
         raise
 
 
-@contextlib.contextmanager
-def _listening(settings: Settings) -> Iterator[socket.socket]:
+def _listen(settings: Settings) -> socket.socket:
     try:
-        found = socket.getaddrinfo(settings.host, settings.port, type=socket.SOCK_STREAM)
-        family, _, _, _, address = found[0]
-        listener = socket.create_server(address, family=family, backlog=2048)
+        found = socket.getaddrinfo(settings.host, settings.port, type=socket.SOCK_STREAM, proto=socket.IPPROTO_TCP)
+        family, kind, protocol, _, address = found[0]
+        # Connections inherit the protocol's number, and asyncio turns Nagle's algorithm off for those that have it;
+        # with it on, every answer waits 40 ms for the client's delayed acknowledgement.
+        listener = socket.socket(family, kind, protocol)
+        try:
+            listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            listener.bind(address)
+            listener.listen(BACKLOG)
+        except OSError:
+            listener.close()
+            raise
     except OSError as error:
         raise AddressError(f"cannot listen on {settings.host}:{settings.port}: {error.strerror or error}") from error
-    with listener:
-        yield listener
+    return listener
 
 
 def _url(listener: socket.socket) -> str:

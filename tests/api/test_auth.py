@@ -11,7 +11,6 @@ import httpx
 import pytest
 from skillyard.api.application import create_app
 from skillyard.settings import Settings
-
 from tests.api.conftest import House, made, serving, skill_zip, upload
 
 REFERENCE = Path(__file__).parents[2] / "docs" / "reference" / "http-api.md"
@@ -161,6 +160,14 @@ def test_a_token_cannot_be_issued_for_the_past_or_without_a_zone(house: House) -
         assert (response.status_code, response.json()["field"]) == (422, "expires_at")
 
 
+def test_no_answer_may_be_kept_or_taken_for_a_page(house: House) -> None:
+    with house.server.client(None) as nobody:
+        answers = [nobody.get("/health"), nobody.get("/v1/me"), house.admin.get("/v1/me"), house.admin.get("/v1/no")]
+    for answer in answers:
+        assert answer.headers["cache-control"] == "no-store"
+        assert answer.headers["x-content-type-options"] == "nosniff"
+
+
 def test_a_tokens_text_is_shown_once(house: House) -> None:
     issued = made(house.admin.post("/v1/tokens", json={"name": "once", "agent": _robot(house)}))
     secret = str(issued["token"]).rpartition("_")[2]
@@ -169,7 +176,7 @@ def test_a_tokens_text_is_shown_once(house: House) -> None:
 
 
 @pytest.mark.parametrize(
-    "header", ["Bearer", "Bearer ", "Basic YTpi", "sky_1_x", "Bearer sky_1_" + "A" * 43, "Bearer " + "x" * 5000]
+    "header", ["Bearer", "Basic YTpi", "sky_1_x", "Bearer sky_1_" + "A" * 43, "Bearer " + "x" * 5000]
 )
 def test_what_is_no_token_is_refused(house: House, header: str) -> None:
     with house.server.client(None, address="127.0.0.3") as nobody:
@@ -204,12 +211,12 @@ def test_browsers_may_call_from_configured_origins_only(tmp_path: Path, house: H
     asks = {"Origin": "https://console.example", "Access-Control-Request-Method": "GET"}
     with house.server.client(None) as nobody:
         assert "access-control-allow-origin" not in nobody.options("/v1/skills", headers=asks).headers
-    with serving(tmp_path / "home", cors_origins='["https://console.example"]') as open_to_one:
-        with open_to_one.client(None) as browser:
-            allowed = browser.options("/v1/skills", headers=asks)
-            assert allowed.headers["access-control-allow-origin"] == "https://console.example"
-            refused = browser.options("/v1/skills", headers=asks | {"Origin": "https://evil.example"})
-            assert "access-control-allow-origin" not in refused.headers
+    origins = '["https://console.example"]'
+    with serving(tmp_path / "home", cors_origins=origins) as server, server.client(None) as browser:
+        allowed = browser.options("/v1/skills", headers=asks)
+        assert allowed.headers["access-control-allow-origin"] == "https://console.example"
+        refused = browser.options("/v1/skills", headers=asks | {"Origin": "https://evil.example"})
+        assert "access-control-allow-origin" not in refused.headers
 
 
 def _robot(house: House) -> int:

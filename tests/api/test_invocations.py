@@ -11,7 +11,6 @@ from typing import Any
 
 import httpx
 import pytest
-
 from tests.api.conftest import House, made, skill_zip, upload
 
 Json = dict[str, Any]
@@ -159,9 +158,7 @@ def test_a_stream_ends_with_the_outcome(house: House) -> None:
 
 def test_a_refusal_keeps_its_status_when_a_stream_was_asked_for(house: House) -> None:
     with house.new_agent("STUDENT") as student:
-        response = student.post(
-            "/v1/invocations", json={"skill": "echo"}, headers={"Accept": "application/x-ndjson"}
-        )
+        response = student.post("/v1/invocations", json={"skill": "echo"}, headers={"Accept": "application/x-ndjson"})
     assert response.status_code == 403
     assert response.headers["content-type"] == "application/json"
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator
 from typing import Annotated
 
@@ -18,6 +19,7 @@ from skillyard.governance.audit import Head
 
 router = APIRouter(prefix="/audit", tags=["audit"])
 
+EXPORT_SECONDS = 600.0
 _CHUNK_BYTES = 64 * 1024
 
 
@@ -41,7 +43,8 @@ async def export(runtime: TheRuntime, admin: Admin) -> StreamingResponse:
     """The workspace's chain as JSON lines, oldest first, every text exactly as it was hashed."""
 
     async def lines() -> AsyncIterator[bytes]:
-        async with runtime.database.reading() as session:
+        # A slow reader holds a snapshot of the database, which grows meanwhile; so not for ever.
+        async with asyncio.timeout(EXPORT_SECONDS), runtime.database.reading() as session:
             chunk = bytearray()
             async for line in audit.export(session, admin.workspace):
                 chunk += line
@@ -50,5 +53,5 @@ async def export(runtime: TheRuntime, admin: Admin) -> StreamingResponse:
                     chunk.clear()
             yield bytes(chunk)
 
-    headers = {"Content-Disposition": 'attachment; filename="audit.jsonl"', "X-Content-Type-Options": "nosniff"}
+    headers = {"Content-Disposition": 'attachment; filename="audit.jsonl"'}
     return StreamingResponse(lines(), media_type="application/x-ndjson", headers=headers)

@@ -87,7 +87,6 @@ async def get_file(
         media_type="application/octet-stream",
         filename=path.rpartition("/")[2],
         content_disposition_type="attachment",
-        headers={"X-Content-Type-Options": "nosniff", "Cache-Control": "private, no-store"},
     )
 
 

@@ -3,7 +3,8 @@
 import sys
 import time
 
-print("grüße", flush=True)
-print("on the other stream", file=sys.stderr, flush=True)
+sys.stdout.write("grüße\n")
+sys.stdout.flush()
+sys.stderr.write("on the other stream\n")
 while "end" not in sys.argv:
     time.sleep(0.05)
