@@ -23,8 +23,8 @@ setup: ## Make .venv and a Docker Engine ready (every command does this first; q
 python: # the Python environment alone, for commands that need no engine
 	@scripts/setup python
 
-demo: setup ## Tell the main story end to end, on a real Docker Engine
-	@$(BIN)/skillyard demo
+demo: setup ## Tell the main story end to end, on a real Docker Engine; CHAPTER=name tells a part
+	@$(BIN)/skillyard demo $(addprefix --chapter=,$(CHAPTER))
 
 serve: setup ## Run the server (settings: docs/reference/settings.md)
 	@$(BIN)/skillyard serve
@@ -48,8 +48,9 @@ format: python ## Format the code and fix what can be fixed mechanically
 lock: python ## Bring requirements.lock up to date with pyproject.toml; UPGRADE=1 takes newer releases too
 	@scripts/lock $(if $(UPGRADE),--upgrade)
 
-reference: python ## Write .env.example and docs/reference/settings.md from the settings
+reference: python ## Write .env.example, docs/reference/settings.md and cli.md from the code
 	@$(BIN)/python scripts/write_settings_reference.py
+	@$(BIN)/python scripts/write_cli_reference.py
 
 bench: setup ## Measure, and write benchmarks/results.json; ONLY=warm_call picks one
 	@$(BIN)/python -m benchmarks $(ONLY)
@@ -58,4 +59,4 @@ accept: setup ## Run acceptance stories; ONLY=main-job picks one, BREAK=1 breaks
 	@$(BIN)/python -m tests.acceptance $(ONLY)
 
 clean: ## Remove .venv and everything else these commands made in this folder
-	rm -rf .venv .tools .demo .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis dist
+	rm -rf .venv .tools .demo demo-output .accept .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis dist

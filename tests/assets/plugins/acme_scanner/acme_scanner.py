@@ -6,7 +6,7 @@ from skillyard.governance.report import Evidence, EvidenceState, Finding, Severi
 from skillyard.governance.scanner import ScanTarget
 from skillyard.settings import Settings
 
-print("acme_scanner says hello on standard output")  # noqa: T201  # what a careless plug-in does
+print("acme_scanner says hello on standard output")  # what a careless plug-in does
 
 
 class AcmeScanner:
