@@ -46,7 +46,7 @@ from sqlalchemy.orm import DeclarativeBase
 from sqlalchemy.pool import ConnectionPoolEntry, NullPool
 from sqlalchemy.types import TypeDecorator
 
-from skillyard.errors import MachineError, SkillyardError
+from skillyard.errors import MachineError
 
 Session = AsyncSession
 """What a transaction gives; the name that modules outside this door use."""
@@ -64,7 +64,7 @@ _SCRIPTS = Path(__file__).parent / "migrations"
 _MACHINE_CODES = frozenset({3, 5, 6, 8, 10, 11, 13, 14, 26})
 
 
-class DatabaseError(SkillyardError):
+class DatabaseError(MachineError):
     """The database could not be used as it is."""
 
     code = "database"
@@ -245,6 +245,26 @@ def database_path(url: str) -> Path:
     return Path(parsed.database)
 
 
+@dataclass(frozen=True, slots=True)
+class SchemaState:
+    """A database file's schema. ``found`` is ``None`` for a file without one; revisions are Alembic's."""
+
+    found: str | None
+    wanted: str
+
+    @property
+    def current(self) -> bool:
+        return self.found == self.wanted
+
+
+async def schema_state(url: str) -> SchemaState | None:
+    """Of when a database's schema is; ``None`` where there is no file. Changes nothing.
+
+    Raises ``DatabaseNewerError`` and ``DatabaseUnavailableError``.
+    """
+    return await asyncio.to_thread(_schema_state, database_path(url))
+
+
 def alembic_config(connection: Connection | None = None) -> Config:
     """Alembic's configuration for the scripts inside this package, bound to an open connection if one is given."""
     config = Config()
@@ -329,8 +349,18 @@ def _use_write_ahead_log(path: Path) -> None:
 
 
 def _require_head(path: Path) -> None:
-    if not path.is_file():
+    state = _schema_state(path)
+    if state is None:
         raise DatabaseNotMigratedError(f"the database {path} does not exist; migrate it first")
+    if not state.current:
+        raise DatabaseNotMigratedError(
+            f"the database {path} is at {state.found or 'no revision'}, needed is {state.wanted}"
+        )
+
+
+def _schema_state(path: Path) -> SchemaState | None:
+    if not path.is_file():
+        return None
     engine = create_engine(f"sqlite:///{path}", poolclass=NullPool)
     try:
         with _machine_errors(), engine.connect() as connection:
@@ -339,8 +369,7 @@ def _require_head(path: Path) -> None:
     finally:
         engine.dispose()
     wanted = ScriptDirectory.from_config(alembic_config()).get_heads()
-    if set(found) != set(wanted):
-        raise DatabaseNotMigratedError(f"the database {path} is at {found or 'no revision'}, needed is {wanted}")
+    return SchemaState(", ".join(sorted(found)) or None, ", ".join(sorted(wanted)))
 
 
 def _refuse_newer(connection: Connection) -> None:
