@@ -87,7 +87,7 @@ def state_of(facts: EndFacts, *, script: bool, timeout: float) -> tuple[OutcomeS
     if facts.killed_for == "cancel":
         return OutcomeState.CANCELLED, "the call was cancelled"
     if facts.killed_for == "guest":
-        return OutcomeState.LOST, facts.reason
+        return OutcomeState.LOST, facts.reason or "a part of the guest went away"
     if facts.killed_for is None and (facts.exit_code == 0 if script else facts.reported == "result"):
         return OutcomeState.SUCCEEDED, None
     if facts.killed_for in _STREAMS:

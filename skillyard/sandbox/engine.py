@@ -76,7 +76,7 @@ def _wrapped() -> Iterator[None]:
 
 
 def _knock(address: str) -> None:
-    """Fail early and cleanly where nobody listens: the SDK leaves its socket open when a first connection fails."""
+    """Fail early and cleanly where nobody listens: the SDK leaves its socket open when a connection fails."""
     if address.startswith("unix://"):
         with socket.socket(socket.AF_UNIX) as probe:
             probe.connect(address.removeprefix("unix://"))
@@ -93,9 +93,9 @@ class Engine:
         self._connecting = threading.Lock()
 
     def _api(self) -> docker.APIClient:
+        _knock(self._address)
         with self._connecting:  # Two threads at once would make two clients, and nobody would close one of them.
             if self._client is None:
-                _knock(self._address)
                 self._client = docker.APIClient(
                     base_url=self._address, timeout=self._timeout, version="auto", num_pools=32
                 )

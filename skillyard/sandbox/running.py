@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import time
 from dataclasses import dataclass, field, replace
+
+import orjson
 
 from skillyard.sandbox.artefacts import Receiving, store
 from skillyard.sandbox.channel import Channel
 from skillyard.sandbox.ending import EndFacts, parse_facts, parse_object, state_of
 from skillyard.sandbox.engine import Engine
-from skillyard.sandbox.errors import HealthError, StartError
+from skillyard.sandbox.errors import DiskFullError, HealthError, SandboxError, StartError
 from skillyard.sandbox.guest.frames import FrameError, Kind
 from skillyard.sandbox.outcome import Call, Outcome, OutcomeState, Usage
 from skillyard.sandbox.request import call_data, call_header, check_call, check_header
@@ -96,7 +99,8 @@ class DockerRunningSandbox:
             raise HealthError(f"{reason or state.value}\n{printed}".rstrip())
 
     async def call(self, call: Call, on_output: OutputSink = discard) -> Outcome:
-        """As the protocol says. Raises ``InputError`` for input that no sandbox with this grant can take."""
+        """As the protocol says. Raises ``InputError`` for input that no sandbox with this grant can take, and
+        ``DiskFullError`` or ``SandboxError`` where the files of an ended call cannot be stored on the host."""
         check_call(call, self._granted)
         limit = self._granted.timeout_seconds
         timeout = limit if call.timeout_seconds is None else min(call.timeout_seconds, limit)
@@ -105,12 +109,16 @@ class DockerRunningSandbox:
         state, reason = _judged(facts, script=call.entry.kind is EntryKind.SCRIPT, timeout=timeout)
         if pending is None:
             return Outcome(state=state, reason=reason)
+        result = None
+        if state is OutcomeState.SUCCEEDED and call.entry.kind is EntryKind.FUNCTION:
+            result = bytes(pending.streams[Kind.RESULT])
+            if not _is_json(result):
+                # The harness sends JSON only; this came from code that took the harness's place in its own process.
+                state, reason, result = OutcomeState.FAILED, "what the function answered is not JSON", None
         outcome = Outcome(
             state=state,
             reason=reason,
-            result_json=bytes(pending.streams[Kind.RESULT])
-            if state is OutcomeState.SUCCEEDED and call.entry.kind is EntryKind.FUNCTION
-            else None,
+            result_json=result,
             exit_code=facts.exit_code if isinstance(facts, EndFacts) else None,
             signal=facts.signal if isinstance(facts, EndFacts) else None,
             stdout=bytes(pending.streams[Kind.STDOUT]),
@@ -140,8 +148,7 @@ class DockerRunningSandbox:
         """One ``CALL`` to its end. Facts are a state and its reason where the guest gave none."""
         if self._pending is not None:
             raise RuntimeError("a sandbox serves one call at a time")
-        # After a success the guest is cleaning up and takes the next call from the channel when it is done: waiting for
-        # its word would cost a round trip. All else is waited for where the call ends.
+        # A script that succeeded is not waited for either: the guest takes calls from the channel in its own time.
         if not self.alive:
             return (OutcomeState.LOST, f"the sandbox was gone before the call began: {self._gone}"), None
         collect = call is not None and call.artefacts_to is not None
@@ -154,7 +161,8 @@ class DockerRunningSandbox:
         try:
             async with asyncio.timeout(timeout + GRACE_SECONDS + (_UPLOAD_SECONDS if call and call.files else 0)):
                 await self._upload(header, call)
-                await pending.done
+                # Waited for, not awaited: cancelling the caller must not resolve what the guest resolves.
+                await asyncio.wait({pending.done})
         except TimeoutError:
             await self._drop("the guest did not end the call in time")
             return (OutcomeState.TIMED_OUT, f"the call did not end within {timeout:g} s; its container was removed"), (
@@ -165,6 +173,10 @@ class DockerRunningSandbox:
             raise
         finally:
             self._pending = None
+            if not pending.done.done():
+                # What still comes of this call must never be taken for the next one's.
+                self._gone = self._gone or "a call was left before its end"
+                self.channel.abort()
         if pending.sink_error is not None:
             raise pending.sink_error
         if pending.facts is None:
@@ -200,7 +212,12 @@ class DockerRunningSandbox:
         notes = "".join(f"skillyard: left out {note}\n" for note in receiving.left_out).encode()
         if not receiving.files:
             return replace(outcome, stderr=outcome.stderr + notes) if notes else outcome
-        files = await asyncio.to_thread(store, receiving.files, call.artefacts_to)
+        try:
+            files = await asyncio.to_thread(store, receiving.files, call.artefacts_to)
+        except OSError as error:
+            if error.errno in {errno.ENOSPC, errno.EDQUOT}:
+                raise DiskFullError(f"the call's files could not be stored: {error}") from error
+            raise SandboxError(f"the call's files could not be stored: {error}") from error
         return replace(outcome, files=files, stderr=outcome.stderr + notes)
 
     # What arrives
@@ -222,6 +239,10 @@ class DockerRunningSandbox:
                 self._on_data(pending, kind, payload)
             case Kind.END if pending is not None:
                 pending.facts = parse_facts(payload)
+                if pending.facts.reported == "result":
+                    # The guest cleans up and takes the next call from the channel when it is done; it only speaks
+                    # again to say that it cannot.
+                    self._ready.set()
                 if pending.receiving is None or not pending.facts.files:
                     pending.finish()
             case Kind.FILE if pending is not None and pending.receiving is not None:
@@ -262,3 +283,11 @@ def _judged(
     facts: EndFacts | tuple[OutcomeState, str], *, script: bool, timeout: float
 ) -> tuple[OutcomeState, str | None]:
     return state_of(facts, script=script, timeout=timeout) if isinstance(facts, EndFacts) else facts
+
+
+def _is_json(data: bytes) -> bool:
+    try:
+        orjson.loads(data)
+    except orjson.JSONDecodeError:
+        return False
+    return True

@@ -6,7 +6,6 @@ import asyncio
 import contextlib
 import signal
 import sys
-from collections.abc import Awaitable, Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -67,7 +66,7 @@ async def test_an_exception_is_a_failure_with_its_traceback_on_standard_error(st
     assert outcome.reason == "ValueError: no such column"
     assert outcome.result_json is None
     text = outcome.stderr.decode()
-    assert text.startswith("Traceback (most recent call last):\n  File \"/skill/scripts/plain.py\"")
+    assert text.startswith('Traceback (most recent call last):\n  File "/skill/scripts/plain.py"')
     assert text.endswith("ValueError: no such column\n")
 
 
@@ -242,7 +241,24 @@ async def test_cancelling_ends_the_call_and_keeps_the_sandbox(start, call) -> No
         await slow
     assert running.alive
     outcome = await call(running, "scripts/hostile.py:find_things")
+    assert outcome.state is OutcomeState.SUCCEEDED, outcome
     assert orjson.loads(outcome.result_json)["found"] == []
+
+
+async def test_cancelling_twice_never_mixes_two_calls(start, call, wait_until_gone) -> None:
+    running = await start()
+    started = asyncio.Event()
+    slow = asyncio.create_task(call(running, "scripts/bombs.py:stubborn", on_output=lambda _: started.set()))
+    await started.wait()
+    slow.cancel()
+    await asyncio.sleep(0)
+    slow.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await slow
+    outcome = await call(running, "scripts/plain.py:echo", {"a": 1})
+    assert outcome.state is (OutcomeState.SUCCEEDED if running.alive else OutcomeState.LOST)
+    if not running.alive:
+        await wait_until_gone()
 
 
 async def test_stop_during_a_call_loses_the_call_and_leaves_nothing(start, call, wait_until_gone) -> None:
@@ -416,6 +432,3 @@ class _Images:
 
 def test_entry_kinds_are_what_the_channel_speaks_of() -> None:
     assert {kind.value for kind in EntryKind} == {"function", "script"}
-
-
-_ = Awaitable, Callable

@@ -39,7 +39,16 @@ async def test_links_devices_and_odd_names_stay_and_are_named(start, call, tmp_p
     assert [file.path for file in outcome.files] == ["shut/inside/good"]
     assert outcome.files[0].location.read_text() == "good"
     named = outcome.stderr.decode()
-    for path in ("'link'", "'folder-link'", "'pipe'", "'socket'", "'twice'", "'second-name'", r"'bad-\udcff'", r"'new\n"):
+    for path in (
+        "'link'",
+        "'folder-link'",
+        "'pipe'",
+        "'socket'",
+        "'twice'",
+        "'second-name'",
+        r"'bad-\udcff'",
+        r"'new\n",
+    ):
         assert f"skillyard: left out {path}" in named
 
 
@@ -59,10 +68,7 @@ async def test_without_a_place_for_them_files_are_discarded(start, call) -> None
 async def test_a_call_that_removes_its_working_folder_hands_back_nothing(start, call, tmp_path: Path) -> None:
     tmp_path.chmod(0o755)
     (tmp_path / "gone.py").write_text(
-        "import os\n"
-        "def run():\n"
-        "    os.rmdir('/scratch/work')\n"
-        "    os.symlink('/etc', '/scratch/work')\n"
+        "import os\ndef run():\n    os.rmdir('/scratch/work')\n    os.symlink('/etc', '/scratch/work')\n"
     )
     running = await start(bundle=tmp_path)
     outcome = await call(running, "gone.py:run", artefacts_to=tmp_path / "out")
@@ -98,10 +104,14 @@ async def test_many_bytes_come_back_whole(start, call, tmp_path: Path) -> None:
     ],
 )
 def test_a_guest_that_was_taken_over_cannot_hand_back_what_it_likes(frames: list[object]) -> None:
-    receiving = Receiving(limit=100)
     with pytest.raises(FrameError):
-        for frame in frames:
-            if isinstance(frame, bytes):
-                receiving.add(frame)
-            else:
-                receiving.start(orjson.dumps(frame))
+        _receive(frames)
+
+
+def _receive(frames: list[object]) -> None:
+    receiving = Receiving(limit=100)
+    for frame in frames:
+        if isinstance(frame, bytes):
+            receiving.add(frame)
+        else:
+            receiving.start(orjson.dumps(frame))

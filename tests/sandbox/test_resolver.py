@@ -254,4 +254,4 @@ async def test_a_release_younger_than_the_minimum_age_is_ignored(tmp_path: Path)
 async def test_no_temporary_files_stay(public: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
     await resolve(public, "six")
-    assert list(tmp_path.iterdir()) == []  # noqa: ASYNC240 - a test waits for nothing else
+    assert list(tmp_path.iterdir()) == []

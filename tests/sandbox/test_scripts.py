@@ -45,7 +45,7 @@ async def test_an_exception_in_a_script_is_exit_code_1_with_its_traceback(start,
     assert outcome.state is OutcomeState.FAILED
     assert outcome.exit_code == 1
     assert outcome.reason == "RuntimeError: told to"
-    assert outcome.stderr.decode().startswith("Traceback (most recent call last):\n  File \"/skill/scripts/tool.py\"")
+    assert outcome.stderr.decode().startswith('Traceback (most recent call last):\n  File "/skill/scripts/tool.py"')
     assert outcome.stdout.decode().endswith("thread done\nat exit\n")
 
 

@@ -95,7 +95,7 @@ async def _gone(pid: int) -> None:
     """Wait until a process has ended (a zombie whose parent is gone has)."""
     while True:
         try:
-            state = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]  # noqa: ASYNC240
+            state = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
         except (FileNotFoundError, ProcessLookupError):
             return
         if state == "Z":

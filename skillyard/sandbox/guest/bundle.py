@@ -41,12 +41,16 @@ def compile_sources(root: str) -> None:
         for folder, _, names in os.walk(root):
             for name in sorted(names):
                 if name.endswith(".py") and time.monotonic() < until:
-                    path = f"{folder}/{name}"
-                    # A file that does not compile (or crashes the compiler's limits) must not cost the container.
+                    # A file that does not compile (or passes the compiler's limits) must not cost the container.
                     with contextlib.suppress(OSError, SyntaxError, ValueError, RecursionError, MemoryError):
-                        loader = BundleLoader(name, path)
-                        _code[path] = loader.source_to_code(loader.get_data(path), path)
+                        compile_file(f"{folder}/{name}")
     sys.path_hooks.insert(0, _hook(root))
+
+
+def compile_file(path: str) -> None:
+    """Raises what reading and compiling raise."""
+    loader = BundleLoader(path, path)
+    _code[path] = loader.source_to_code(loader.get_data(path), path)
 
 
 def _hook(root: str):  # type: ignore[no-untyped-def] # the type of path hooks has no public name

@@ -78,7 +78,7 @@ class Facts:
 
 
 def conduct(tools: Tools, header: dict[str, Any]) -> str | None:
-    """Serve one call. Returns why the container is spent, or ``None`` when it can take another."""
+    """Serve one call, with its ``READY`` where one is due. Returns why the container is spent, or ``None``."""
     facts = Facts()
     intake = Intake(tools.channel, header)
     problem = None
@@ -100,7 +100,18 @@ def conduct(tools: Tools, header: dict[str, Any]) -> str | None:
             problem = Call(tools, header, facts, spare).conduct(intake)
     if header["collect"] and facts.files:
         _hand_back(tools, intake.files, skip=problem is not None)
-    return problem or _clean_up(tools)
+    problem = problem or _clean_up(tools)
+    if problem is None and facts.reported != "result":
+        send_ready(tools, {})
+    return problem
+
+
+def send_ready(tools: Tools, facts: dict[str, Any]) -> None:
+    """Wait for a process that can take a call, and say so. After a result nobody waits for that, and it is unsaid."""
+    tools.loop.run(lambda: tools.nursery.any_ready or tools.nursery.problem is not None)
+    if tools.nursery.problem is None:
+        tools.channel.put_json(Kind.READY, facts)
+        tools.channel.flush()
 
 
 def _send_end(tools: Tools, facts: Facts) -> None:
@@ -122,6 +133,8 @@ class Call:
         self._pid: int = spare.pid or 0
         self._sent = {Kind.STDOUT: 0, Kind.STDERR: 0, Kind.RESULT: 0}
         self._paused: list[tuple[int, Kind]] = []
+        self._killed = False
+        """Whether the process lived until we ended it, so that its exit says nothing."""
 
     def conduct(self, intake: Intake) -> str | None:
         """To the end, with the facts sent. Returns why the container is spent, if it is."""
@@ -281,12 +294,9 @@ class Call:
         self._killed = nursery.exit_of(self._pid) is None
         with contextlib.suppress(ProcessLookupError, PermissionError):
             os.killpg(self._pid, signal.SIGKILL)
-        nursery.wake()
         self._loop.run(lambda: nursery.exit_of(self._pid) is not None, deadline)
-        # A fork that is under way is the guest's own, and shows its pid when it is done.
-        self._loop.run(lambda: nursery.quiet or nursery.problem is not None, deadline)
         rounds = 0
-        while left := kernel.strangers(nursery.known()):
+        while left := nursery.strangers():
             if time.monotonic() > deadline:
                 return len(left)
             # A crowd that forks faster than it is killed is stopped first: what is stopped still counts against the

@@ -18,8 +18,8 @@ from _collections_abc import Coroutine
 from importlib.machinery import ModuleSpec
 
 from skillyard.sandbox.guest import kernel
-from skillyard.sandbox.guest.bundle import BundleLoader
-from skillyard.sandbox.guest.nursery import MAX_PACKET, SPARE_READY
+from skillyard.sandbox.guest.bundle import BundleLoader, compile_file
+from skillyard.sandbox.guest.nursery import MAX_PACKET, SPARE_BORN, SPARE_READY
 from skillyard.sandbox.guest.scratch import WORK, is_no_space
 
 TYPE_CHECKING = False
@@ -34,7 +34,9 @@ _OOM_SCORE = 1000
 _REASON_LIMIT = 2000
 _SHELL = "/bin/sh"
 _ENTRY_MODULE = "_skillyard_entry"
+_GUEST = os.path.dirname(__file__)
 _WARM_UP = "warmup.py"
+_PRACTICE_RUNS = 32
 _DEFAULT_SIGNALS = (signal.SIGPIPE, signal.SIGXFSZ)
 
 
@@ -46,6 +48,8 @@ def wait_and_serve(descriptors: list[int]) -> NoReturn:
     """As a spare: take the descriptors (socket, standard output, standard error), say so, and wait for the call."""
     try:
         link = socket.socket(fileno=descriptors[0])
+        # Before it leaves the zygote's session, by which the relay tells a fork that is under way.
+        link.send(SPARE_BORN)
         os.dup2(descriptors[1], 1)
         os.dup2(descriptors[2], 2)
         os.close(descriptors[1])
@@ -73,6 +77,16 @@ def _reseed() -> None:
         numpy_random.seed()
 
 
+def practise() -> None:
+    """In the zygote: run the path of a call until the interpreter has adapted its code, which children then share.
+
+    PEP 659: code is specialised after a few runs, by writing into it; done here it costs no child a page.
+    """
+    compile_file(f"{_GUEST}/{_WARM_UP}")
+    for _ in range(_PRACTICE_RUNS):
+        _warm_up()
+
+
 def _warm_up() -> None:
     """Do once, on nothing, what a call does.
 
@@ -80,7 +94,7 @@ def _warm_up() -> None:
     here they are paid for while nobody waits.
     """
     json.loads(b'{"mode":"check","path":"a","argv":["b"],"number":1.5,"null":null}')
-    spec = {"mode": "function", "path": _WARM_UP, "function": "run", "bundle": os.path.dirname(__file__)}
+    spec = {"mode": "function", "path": _WARM_UP, "function": "run", "bundle": _GUEST}
     kernel.set_dumpable(False)
     kernel.set_oom_score(0, "/dev/null")
     path = list(sys.path)

@@ -6,9 +6,10 @@ others carry bytes as they are.
 
 Host to guest: ``HELLO`` once; then per call ``CALL`` followed by as many ``DATA`` frames as its sizes need (input,
 standard input, files, in this order and without gaps), and possibly ``CANCEL``. Guest to host: ``READY`` after
-``HELLO`` and whenever the next call can be taken; during a call ``STDOUT``, ``STDERR`` and ``RESULT``; one ``END``
-with the facts; for calls that want files, ``FILE`` with its ``FILE_DATA`` for each, and ``FILES_END``. ``SPENT`` says
-that the container takes no further call. End of file ends the guest.
+``HELLO``, and after a call without a result when the next can be taken; during a call ``STDOUT``, ``STDERR`` and
+``RESULT``; one ``END`` with the facts; where those say that there are files, and the call wants them, ``FILE`` with its
+``FILE_DATA`` for each, and ``FILES_END``. ``SPENT`` says that the container takes no further call. End of file ends
+the guest.
 """
 
 from __future__ import annotations

@@ -107,6 +107,15 @@ def strangers(known: AbstractSet[int]) -> list[int]:
     return [pid for name in os.listdir("/proc") if name.isdigit() and (pid := int(name)) not in known]
 
 
+def session(pid: int) -> int | None:
+    """The session a process belongs to, or ``None`` where it is gone; a process can only ever open one of its own."""
+    try:
+        stat = _read(f"/proc/{pid}/stat")
+    except OSError:
+        return None
+    return int(stat[stat.rindex(b")") + 2 :].split(b" ", 4)[3])
+
+
 def send_signal(pids: list[int], number: signal.Signals) -> None:
     for pid in pids:
         with contextlib.suppress(ProcessLookupError):

@@ -37,9 +37,16 @@ class Loop:
                 wait = math.ceil((deadline - time.monotonic()) * 1000)
                 if wait <= 0:
                     return False
-            for descriptor, _ in self._poll.poll(wait):
-                # An earlier handler of this round may have dropped the descriptor.
-                handler = self._handlers.get(descriptor)
-                if handler is not None:
-                    handler()
+            self._turn(wait)
         return True
+
+    def catch_up(self) -> None:
+        """Handle what has happened already."""
+        self._turn(0)
+
+    def _turn(self, wait: int | None) -> None:
+        for descriptor, _ in self._poll.poll(wait):
+            # An earlier handler of this round may have dropped the descriptor.
+            handler = self._handlers.get(descriptor)
+            if handler is not None:
+                handler()

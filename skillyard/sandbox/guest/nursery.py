@@ -1,8 +1,8 @@
 """The relay's side of the zygote: children forked ahead of time, their descriptors, and the reaping of all processes.
 
-A spare counts only once three things are known from the kernel or from order: its pid (``SCM_CREDENTIALS`` of its
-first message), that its intermediate parent is gone (the zygote's word, after waiting for it), and that its socket
-is open. Both sides of every socket here are bounded; what arrives is untrusted.
+A spare counts only once three things are known: its pid (``SCM_CREDENTIALS`` of its first message, from the kernel),
+that its intermediate parent is gone (the zygote's word, after waiting for it), and that it is warm (its own word).
+Both sides of every socket here are bounded; what arrives is untrusted.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ import signal
 import socket
 import struct
 
+from skillyard.sandbox.guest import kernel
 from skillyard.sandbox.guest.loop import Loop
 
 # The type checker takes this name for true; ``typing`` and ``dataclasses`` would make every fork dearer.
@@ -22,7 +23,8 @@ if TYPE_CHECKING:
     import resource
 
 MAX_PACKET = 64 * 1024 + 1
-FORK, FORKED, FORK_FAILED, STARTED, SPARE_READY = b"F", b"F", b"E", b"Z", b"R"
+FORK, FORKED, FORK_FAILED, STARTED = b"F", b"F", b"E", b"Z"
+SPARE_BORN, SPARE_READY = b"B", b"R"
 SPARES = 2
 _LOG_TAIL = 8 * 1024
 _CREDENTIALS = struct.Struct("iII")
@@ -45,11 +47,17 @@ class Spare:
         self.stderr = stderr
         self.pid: int | None = None
         self.forked = False
+        self.warm = False
         self.lost = False
 
     @property
+    def known(self) -> bool:
+        """Its pid is, and that its intermediate parent is gone."""
+        return self.pid is not None and self.forked
+
+    @property
     def ready(self) -> bool:
-        return self.pid is not None and self.forked and not self.lost
+        return self.known and self.warm and not self.lost
 
     def close(self) -> None:
         self.link.close()
@@ -125,15 +133,14 @@ class Nursery:
             data, ancillary, _, _ = spare.link.recvmsg(MAX_PACKET, socket.CMSG_SPACE(_CREDENTIALS.size))
         except OSError:
             data, ancillary = b"", []
-        if data != SPARE_READY or spare.pid is not None:
+        if data == SPARE_BORN and spare.pid is None:
+            spare.pid = _sender(ancillary)
+            self._exits[spare.pid] = None
+        elif data == SPARE_READY and spare.pid is not None and not spare.warm:
+            spare.warm = True
+        else:
             self.loop.forget(spare.link.fileno())
             spare.lost = True
-            return
-        for level, kind, value in ancillary:
-            if level == socket.SOL_SOCKET and kind == socket.SCM_CREDENTIALS:
-                pid = int(_CREDENTIALS.unpack(value[: _CREDENTIALS.size])[0])
-                spare.pid = pid
-                self._exits[pid] = None
 
     def _discard(self, spare: Spare) -> None:
         self.loop.forget(spare.link.fileno())
@@ -146,7 +153,7 @@ class Nursery:
     @property
     def quiet(self) -> bool:
         """No fork is under way, so that every process of ours is known by its pid."""
-        return all(spare.ready or spare.lost for spare in self._spares)
+        return all(spare.known or spare.lost for spare in self._spares)
 
     @property
     def any_ready(self) -> bool:
@@ -179,7 +186,7 @@ class Nursery:
             case b"E":
                 self._lose("the guest cannot fork: " + data[1:].decode(errors="replace"))
             case _:
-                self._lose("the zygote went away")
+                self._lose("the zygote ended")
 
     def _on_answer(self, *, forked: bool) -> None:
         """Requests are answered in the order in which they were made."""
@@ -222,7 +229,7 @@ class Nursery:
             if pid in self._exits:
                 self._exits[pid] = Exited(status, usage)
             if pid == self.pid:
-                self._lose("the zygote was killed")
+                self._lose("the zygote ended")
 
     def exit_of(self, pid: int) -> Exited | None:
         return self._exits.get(pid)
@@ -234,13 +241,34 @@ class Nursery:
             spare.lost = spare.lost or (spare.pid is not None and self._exits.get(spare.pid) is not None)
         self._exits = {spare.pid: None for spare in self._spares if spare.pid is not None and not spare.lost}
 
+    def strangers(self) -> list[int]:
+        """Processes that are not the guest's. Those of a fork under way are told by the zygote's session, which no
+        process of a call can enter."""
+        found = kernel.strangers(self.known())
+        if not found or self.quiet:
+            return found
+        found = [pid for pid in found if kernel.session(pid) != self.pid]
+        # A child that has just left that session has told its pid before.
+        self.loop.catch_up()
+        return [pid for pid in found if pid not in self.known()]
+
     def known(self) -> set[int]:
         """Pids of the guest's own processes."""
         return {os.getpid(), self.pid, *(spare.pid for spare in self._spares if spare.pid is not None)}
 
     def wake(self) -> None:
-        """Undo what a call may have done to processes that outlive it: a SIGSTOP, fewer processors."""
-        for pid in self.known():
+        """Undo what an ended call may have done to processes that outlive it: a SIGSTOP, fewer processors."""
+        ours = self.known() if self.quiet else self.known() | set(kernel.strangers(self.known()))
+        for pid in ours:
             with contextlib.suppress(ProcessLookupError):
-                os.sched_setaffinity(pid, self._processors)
+                if os.sched_getaffinity(pid) != self._processors:
+                    os.sched_setaffinity(pid, self._processors)
                 os.kill(pid, signal.SIGCONT)
+
+
+def _sender(ancillary: list[tuple[int, int, bytes]]) -> int:
+    """The pid in a message's credentials, which the kernel vouches for."""
+    for level, kind, value in ancillary:
+        if level == socket.SOL_SOCKET and kind == socket.SCM_CREDENTIALS:
+            return int(_CREDENTIALS.unpack(value[: _CREDENTIALS.size])[0])
+    raise OSError("a message came without credentials")

@@ -21,7 +21,7 @@ if __name__ == "__main__":
     sys.path.insert(0, _PACKAGE_ROOT)
 
 from skillyard.sandbox.guest import kernel, zygote  # noqa: E402 - only now are they found
-from skillyard.sandbox.guest.call import Limits, Tools, conduct  # noqa: E402
+from skillyard.sandbox.guest.call import Limits, Tools, conduct, send_ready  # noqa: E402
 from skillyard.sandbox.guest.channel import Channel  # noqa: E402
 from skillyard.sandbox.guest.frames import Kind  # noqa: E402
 from skillyard.sandbox.guest.loop import Loop  # noqa: E402
@@ -75,16 +75,11 @@ def _serve(tools: Tools) -> None:
         _end(tools, f"{nursery.problem} while it imported packages\n{nursery.log_text()}")
     nursery.replenish()
     facts = {"python": sys.version.split()[0], "preload_failures": nursery.preload_failures.splitlines()}
-    while True:
-        tools.loop.run(lambda: nursery.any_ready or nursery.problem is not None)
-        if nursery.problem is not None:
-            _end(tools, nursery.problem)
-        channel.put_json(Kind.READY, facts)
-        channel.flush()
-        facts = {}
-        problem = conduct(tools, _next_call(channel))
-        if problem is not None:
-            _end(tools, problem)
+    send_ready(tools, facts)
+    problem = nursery.problem
+    while problem is None:
+        problem = conduct(tools, _next_call(channel)) or nursery.problem
+    _end(tools, problem)
 
 
 def _next_call(channel: Channel) -> dict[str, Any]:

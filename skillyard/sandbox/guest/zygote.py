@@ -41,6 +41,7 @@ class Preparation:
 def run(link: socket.socket, log: int, preparation: Preparation, package_root: str) -> NoReturn:
     """Never returns. ``link`` goes to the relay; ``log`` takes what imports print."""
     _take_descriptors(link, log)
+    os.setsid()
     kernel.set_dumpable(True)
     kernel.set_oom_score(_OOM_SCORE)
     kernel.set_dumpable(False)
@@ -51,6 +52,7 @@ def run(link: socket.socket, log: int, preparation: Preparation, package_root: s
     _prepare_interpreter(preparation, package_root)
     failures = _preload(preparation.preload)
     bundle.compile_sources(preparation.bundle)
+    child.practise()
     gc.collect()
     gc.freeze()
     link.send(STARTED + "\n".join(failures).encode()[: MAX_PACKET - 1])

@@ -50,10 +50,15 @@ def pry():
                 if path in {"fd", "map_files"}:
                     os.listdir(f"/proc/{pid}/{path}")
                 else:
-                    os.close(os.open(f"/proc/{pid}/{path}", os.O_RDONLY))
+                    # Of a process that is just ending some of these open, and hold nothing.
+                    descriptor = os.open(f"/proc/{pid}/{path}", os.O_RDONLY)
+                    held = os.read(descriptor, 1)
+                    os.close(descriptor)
+                    if not held:
+                        continue
                 opened.append(f"{pid}/{path}")
             except OSError as error:
-                if error.errno not in {errno.EACCES, errno.EPERM}:
+                if error.errno not in {errno.EACCES, errno.EPERM, errno.ENOENT, errno.ESRCH}:
                     opened.append(f"{pid}/{path}: {error}")
         for request in (PTRACE_ATTACH, PTRACE_SEIZE):
             if LIBC.ptrace(request, pid, None, None) == 0:
@@ -144,8 +149,8 @@ def leave_things():
     shared = LIBC.shmget(77, 4096, 0o1666)
     queue = LIBC.msgget(78, 0o1666)
     semaphore = LIBC.semget(79, 1, 0o1666)
-    LIBC.mq_open(b"/queue", os.O_CREAT | os.O_RDWR, 0o600, None) if hasattr(LIBC, "mq_open") else None
-    return [shared, queue, semaphore]
+    messages = LIBC.mq_open(b"/queue", os.O_CREAT | os.O_RDWR, 0o600, None)
+    return [shared, queue, semaphore, messages]
 
 
 def deep_nest(levels):
@@ -167,7 +172,8 @@ def find_things():
     for kind in ("shm", "msg", "sem"):
         with open(f"/proc/sysvipc/{kind}") as table:
             found += [f"{kind} {line.split()[0]}" for line in table.readlines()[1:]]
-    return {"found": sorted(found), "processes": len(processes())}
+    usual = {"/scratch/work", "/scratch/home", "/scratch/tmp", "/scratch/cache"}
+    return {"found": sorted(set(found) - usual), "processes": len(processes())}
 
 
 def traps():
@@ -214,4 +220,16 @@ def credentials(frame):
             link = socket.socket(fileno=number)
             socket.send_fds(link, [bytes.fromhex(frame)], [1, 2])
             link.sendmsg([b"R"], [(socket.SOL_SOCKET, socket.SCM_CREDENTIALS, struct.pack("iII", 1, 0, 0))])
+    os._exit(9)
+
+
+def lower_own():
+    import resource
+
+    resource.setrlimit(resource.RLIMIT_NOFILE, (100, 100))
+    return [resource.getrlimit(resource.RLIMIT_NOFILE)[0], os.nice(5)]
+
+
+def say_frames(frames):
+    os.write(1, bytes.fromhex(frames))
     os._exit(9)

@@ -1,0 +1,5 @@
+import sys
+
+import bombs
+
+getattr(bombs, sys.argv[1])()
