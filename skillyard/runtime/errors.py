@@ -30,6 +30,12 @@ class ShuttingDownError(RuntimeRefusalError):
     code = "shutting_down"
 
 
+class VersionStoppedError(RuntimeRefusalError):
+    """The skill version was stopped (a ban, a new advisory, a removal) before this call could run in it."""
+
+    code = "version_stopped"
+
+
 class VersionExistsError(ConflictError):
     """This version is installed already, with other content: a version never changes."""
 
@@ -49,7 +55,7 @@ class ReportRefusedError(RuntimeRefusalError):
 
     def __init__(self, report: Report) -> None:
         self.report = report
-        super().__init__(f"{report.verdict.name}: {report.reasons[0]}")
+        super().__init__(report.reasons[0])
 
 
 class DecisionRefusedError(RuntimeRefusalError):

@@ -155,7 +155,17 @@ class Installer:
                 assert parent is not None, "a version has a skill"  # noqa: S101 - invariant of the store
                 row = existing
                 if created:
-                    await store.revive(session, row, locks=prepared.locks, report=prepared.report, state=state)
+                    await store.revive(
+                        session,
+                        row,
+                        skill=prepared.skill,
+                        locks=prepared.locks,
+                        report=prepared.report,
+                        state=state,
+                        origin=prepared.origin,
+                        commit=prepared.commit,
+                        actor=actor,
+                    )
             if parent.active_version_id is None and not upgrade:
                 await store.move_pointer(session, parent, SkillVersionId(row.id), actor)
             if created:

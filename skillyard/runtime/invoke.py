@@ -15,16 +15,17 @@ from pathlib import Path
 import orjson
 
 from skillyard.database import utcnow
-from skillyard.errors import NotFoundError, SkillyardError
+from skillyard.errors import InputError, NotFoundError, SkillyardError
 from skillyard.governance.audit import Action, AuditRecord
 from skillyard.governance.decision import Allow, Deny, Hold
 from skillyard.governance.identity import Actor, ActorKind
 from skillyard.ids import InvocationId
-from skillyard.runtime.admission import Admission, AdmissionWriter, Admitted
+from skillyard.runtime.admission import Admission, AdmissionWriter, Admitted, StaleEpoch
 from skillyard.runtime.approve import Approver
 from skillyard.runtime.decide import Decider
-from skillyard.runtime.events import EventBus, InvocationFinished
+from skillyard.runtime.endings import Ending, Endings
 from skillyard.runtime.pool import Pool
+from skillyard.runtime.slots import Claim
 from skillyard.runtime.start import Starter
 from skillyard.runtime.values import InstalledVersion, Invocation, InvokeRequest
 from skillyard.runtime.views import View, Views
@@ -65,7 +66,7 @@ class Invoker:
         starter: Starter,
         bundles: BundleStore,
         artefacts: Path,
-        events: EventBus,
+        endings: Endings,
     ) -> None:
         self._views = views
         self._decider = decider
@@ -75,7 +76,7 @@ class Invoker:
         self._starter = starter
         self._bundles = bundles
         self._artefacts = artefacts
-        self._events = events
+        self._endings = endings
 
     async def invoke(self, request: InvokeRequest, on_output: OutputSink = discard) -> Invocation:
         """Run one call to its end. A refusal is an ``Invocation`` too, with state ``refused`` and the decision.
@@ -88,13 +89,16 @@ class Invoker:
         for _ in range(_ATTEMPTS):
             case = self._decide(invocation, request, view)
             if isinstance(case, _Case) and isinstance(case.decision, Allow):
-                with self._pool.claim(case.version.id):
+                with self._pool.claim(case.version.place) as claim:
                     if isinstance(await self._writer.admit(_admission(case)), Admitted):
-                        return await self._run(case, case.decision, on_output)
+                        return await self._run(case, case.decision, claim, on_output)
             fresh = await self._views.current(request.workspace)
             if fresh is view:
                 # What was seen is what holds: only now may a refusal be given.
-                return await self._refuse(case)
+                refused = await self._refuse(case)
+                if not isinstance(refused, StaleEpoch):
+                    return refused
+                fresh = await self._views.current(request.workspace)
             view = fresh
         raise SkillyardError(f"the rules changed {_ATTEMPTS} times while this call was being decided; try again")
 
@@ -107,24 +111,26 @@ class Invoker:
         decision = self._decider.decide(view, request.agent, version)
         return _Case(invocation, request, view, version, entry, decision)
 
-    async def _run(self, case: _Case, allow: Allow, on_output: OutputSink) -> Invocation:
+    async def _run(self, case: _Case, allow: Allow, claim: Claim, on_output: OutputSink) -> Invocation:
         """The part behind the admission: whatever happens here, the invocation ends in exactly one state."""
         try:
-            outcome = await self._outcome(case, allow, on_output)
+            outcome = await self._outcome(case, allow, claim, on_output)
         except asyncio.CancelledError:
-            await self._finish(case, Outcome(OutcomeState.CANCELLED, reason="the caller left"))
+            await self._end(case, Outcome(OutcomeState.CANCELLED, reason="the caller left"))
             raise
         except SkillyardError as error:
-            # It never ran: no sandbox could be had for it. The caller gets the error, the record its reason.
-            await self._finish(case, Outcome(OutcomeState.REFUSED, reason=f"{error.code}: {error}"))
+            # The caller gets the error, the record its reason. Input is checked before anything of it is sent.
+            ran = claim.served and not isinstance(error, InputError)
+            state = OutcomeState.LOST if ran else OutcomeState.REFUSED
+            await self._end(case, Outcome(state, reason=f"{error.code}: {error}"))
             raise
         except BaseException as error:
-            await self._finish(case, Outcome(OutcomeState.LOST, reason=f"{type(error).__name__}: {error}"))
+            await self._end(case, Outcome(OutcomeState.LOST, reason=f"{type(error).__name__}: {error}"))
             raise
-        await self._finish(case, outcome)
+        await self._end(case, outcome)
         return Invocation(id=case.id, skill=case.version.ref, decision=allow, outcome=outcome)
 
-    async def _outcome(self, case: _Case, allow: Allow, on_output: OutputSink) -> Outcome:
+    async def _outcome(self, case: _Case, allow: Allow, claim: Claim, on_output: OutputSink) -> Outcome:
         version, request = case.version, case.request
         if case.entry is None:
             return await asyncio.to_thread(self._instructions, version)
@@ -141,11 +147,10 @@ class Invoker:
         async def start() -> RunningSandbox:
             return await self._starter.start(version, allow)
 
-        async with self._pool.lease(version.id, start) as sandbox:
+        async with self._pool.lease(claim, start) as sandbox:
             outcome = await sandbox.call(call, on_output)
-        stopped = self._pool.stop_reason(version.id)
-        if outcome.state is OutcomeState.LOST and stopped is not None:
-            return replace(outcome, state=OutcomeState.KILLED, reason=stopped)
+        if outcome.state is OutcomeState.LOST and claim.stopped is not None:
+            return replace(outcome, state=OutcomeState.KILLED, reason=str(claim.stopped))
         return outcome
 
     def _instructions(self, version: InstalledVersion) -> Outcome:
@@ -153,21 +158,24 @@ class Invoker:
         text = (self._bundles.path(version.skill.bundle.digest) / _INSTRUCTIONS).read_text(encoding="utf-8")
         return Outcome(state=OutcomeState.SUCCEEDED, result_json=orjson.dumps({"instructions": text}))
 
-    async def _finish(self, case: _Case, outcome: Outcome) -> None:
-        await self._writer.finish(case.id, outcome)
-        self._events.publish(
-            InvocationFinished(case.request.workspace, case.id, str(case.version.ref), outcome.state.value)
-        )
+    async def _end(self, case: _Case, outcome: Outcome) -> None:
+        await self._endings.record(Ending(case.request.workspace, case.id, case.version.ref, outcome))
 
-    async def _refuse(self, case: _Case | NotFoundError) -> Invocation:
-        """Record a Hold with what has to be approved, or a Deny; the record is durable before the answer."""
+    async def _refuse(self, case: _Case | NotFoundError) -> Invocation | StaleEpoch:
+        """Record a Hold with what has to be approved, or a Deny; the record is durable before the answer.
+
+        Where the rules changed before the approval could be asked for, nothing is recorded: decide again.
+        """
         if isinstance(case, NotFoundError):
             raise case
         decision = case.decision
         approval = None
         if isinstance(decision, Hold):
             agent = case.view.agents[case.request.agent]
-            approval = await self._approver.request(agent, case.version, decision)
+            asked = await self._approver.request(agent, case.version, decision, seen=case.view.epoch)
+            if isinstance(asked, StaleEpoch):
+                return asked
+            approval = asked
         codes = [reason.code for reason in decision.reasons]
         record = AuditRecord(
             workspace=case.request.workspace,

@@ -7,6 +7,7 @@ each use case lives in a module of its own, named after it.
 from __future__ import annotations
 
 import asyncio
+from contextlib import AsyncExitStack
 from datetime import datetime
 from pathlib import Path, PurePosixPath
 from types import TracebackType
@@ -27,10 +28,12 @@ from skillyard.runtime import store
 from skillyard.runtime.admission import AdmissionWriter
 from skillyard.runtime.approve import Approver
 from skillyard.runtime.decide import Decider
+from skillyard.runtime.endings import Endings
 from skillyard.runtime.enforce import Enforcer
 from skillyard.runtime.events import EventBus
 from skillyard.runtime.install import Installer, KnownLocks, Prepared
 from skillyard.runtime.instance import Lease, home_id, take_lease
+from skillyard.runtime.invocations import get_invocation
 from skillyard.runtime.invoke import Invoker
 from skillyard.runtime.pool import Pool, PoolLimits
 from skillyard.runtime.reconcile import Reconciler
@@ -48,7 +51,7 @@ from skillyard.runtime.values import (
     Swap,
 )
 from skillyard.runtime.views import Views
-from skillyard.runtime.watch import EpochWatch
+from skillyard.runtime.watch import Watch
 from skillyard.sandbox.engine import Engine
 from skillyard.sandbox.environment import ProgressSink, silent
 from skillyard.sandbox.images import base_target
@@ -73,10 +76,14 @@ async def create_runtime(settings: Settings, *, policy: Policy | None = None, fi
     try:
         seams = await asyncio.to_thread(load_seams, settings)
         database = await open_database(settings.database)
-        runtime = Runtime(settings, policy or Policy.from_settings(settings), database, seams, lease)
-        await runtime.start(first_person=first_person)
     except BaseException:
         lease.release()
+        raise
+    runtime = Runtime(settings, policy or Policy.from_settings(settings), database, seams, lease)
+    try:
+        await runtime.start(first_person=first_person)
+    except BaseException:
+        await runtime.close()
         raise
     return runtime
 
@@ -129,6 +136,7 @@ class Runtime:
             lease=lease.id,
         )
         self._writer = AdmissionWriter(path=database.path, instance=lease.id)
+        self._endings = Endings(writer=self._writer, events=self.events)
         self._installer = Installer(
             database=database,
             bundles=self.bundles,
@@ -167,10 +175,10 @@ class Runtime:
             starter=self.starter,
             bundles=self.bundles,
             artefacts=self._artefacts,
-            events=self.events,
+            endings=self._endings,
         )
         self._rescanner = Rescanner(settings=settings, database=database, installer=self._installer, enforcer=enforcer)
-        self._watch = EpochWatch(database=database, views=self.views, enforcer=enforcer)
+        self._watch = Watch(database=database, views=self.views, enforcer=enforcer, endings=self._endings)
 
     async def start(self, *, first_person: bool = True) -> None:
         """Make the first person where there is none, clean up after dead processes, begin to take calls."""
@@ -183,19 +191,20 @@ class Runtime:
         self._watch.start()
 
     async def close(self) -> None:
-        """Stop everything that was started: sandboxes first, so that calls in them end and are recorded. Idempotent."""
+        """Stop everything that was started: sandboxes first, so that calls in them end and are recorded. Idempotent.
+
+        Whatever fails on the way, the rest is closed all the same; the failure is raised in the end.
+        """
         if self._closed:
             return
         self._closed = True
-        await self._watch.close()
-        await self._approver.close()
-        await self.pool.close()
-        await self._swapper.close()
-        await self._writer.close()
-        await self.database.close()
-        for holder in (self.seams.sandbox, self.seams.environments, self.engine):
-            await holder.close()
-        self._lease.release()
+        async with AsyncExitStack() as last_first:
+            last_first.callback(self._lease.release)
+            for holder in (self.engine, self.seams.environments, self.seams.sandbox, self.database, self._writer):
+                last_first.push_async_callback(holder.close)
+            last_first.push_async_callback(self._endings.retry)
+            for worker in (self._swapper, self.pool, self._approver, self._watch):
+                last_first.push_async_callback(worker.close)
 
     async def __aenter__(self) -> Runtime:
         return self
@@ -289,12 +298,11 @@ class Runtime:
         return await self._invoker.invoke(request, on_output)
 
     async def artefact(self, workspace: WorkspaceId, invocation: InvocationId, path: str) -> Path:
-        """Where a file that a call left is kept. The caller has checked that the invocation is the workspace's."""
-        del workspace
-        folder = self._artefacts / invocation
-        found = folder / PurePosixPath(path)
-        inside = not found.is_symlink() and found.resolve().is_relative_to(folder.resolve())
-        if not inside or not await asyncio.to_thread(found.is_file):
+        """Where a file that a call left is kept; raises ``NotFoundError``, also for a call of another workspace."""
+        async with self.database.reading() as session:
+            await get_invocation(session, workspace, invocation)
+        found = await asyncio.to_thread(_file_below, self._artefacts / invocation, path)
+        if found is None:
             raise NotFoundError(f"invocation {invocation} left no file {path!r}")
         return found
 
@@ -353,3 +361,14 @@ class Runtime:
         """Check the workspace's whole audit chain."""
         async with self.database.reading() as session:
             return await audit.verify(session, workspace)
+
+
+def _file_below(folder: Path, path: str) -> Path | None:
+    """A regular file that lies in a folder, reached through no link; ``None`` where there is none under this path."""
+    found = folder / PurePosixPath(path)
+    try:
+        inside = found.resolve(strict=True) == folder.resolve(strict=True) / PurePosixPath(path)
+        return found if inside and found.is_file() and folder in found.parents else None
+    except (OSError, ValueError, RuntimeError):
+        # What no file can be called (a zero byte, too long a name) or what leads in a circle is no file of this call.
+        return None

@@ -6,6 +6,7 @@ from skillyard.governance.decision import Allow
 from skillyard.runtime.reconcile import Reconciler
 from skillyard.runtime.values import InstalledVersion
 from skillyard.sandbox.environment import Environment, EnvironmentStore, ProgressSink, silent
+from skillyard.sandbox.errors import StartError
 from skillyard.sandbox.sandbox import RunningSandbox, Sandbox, SandboxSpec
 from skillyard.skills.bundle_store import BundleStore
 
@@ -35,8 +36,9 @@ class Starter:
         locks = [lock for lock in version.locks if lock.packages]
         if not locks:
             return None
-        (lock,) = locks
-        return await self._environments.materialise(lock, on_progress)
+        if len(locks) > 1:
+            raise StartError(f"{version.ref} has packages of several ecosystems, and an environment holds one")
+        return await self._environments.materialise(locks[0], on_progress)
 
     async def start(
         self, version: InstalledVersion, allow: Allow, on_progress: ProgressSink = silent

@@ -5,9 +5,10 @@ Functions take the caller's session and change nothing outside it; the use cases
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
+from dataclasses import dataclass
 
-from sqlalchemy import select, update
+from sqlalchemy import func, select, update
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from skillyard.database import utcnow
@@ -92,13 +93,25 @@ async def add_version(
 
 
 async def revive(
-    session: AsyncSession, row: SkillVersionRow, *, locks: tuple[Lock, ...], report: Report, state: SkillState
+    session: AsyncSession,
+    row: SkillVersionRow,
+    *,
+    skill: Skill,
+    locks: tuple[Lock, ...],
+    report: Report,
+    state: SkillState,
+    origin: str,
+    commit: str | None,
+    actor: Actor,
 ) -> None:
-    """Install a removed version again: its content is the same by digest, lock and report are of today."""
+    """Install a removed version again: its content is the same by digest, everything found out about it is of today."""
+    row.skill_json = skill_to_json(skill)
     row.lock_json = locks_to_json(locks)
     row.lock_digest = closure_digest(locks)
     row.report_json = report_to_json(report).decode()
     row.state = state
+    row.origin, row.origin_commit = origin, commit
+    row.installed_by_id = actor.id if actor.kind is ActorKind.PERSON else None
     row.installed_at = utcnow()
     await session.flush()
 
@@ -143,21 +156,58 @@ async def set_state(session: AsyncSession, version: SkillVersionId, state: Skill
     await session.execute(update(SkillVersionRow).where(SkillVersionRow.id == version).values(state=state))
 
 
+async def state_of(session: AsyncSession, version: SkillVersionId, lock: LockDigest) -> SkillState | None:
+    """The state of a version that still has this lock; ``None`` where it is removed or has another."""
+    return await session.scalar(
+        select(SkillVersionRow.state).where(
+            SkillVersionRow.id == version,
+            SkillVersionRow.lock_digest == lock,
+            SkillVersionRow.state != SkillState.REMOVED,
+        )
+    )
+
+
 async def set_report(session: AsyncSession, version: SkillVersionId, report: Report) -> None:
     text = report_to_json(report).decode()
     await session.execute(update(SkillVersionRow).where(SkillVersionRow.id == version).values(report_json=text))
 
 
-async def versions_with_lock(
-    session: AsyncSession, workspace: WorkspaceId, lock: LockDigest
-) -> tuple[SkillVersionRow, ...]:
-    """Versions of a workspace that resolve to this very closure and are not removed."""
+@dataclass(frozen=True, slots=True)
+class Reviewable:
+    """A version whose state follows the approvals of its packages: ``held`` or ``active``."""
+
+    id: SkillVersionId
+    state: SkillState
+    lock_digest: LockDigest
+
+
+async def reviewable(session: AsyncSession, workspace: WorkspaceId) -> tuple[Reviewable, ...]:
+    """Every version of a workspace that is held or active, without its content."""
+    query = select(SkillVersionRow.id, SkillVersionRow.state, SkillVersionRow.lock_digest).where(
+        SkillVersionRow.workspace_id == workspace,
+        SkillVersionRow.state.in_((SkillState.HELD, SkillState.ACTIVE)),
+    )
+    rows = await session.execute(query)
+    return tuple(Reviewable(SkillVersionId(id_), state, LockDigest(lock)) for id_, state, lock in rows)
+
+
+async def locks_by_digest(
+    session: AsyncSession, workspace: WorkspaceId, wanted: Collection[LockDigest]
+) -> dict[LockDigest, tuple[Lock, ...]]:
+    """The locks behind digests. Raises ``StoredValueError`` where one cannot be read."""
+    query = select(SkillVersionRow.lock_digest, func.min(SkillVersionRow.lock_json)).where(
+        SkillVersionRow.workspace_id == workspace, SkillVersionRow.lock_digest.in_(wanted)
+    )
+    rows = await session.execute(query.group_by(SkillVersionRow.lock_digest))
+    return {LockDigest(digest): locks_from_json(text) for digest, text in rows}
+
+
+async def versions_of(session: AsyncSession, skill: SkillRow) -> tuple[SkillVersionRow, ...]:
+    """The versions of one skill that are not removed."""
     rows = await session.scalars(
-        select(SkillVersionRow).where(
-            SkillVersionRow.workspace_id == workspace,
-            SkillVersionRow.lock_digest == lock,
-            SkillVersionRow.state != SkillState.REMOVED,
-        )
+        select(SkillVersionRow)
+        .where(SkillVersionRow.skill_id == skill.id, SkillVersionRow.state != SkillState.REMOVED)
+        .order_by(SkillVersionRow.id)
     )
     return tuple(rows)
 
@@ -246,6 +296,7 @@ def installed(skill: SkillRow, row: SkillVersionRow) -> InstalledVersion:
         state=row.state,
         skill=skill_from_json(row.skill_json),
         locks=locks_from_json(row.lock_json),
+        lock_digest=LockDigest(row.lock_digest),
         report=report_from_json(row.report_json.encode()),
         origin=row.origin,
         commit=row.origin_commit,

@@ -7,6 +7,7 @@ version end there; calls that were decided but not yet admitted find a new rules
 from __future__ import annotations
 
 import asyncio
+from dataclasses import dataclass
 
 import structlog
 
@@ -14,22 +15,39 @@ from skillyard.database import Database, Session, utcnow
 from skillyard.errors import ConflictError, NotFoundError
 from skillyard.governance import audit, epoch
 from skillyard.governance.audit import Action, AuditRecord
-from skillyard.governance.decision import SkillState
+from skillyard.governance.decision import Allow, SkillState
 from skillyard.governance.identity import Actor
 from skillyard.ids import SkillVersionId, WorkspaceId
 from skillyard.runtime import store
 from skillyard.runtime.decide import Decider
-from skillyard.runtime.errors import DecisionRefusedError, NothingToRollBackError
+from skillyard.runtime.errors import DecisionRefusedError, NothingToRollBackError, VersionStoppedError
 from skillyard.runtime.events import EventBus, PointerMoved
 from skillyard.runtime.pool import Pool
+from skillyard.runtime.slots import Claim
 from skillyard.runtime.start import Starter
-from skillyard.runtime.tables import SkillVersionRow
+from skillyard.runtime.tables import SkillRow, SkillVersionRow
 from skillyard.runtime.values import InstalledVersion, SkillRef, Swap
-from skillyard.runtime.views import Views
+from skillyard.runtime.views import View, Views
 from skillyard.sandbox.errors import HealthError, StartError
 from skillyard.sandbox.sandbox import RunningSandbox
 
 _log = structlog.get_logger("skillyard.swap")
+
+
+@dataclass(frozen=True, slots=True)
+class _Move:
+    """A pointer's move from ``old`` to a version, both as ``view`` has them."""
+
+    version: InstalledVersion
+    view: View
+    old: SkillVersionId | None
+    actor: Actor
+    action: Action
+
+    @property
+    def old_version(self) -> str | None:
+        found = self.view.versions.get(self.old) if self.old is not None else None
+        return found.version if found is not None else None
 
 
 class Swapper:
@@ -53,7 +71,8 @@ class Swapper:
         self._starter = starter
         self._events = events
         self._drain_seconds = drain_seconds
-        self._drains: set[asyncio.Task[None]] = set()
+        self._drains: dict[SkillVersionId, asyncio.Task[None]] = {}
+        self._moves: set[asyncio.Task[None]] = set()
 
     async def activate(
         self, ref: SkillRef, *, workspace: WorkspaceId, actor: Actor, action: Action = Action.SKILL_UPGRADED
@@ -61,7 +80,8 @@ class Swapper:
         """Make the pointer name an installed version, if it starts and passes its check.
 
         A version that only lacks an approval gives a ``Swap`` that did not move and says so. Raises
-        ``NotFoundError``, ``DecisionRefusedError``, ``HealthError`` or ``StartError``; the pointer then stays.
+        ``NotFoundError``, ``DecisionRefusedError``, ``VersionStoppedError``, ``HealthError``, ``StartError`` or
+        ``ConflictError``; the pointer then stays.
         """
         view = await self._views.current(workspace)
         version = view.find(ref)
@@ -77,55 +97,30 @@ class Swapper:
                 return Swap(version.ref, old=old_version, new=version.version, moved=False, reason=str(refusal))
             raise
 
-        async def start() -> RunningSandbox:
-            return await self._starter.start(version, allow)
-
-        sandbox = None
-        try:
-            if version.skill.entries:
-                sandbox = await start()
-                await sandbox.check(version.skill.entries)
-            await self._move(version, expected=old, actor=actor, action=action)
-        except BaseException as error:
-            if sandbox is not None:
-                await asyncio.shield(sandbox.stop())
-            if isinstance(error, HealthError | StartError):
-                await self._record_refusal(version, actor, str(error))
-            raise
-        if sandbox is not None:
-            self._pool.add(version.id, sandbox, start)
-        await self._views.current(workspace)
-        self._events.publish(
-            PointerMoved(workspace, f"{ref.publisher}/{ref.name}", old=old_version, new=version.version)
-        )
-        if old is not None:
-            self._drain(old)
+        move = _Move(version, view, old=old, actor=actor, action=action)
+        with self._pool.claim(version.place) as claim:
+            await self._check_and_move(move, allow, claim)
         return Swap(version.ref, old=old_version, new=version.version, moved=True)
 
     async def rollback(self, ref: SkillRef, *, workspace: WorkspaceId, actor: Actor) -> Swap:
-        """The same move, to the version that was active before; raises ``NothingToRollBackError``."""
-        async with self._database.reading() as session:
-            skill = await store.find_skill(session, workspace, ref)
-            if skill is None:
-                raise NotFoundError(f"{ref} is not installed")
-            row = await store.previous_version(session, skill)
-            if row is None:
-                raise NothingToRollBackError(f"{ref.publisher}/{ref.name} has no earlier version that is installed")
-            target = SkillRef(ref.publisher, ref.name, row.version)
+        """The same move, to the named version, or to the one that was active before the present one.
+
+        Twice in a row is there and back again. Raises ``NothingToRollBackError`` and what ``activate`` raises.
+        """
+        target = ref if ref.version is not None else await self._previous(ref, workspace)
         return await self.activate(target, workspace=workspace, actor=actor, action=Action.SKILL_ROLLED_BACK)
 
     async def uninstall(self, ref: SkillRef, *, workspace: WorkspaceId, actor: Actor) -> None:
         """Remove one version, or all of a skill where none is named; its calls end first, its records stay."""
         async with self._database.transaction() as session:
             skill = await store.find_skill(session, workspace, ref)
-            rows = await self._removable(session, workspace, ref)
+            rows = await self._removable(session, workspace, ref, skill)
             if skill is None or not rows:
                 raise NotFoundError(f"{ref} is not installed")
             active = skill.active_version_id
-            if ref.version is not None and active == rows[0].id:
-                others = [row for _, row in await store.live_versions(session, workspace) if row.skill_id == skill.id]
-                if len(others) > 1:
-                    raise ConflictError(f"{ref} is active; upgrade or roll back first, or remove the whole skill")
+            named = ref.version is not None and active == rows[0].id
+            if named and len(await store.versions_of(session, skill)) > 1:
+                raise ConflictError(f"{ref} is active; upgrade or roll back first, or remove the whole skill")
             if active in [row.id for row in rows]:
                 await store.move_pointer(session, skill, None, actor)
             for row in rows:
@@ -138,31 +133,77 @@ class Swapper:
             self._drain(SkillVersionId(row.id))
 
     async def close(self) -> None:
-        while self._drains:
-            await asyncio.gather(*self._drains, return_exceptions=True)
+        while pending := {*self._drains.values(), *self._moves}:
+            await asyncio.gather(*pending, return_exceptions=True)
 
-    async def _removable(self, session: Session, workspace: WorkspaceId, ref: SkillRef) -> tuple[SkillVersionRow, ...]:
+    async def _previous(self, ref: SkillRef, workspace: WorkspaceId) -> SkillRef:
+        async with self._database.reading() as session:
+            skill = await store.find_skill(session, workspace, ref)
+            if skill is None:
+                raise NotFoundError(f"{ref} is not installed")
+            row = await store.previous_version(session, skill)
+            if row is None:
+                raise NothingToRollBackError(f"{ref.publisher}/{ref.name} has no earlier version that is installed")
+            return SkillRef(ref.publisher, ref.name, row.version)
+
+    async def _removable(
+        self, session: Session, workspace: WorkspaceId, ref: SkillRef, skill: SkillRow | None
+    ) -> tuple[SkillVersionRow, ...]:
         if ref.version is not None:
             return (await store.need_version(session, workspace, ref),)
-        live = await store.live_versions(session, workspace)
-        return tuple(row for skill, row in live if (skill.publisher, skill.name) == (ref.publisher, ref.name))
+        return () if skill is None else await store.versions_of(session, skill)
 
-    async def _move(
-        self, version: InstalledVersion, *, expected: SkillVersionId | None, actor: Actor, action: Action
-    ) -> None:
+    async def _check_and_move(self, move: _Move, allow: Allow, claim: Claim) -> None:
+        """Start, check, move. The sandbox that passed is warm for the first call, one that did not is stopped."""
+        if not move.version.skill.entries:
+            await self._moved(move)
+            return
+
+        async def start() -> RunningSandbox:
+            return await self._starter.start(move.version, allow)
+
+        try:
+            async with self._pool.lease(claim, start) as sandbox:
+                try:
+                    await sandbox.check(move.version.skill.entries)
+                    await self._moved(move)
+                except BaseException:
+                    await asyncio.shield(sandbox.stop())
+                    raise
+        except (HealthError, StartError, DecisionRefusedError, VersionStoppedError) as error:
+            # Stopped in the middle of its check, by a ban for one, it looks like a version that fails it.
+            refusal = error if claim.stopped is None else claim.stopped
+            await self._record_refusal(move.version, move.actor, str(refusal))
+            raise refusal from (None if refusal is error else error)
+
+    async def _moved(self, move: _Move) -> None:
+        """The move and what follows from it, also where the caller leaves in the middle."""
+        task = asyncio.create_task(self._move(move))
+        self._moves.add(task)
+        task.add_done_callback(self._moves.discard)
+        await asyncio.shield(task)
+
+    async def _move(self, move: _Move) -> None:
+        version = move.version
         async with self._database.transaction() as session:
+            # Nobody else commits while this transaction is open, so what the view says holds until it is committed.
+            view = await self._views.current(version.workspace)
+            now = view.find(version.ref)
+            self._decider.allowed_at_all(view, now)
             skill = await store.find_skill(session, version.workspace, version.ref)
-            row = await store.need_version(session, version.workspace, version.ref)
-            if skill is None or skill.active_version_id != expected:
-                raise ConflictError(f"the pointer of {version.ref} was moved by somebody else meanwhile; look again")
-            if row.state not in (SkillState.ACTIVE, SkillState.HELD):
-                raise ConflictError(f"{version.ref} became {row.state.value} meanwhile")
-            await store.move_pointer(session, skill, version.id, actor)
+            if skill is None or skill.active_version_id != move.old or now.place != version.place:
+                raise ConflictError(f"{version.ref} or its pointer was changed by somebody else meanwhile; look again")
+            await store.move_pointer(session, skill, version.id, move.actor)
             await epoch.bump(session)
-            facts = {"from_version_id": expected, "to_version_id": version.id}
-            await audit.append(
-                session, AuditRecord(version.workspace, utcnow(), actor, action, str(version.ref), facts)
-            )
+            facts = {"from_version_id": move.old, "to_version_id": version.id}
+            record = AuditRecord(version.workspace, utcnow(), move.actor, move.action, str(version.ref), facts)
+            await audit.append(session, record)
+        if (drain := self._drains.get(version.id)) is not None:
+            drain.cancel()
+        if move.old is not None:
+            self._drain(move.old)
+        name = f"{version.publisher}/{version.name}"
+        self._events.publish(PointerMoved(version.workspace, name, old=move.old_version, new=version.version))
 
     async def _record_refusal(self, version: InstalledVersion, actor: Actor, reason: str) -> None:
         async with self._database.transaction() as session:
@@ -178,9 +219,16 @@ class Swapper:
 
     def _drain(self, version: SkillVersionId) -> None:
         task = asyncio.create_task(self._retire(version))
-        self._drains.add(task)
-        task.add_done_callback(self._drains.discard)
+        self._drains[version] = task
+        task.add_done_callback(lambda done: self._drained(version, done))
+
+    def _drained(self, version: SkillVersionId, done: asyncio.Task[None]) -> None:
+        if self._drains.get(version) is done:
+            del self._drains[version]
+        if not done.cancelled() and (error := done.exception()) is not None:
+            _log.error("drain_failed", version=version, error=str(error))
 
     async def _retire(self, version: SkillVersionId) -> None:
-        if not await self._pool.retire(version, timeout=self._drain_seconds):
+        reason = f"the version was replaced or removed, and the call did not end within {self._drain_seconds:g} s"
+        if not await self._pool.retire(version, timeout=self._drain_seconds, reason=reason):
             _log.warning("drain_timed_out", version=version, seconds=self._drain_seconds)

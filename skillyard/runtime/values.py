@@ -8,7 +8,8 @@ from datetime import datetime
 from skillyard.errors import InputError
 from skillyard.governance.decision import Decision, SkillState
 from skillyard.governance.report import PackageRef, Report
-from skillyard.ids import AgentId, ApprovalId, InvocationId, SkillId, SkillVersionId, WorkspaceId
+from skillyard.ids import AgentId, ApprovalId, InvocationId, LockDigest, SkillId, SkillVersionId, WorkspaceId
+from skillyard.runtime.slots import Place
 from skillyard.sandbox.outcome import InputFile, Outcome
 from skillyard.skills.lock import Lock
 from skillyard.skills.skill import Skill
@@ -48,6 +49,8 @@ class InstalledVersion:
     state: SkillState
     skill: Skill
     locks: tuple[Lock, ...]
+    lock_digest: LockDigest
+    """Over all of ``locks``."""
     report: Report
     origin: str
     commit: str | None
@@ -56,6 +59,11 @@ class InstalledVersion:
     @property
     def ref(self) -> SkillRef:
         return SkillRef(self.publisher, self.name, self.version)
+
+    @property
+    def place(self) -> Place:
+        """What its sandboxes are of."""
+        return Place(self.id, self.lock_digest)
 
 
 @dataclass(frozen=True, slots=True)

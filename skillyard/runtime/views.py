@@ -14,7 +14,7 @@ from skillyard.database import Database
 from skillyard.errors import NotFoundError
 from skillyard.governance import epoch, people, rule_store
 from skillyard.governance.closure import Rules
-from skillyard.governance.decision import Agent
+from skillyard.governance.decision import Agent, SkillState
 from skillyard.governance.policy import Ruling
 from skillyard.ids import AgentId, Epoch, SkillVersionId, WorkspaceId
 from skillyard.runtime import store
@@ -22,7 +22,19 @@ from skillyard.runtime.tables import SkillRow, SkillVersionRow
 from skillyard.runtime.values import InstalledVersion, SkillRef
 
 _Name = tuple[str, str]
-_Key = tuple[int, str, str]
+
+
+@dataclass(frozen=True, slots=True)
+class _Parsed:
+    """A version as it was read, and what of its row tells whether it still is."""
+
+    state: SkillState
+    report_json: str
+    version: InstalledVersion
+
+    def fits(self, row: SkillVersionRow) -> bool:
+        # Lock and skill change only when a removed version is installed again, which gives it a new report.
+        return self.state is row.state and self.report_json == row.report_json
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -34,6 +46,7 @@ class View:
     rules: Rules
     agents: Mapping[AgentId, Agent]
     versions: Mapping[SkillVersionId, InstalledVersion]
+    by_ref: Mapping[SkillRef, InstalledVersion]
     pointers: Mapping[_Name, SkillVersionId | None]
     rulings: dict[SkillVersionId, Ruling] = field(default_factory=dict, repr=False)
     """What ``decide`` worked out from this view so far."""
@@ -44,7 +57,7 @@ class View:
             pointer = self.pointers.get((ref.publisher, ref.name))
             found = self.versions.get(pointer) if pointer is not None else None
         else:
-            found = next((version for version in self.versions.values() if version.ref == ref), None)
+            found = self.by_ref.get(ref)
         if found is None:
             raise NotFoundError(f"{ref} is not installed")
         return found
@@ -57,7 +70,7 @@ class Views:
         self._database = database
         self._latest: dict[WorkspaceId, View] = {}
         self._locks: dict[WorkspaceId, asyncio.Lock] = {}
-        self._parsed: dict[_Key, InstalledVersion] = {}
+        self._parsed: dict[WorkspaceId, dict[SkillVersionId, _Parsed]] = {}
 
     async def latest(self, workspace: WorkspaceId) -> View:
         """What this process last saw, loading it where it has seen nothing yet. No I/O otherwise."""
@@ -71,12 +84,15 @@ class Views:
             if seen is not None and seen.epoch == now:
                 return seen
             rows = await store.live_versions(session, workspace)
+            # Of many versions on a first load, parsing takes seconds: not on the event loop.
+            versions = await asyncio.to_thread(self._versions, workspace, rows)
             view = View(
                 workspace=workspace,
                 epoch=now,
                 rules=await rule_store.load_rules(session, workspace),
                 agents={agent.id: agent for agent in await people.agents(session, workspace)},
-                versions={SkillVersionId(version.id): self._parse(skill, version) for skill, version in rows},
+                versions=versions,
+                by_ref={version.ref: version for version in versions.values()},
                 pointers={(skill.publisher, skill.name): _id(skill.active_version_id) for skill, _ in rows},
             )
             self._latest[workspace] = view
@@ -87,15 +103,19 @@ class Views:
         """The views this process holds."""
         return tuple(self._latest.values())
 
-    def _parse(self, skill: SkillRow, version: SkillVersionRow) -> InstalledVersion:
-        # Parsing JSON is the expensive part of a view, and a version's row changes in its state and report only.
-        key = (version.id, version.state, version.report_json)
-        parsed = self._parsed.get(key)
-        if parsed is None:
-            parsed = self._parsed[key] = store.installed(skill, version)
-            for old in [old for old in self._parsed if old[0] == version.id and old != key]:
-                del self._parsed[old]
-        return parsed
+    def _versions(
+        self, workspace: WorkspaceId, rows: tuple[tuple[SkillRow, SkillVersionRow], ...]
+    ) -> dict[SkillVersionId, InstalledVersion]:
+        """The rows as values; those that are as they were are not parsed again, those that are gone are forgotten."""
+        before = self._parsed.get(workspace, {})
+        now: dict[SkillVersionId, _Parsed] = {}
+        for skill, row in rows:
+            known = before.get(SkillVersionId(row.id))
+            if known is None or not known.fits(row):
+                known = _Parsed(row.state, row.report_json, store.installed(skill, row))
+            now[known.version.id] = known
+        self._parsed[workspace] = now
+        return {id_: parsed.version for id_, parsed in now.items()}
 
 
 def _id(value: int | None) -> SkillVersionId | None:

@@ -1,18 +1,19 @@
-"""Hearing of changes that other processes made: the rules epoch is read twice a second, and what it forbids stops.
+"""What has to be looked at now and then: changes that other processes made, dates that passed, ends left to record.
 
-Admission needs none of this, it checks the epoch itself. This is for sandboxes that run already.
+Admission needs none of this, it checks the epoch itself. This is for what runs or stands ready already.
 """
 
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Awaitable, Callable
 
 import structlog
 
 from skillyard.database import Database
-from skillyard.errors import SkillyardError
 from skillyard.governance import epoch
 from skillyard.ids import Epoch
+from skillyard.runtime.endings import Endings
 from skillyard.runtime.enforce import Enforcer
 from skillyard.runtime.views import Views
 
@@ -20,13 +21,16 @@ _log = structlog.get_logger("skillyard.watch")
 _SECONDS = 0.5
 
 
-class EpochWatch:
-    """One task that ends with ``close``. A database that cannot be read is logged once, and tried again."""
+class Watch:
+    """One task that ends with ``close``. What fails is logged when it begins to, and tried again."""
 
-    def __init__(self, *, database: Database, views: Views, enforcer: Enforcer) -> None:
+    def __init__(self, *, database: Database, views: Views, enforcer: Enforcer, endings: Endings) -> None:
         self._database = database
         self._views = views
         self._enforcer = enforcer
+        self._endings = endings
+        self._enforced: Epoch | None = None
+        self._failing: dict[str, str] = {}
         self._task: asyncio.Task[None] | None = None
 
     def start(self) -> None:
@@ -38,19 +42,33 @@ class EpochWatch:
             await asyncio.gather(self._task, return_exceptions=True)
 
     async def _watch(self) -> None:
-        seen: Epoch | None = None
-        failing = False
         while True:
             await asyncio.sleep(_SECONDS)
-            try:
-                async with self._database.reading() as session:
-                    now = await epoch.current(session)
-                if seen is not None and now != seen:
-                    for view in self._views.seen:
-                        await self._enforcer.enforce(view.workspace)
-                seen = now
-                failing = False
-            except SkillyardError as error:
-                if not failing:
-                    _log.error("watch_failed", error=str(error))
-                failing = True
+            await self._try("enforcing", self._enforce)
+            await self._try("lapsing", self._lapse)
+            await self._try("recording_ends", self._endings.retry)
+
+    async def _try(self, what: str, work: Callable[[], Awaitable[None]]) -> None:
+        try:
+            await work()
+        except Exception as error:  # noqa: BLE001 - a watch that ends at a failure would let everything after it pass
+            if self._failing.get(what) != str(error):
+                _log.error("watch_failed", what=what, error=str(error))
+            self._failing[what] = str(error)
+        else:
+            self._failing.pop(what, None)
+
+    async def _enforce(self) -> None:
+        async with self._database.reading() as session:
+            now = await epoch.current(session)
+        if now == self._enforced:
+            return
+        workspaces = [view.workspace for view in self._views.seen]
+        done = await asyncio.gather(*(self._enforcer.enforce(one) for one in workspaces), return_exceptions=True)
+        for failure in done:
+            if failure is not None:
+                raise failure
+        self._enforced = now
+
+    async def _lapse(self) -> None:
+        self._enforcer.lapse()

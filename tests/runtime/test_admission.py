@@ -525,7 +525,7 @@ async def test_a_closed_writer_takes_nothing_and_leaves_nothing(database: Databa
         await writer.finish(InvocationId("x"), DONE)
     assert not [thread for thread in threading.enumerate() if thread.name == "skillyard-admission"]
     await database.close()
-    opened = {str(entry.readlink()) for entry in Path("/proc/self/fd").iterdir() if entry.is_symlink()}  # noqa: ASYNC240
+    opened = {str(entry.readlink()) for entry in Path("/proc/self/fd").iterdir() if entry.is_symlink()}
     assert not [path for path in opened if path.startswith(str(database.path))]
 
 

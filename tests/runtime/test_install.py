@@ -115,3 +115,13 @@ async def test_a_given_hash_that_no_wheel_has_is_refused_at_its_line(yard: Yard)
     (folder / "requirements.txt").write_text(f"iniconfig==2.1.0 --hash=sha256:{'0' * 64}\n")
     with pytest.raises(ResolveError, match=r"requirements\.txt:1: .*matches the hashes"):
         await yard.install(folder)
+
+
+async def test_installing_again_what_was_removed_tells_where_it_comes_from_now(yard: Yard) -> None:
+    folder = yard.skill()
+    await yard.install(folder)
+    await yard.runtime.uninstall(SkillRef("acme", "adder"), workspace=yard.admin.workspace, actor=yard.admin)
+    moved = folder.parent.with_name("elsewhere")
+    folder.parent.rename(moved)
+    again = await yard.install(moved / "adder")
+    assert "elsewhere" in again.version.origin
