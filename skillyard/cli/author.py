@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated
@@ -15,7 +13,8 @@ from skillyard.api.schemas.skills import LockView, SkillView
 from skillyard.cli.configuration import settings_for
 from skillyard.cli.exit_codes import VERDICTS, ExitCode, UsageProblemError
 from skillyard.cli.loop import to_the_end
-from skillyard.cli.screen import Json, Screen, table
+from skillyard.cli.saved import write_whole
+from skillyard.cli.screen import Json, Screen
 from skillyard.governance.report import Report
 from skillyard.governance.scan import ScanPolicy
 from skillyard.runtime import workbench
@@ -45,7 +44,7 @@ def init(
     try:
         folder = create_skill(name, Path.cwd())
     except SkillError as error:
-        raise UsageProblemError(error.message, file=error.file, field=error.field) from error
+        raise UsageProblemError(error.message, field="NAME") from error
     document = {"name": name, "folder": folder}
     screen.answer(document, lambda: [f"made {folder}", f'try:  skillyard run {name} --input \'{{"text": "hello"}}\''])
     return ExitCode.DONE
@@ -68,14 +67,17 @@ def lock(
     output: Annotated[Path | None, typer.Option("--output", "-o", help="Write the pylock.toml to this file.")] = None,
     json: Json = False,
 ) -> ExitCode:
-    """Resolve a skill's packages to a hashed lock (a standard pylock.toml), and print it."""
+    """Resolve a skill's packages to a hashed lock.
+
+    Prints it as a standard pylock.toml.
+    """
     screen, settings = Screen(json=json), settings_for()
     with screen.watch("locking") as watcher:
         work = workbench.lock(settings, source_of(path, settings), mode=ParseMode.LENIENT, on_progress=watcher.step)
         skill, locks = to_the_end(work)
     python = next((one for one in locks if one.ecosystem is Ecosystem.PYPI), Lock(Ecosystem.PYPI, base_target(), ()))
     if output is not None:
-        _write_whole(output, write_pylock(python))
+        write_whole(output, [write_pylock(python).encode()])
     document = {
         "skill": skill.name,
         "version": skill.version,
@@ -152,23 +154,3 @@ def _locked(lock: Lock, output: Path | None, *, tree: bool) -> Iterator[str]:
 def _scanned(skill: Skill, report: Report) -> Iterator[str]:
     yield f"{report.verdict.name}  {skill.name} {skill.version}"
     yield from (f"  {reason}" for reason in report.reasons)
-    if report.findings:
-        rows = [
-            (f.level.name, str(f.package or ""), f.advisory or f.rule, f.severity.value, " ".join(f.fixed_in) or "-")
-            for f in report.findings
-        ]
-        yield ""
-        yield from table(("level", "package", "advisory", "severity", "fixed in"), rows)
-
-
-def _write_whole(target: Path, text: str) -> None:
-    """Write beside and rename, so that nobody finds half a lock."""
-    descriptor, beside = tempfile.mkstemp(prefix=f".{target.name}.", dir=target.parent)
-    try:
-        with os.fdopen(descriptor, "w", encoding="utf-8") as file:
-            file.write(text)
-        Path(beside).chmod(0o644)
-        Path(beside).replace(target)
-    except BaseException:
-        Path(beside).unlink(missing_ok=True)
-        raise

@@ -52,6 +52,9 @@ class Bars:
     def update(self, progress: UpdateProgress) -> None:
         self.step(as_step(progress))
 
+    def clear(self) -> None:
+        self._drawn.stop()
+
 
 def _one_line(text: str) -> str:
     return Text("".join(c if c.isprintable() else " " for c in text)).plain

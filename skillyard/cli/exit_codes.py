@@ -5,10 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from enum import IntEnum
 
-from skillyard.database import DatabaseError
 from skillyard.errors import InputError, MachineError, SkillyardError
 from skillyard.governance.decision import Deny
-from skillyard.governance.errors import AdvisoryIndexError
+from skillyard.governance.errors import AdvisoryIndexError, AdvisoryIndexMissingError
 from skillyard.governance.report import Verdict
 from skillyard.runtime.errors import DecisionRefusedError, ReportRefusedError
 from skillyard.skills.errors import SourceError, SourceSpecError
@@ -51,7 +50,6 @@ EXIT_CODES: Mapping[type[SkillyardError], ExitCode] = {
     UsageProblemError: ExitCode.USAGE,
     SourceSpecError: ExitCode.USAGE,
     MachineError: ExitCode.MACHINE,
-    DatabaseError: ExitCode.MACHINE,
     # A repository that does not answer or does not exist is no lack of this machine.
     SourceError: ExitCode.REFUSED,
     AdvisoryIndexError: ExitCode.INDETERMINATE,
@@ -96,6 +94,6 @@ def _of_problem(error: RefusedByServerError) -> ExitCode:
         return ExitCode.INDETERMINATE
     if error.facts.get("held") is True:
         return ExitCode.HELD
-    if error.problem_code == AdvisoryIndexError.code:
+    if error.problem_code in (AdvisoryIndexError.code, AdvisoryIndexMissingError.code):
         return ExitCode.INDETERMINATE
     return ExitCode.MACHINE if error.status in (503, 507) else ExitCode.REFUSED

@@ -31,7 +31,7 @@ app = typer.Typer(
 )
 
 
-def _show_version(wanted: bool) -> None:  # noqa: FBT001 - the signature of a callback
+def _show_version(wanted: bool) -> None:
     if wanted:
         sys.stdout.write(f"{PROGRAM} {skillyard.__version__}\n")
         raise typer.Exit
@@ -40,7 +40,7 @@ def _show_version(wanted: bool) -> None:  # noqa: FBT001 - the signature of a ca
 @app.callback(invoke_without_command=True)
 def _root(
     context: typer.Context,
-    version: bool = typer.Option(  # noqa: ARG001, FBT001 - the callback is what acts
+    version: bool = typer.Option(  # noqa: ARG001 - the callback is what acts
         False, "--version", callback=_show_version, is_eager=True, help="Print the version and exit."
     ),
 ) -> None:

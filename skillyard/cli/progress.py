@@ -17,6 +17,10 @@ class Watcher(Protocol):
 
     def update(self, progress: UpdateProgress) -> None: ...
 
+    def clear(self) -> None:
+        """Leave the screen to somebody else for good."""
+        ...
+
 
 @contextmanager
 def watching(stream: IO[str], what: str) -> Iterator[Watcher]:
@@ -47,6 +51,9 @@ class _Lines:
 
     def update(self, progress: UpdateProgress) -> None:
         self.step(as_step(progress))
+
+    def clear(self) -> None:
+        """A line that is written stays."""
 
 
 _STAGES = {

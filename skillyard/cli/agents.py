@@ -1,0 +1,126 @@
+"""``agents``: callers of the server's workspace, how far each is trusted, and their tokens."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from typing import Annotated
+
+import typer
+
+from skillyard.api.schemas.people import AgentView, PersonView
+from skillyard.cli.client import Client, Server, connected, parsed
+from skillyard.cli.exit_codes import ExitCode
+from skillyard.cli.people import Days, Label, issue
+from skillyard.cli.screen import Json, Screen, table
+from skillyard.errors import NotFoundError
+from skillyard.governance.decision import Maturity
+
+app = typer.Typer(add_completion=False, help="List, add and change agents, and issue tokens for them.")
+
+
+class MaturityName(StrEnum):
+    """The names of ``Maturity``, as an option takes them."""
+
+    STUDENT = Maturity.STUDENT.name
+    INTERN = Maturity.INTERN.name
+    SUPERVISED = Maturity.SUPERVISED.name
+    AUTONOMOUS = Maturity.AUTONOMOUS.name
+
+
+Name = Annotated[str, typer.Argument(metavar="NAME")]
+Why = Annotated[str, typer.Option("--reason", help="Why; it is recorded.")]
+
+
+@app.command("list")
+def list_agents(*, server: Server = None, json: Json = False) -> ExitCode:
+    """Every agent of the workspace, suspended ones included."""
+    screen = Screen(json=json)
+    with connected(server) as client:
+        found = list(client.pages("/v1/agents", AgentView))
+    rows = [(str(one.id), one.name, one.maturity, one.state.value, str(one.owner)) for one in found]
+    screen.answer({"agents": found}, lambda: table(("id", "name", "maturity", "state", "owner"), rows))
+    return ExitCode.DONE
+
+
+@app.command()
+def create(
+    name: Name,
+    *,
+    maturity: Annotated[
+        MaturityName, typer.Option("--maturity", case_sensitive=False, help="How far it is trusted.")
+    ] = MaturityName.STUDENT,
+    owner: Annotated[str | None, typer.Option("--owner", help="The person who answers for it; default: you.")] = None,
+    server: Server = None,
+    json: Json = False,
+) -> ExitCode:
+    """Add an agent. Issue a token next."""
+    screen = Screen(json=json)
+    with connected(server) as client:
+        body = {"name": name, "maturity": maturity.value, "owner": None if owner is None else _person(client, owner)}
+        made = parsed(AgentView, client.post("/v1/agents", body).value)
+    screen.answer(made, lambda: [f"added {made.name} ({made.maturity}); next:  skillyard agents token {made.name}"])
+    return ExitCode.DONE
+
+
+@app.command("set-maturity")
+def set_maturity(
+    name: Name,
+    maturity: Annotated[MaturityName, typer.Argument(case_sensitive=False)],
+    *,
+    server: Server = None,
+    json: Json = False,
+) -> ExitCode:
+    """Trust an agent more or less, from the next call on."""
+    screen = Screen(json=json)
+    with connected(server) as client:
+        path = f"/v1/agents/{agent_id(client, name)}/maturity"
+        changed = parsed(AgentView, client.put(path, {"maturity": maturity.value}).value)
+    screen.answer(changed, lambda: [f"{changed.name} is {changed.maturity}"])
+    return ExitCode.DONE
+
+
+@app.command()
+def suspend(name: Name, *, reason: Why, server: Server = None, json: Json = False) -> ExitCode:
+    """Let no call of an agent be admitted any more."""
+    return _set_state(name, "suspend", reason, server, Screen(json=json))
+
+
+@app.command()
+def resume(name: Name, *, reason: Why, server: Server = None, json: Json = False) -> ExitCode:
+    """End a suspension."""
+    return _set_state(name, "resume", reason, server, Screen(json=json))
+
+
+@app.command()
+def token(
+    name: Name, *, label: Label = "command-line", expires_days: Days = None, server: Server = None, json: Json = False
+) -> ExitCode:
+    """Issue a token for an agent, and show it this once."""
+    screen = Screen(json=json)
+    with connected(server) as client:
+        issued = issue(client, {"agent": agent_id(client, name)}, label, expires_days)
+    screen.answer(issued, lambda: [issued.token])
+    return ExitCode.DONE
+
+
+def agent_id(client: Client, name: str) -> int:
+    """The agent's key. Raises ``NotFoundError``."""
+    found = next((one.id for one in client.pages("/v1/agents", AgentView) if one.name == name), None)
+    if found is None:
+        raise NotFoundError(f"there is no agent named {name}")
+    return found
+
+
+def _person(client: Client, name: str) -> int:
+    found = next((one.id for one in client.pages("/v1/persons", PersonView) if one.name == name), None)
+    if found is None:
+        raise NotFoundError(f"there is no person named {name}")
+    return found
+
+
+def _set_state(name: str, verb: str, reason: str, server: str | None, screen: Screen) -> ExitCode:
+    with connected(server) as client:
+        path = f"/v1/agents/{agent_id(client, name)}/{verb}"
+        changed = parsed(AgentView, client.post(path, {"reason": reason}).value)
+    screen.answer(changed, lambda: [f"{changed.name} is {changed.state.value}"])
+    return ExitCode.DONE

@@ -1,0 +1,118 @@
+"""``invoke``: call an installed skill on a server, as an agent."""
+
+from __future__ import annotations
+
+import base64
+import json as json_text
+from collections.abc import Mapping
+from typing import Annotated
+
+import httpx
+import typer
+
+from skillyard.api.schemas.invocations import InvocationView
+from skillyard.api.schemas.skills import VersionView
+from skillyard.cli.answers import LiveOutput, show_invocation
+from skillyard.cli.calls import CallInput, EntryName, Files, Input, OutputDir, Timeout, call_input, read_input
+from skillyard.cli.client import Client, Server, ServerUnavailableError, connected, json_of, parsed, refusal
+from skillyard.cli.exit_codes import ExitCode
+from skillyard.cli.installed import reference, skill_path
+from skillyard.cli.saved import save_files
+from skillyard.cli.screen import Json, Screen
+from skillyard.runtime.values import SkillRef
+from skillyard.sandbox.environment import Progress
+
+app = typer.Typer(add_completion=False)
+
+_HELD = "A second person decides: skillyard approvals approve ID"
+_NDJSON = "application/x-ndjson"
+
+
+@app.command()
+def invoke(
+    skill: Annotated[str, typer.Argument(metavar="SKILL", help="publisher/name, or publisher/name@version.")],
+    *,
+    given: Input = None,
+    entry: EntryName = None,
+    file: Files = None,
+    timeout: Timeout = None,
+    output_dir: OutputDir = None,
+    server: Server = None,
+    json: Json = False,
+) -> ExitCode:
+    """Call an installed skill.
+
+    Needs an agent's token: calls are decided and recorded as an agent.
+
+    Exit code 0 if it succeeded, 1 if it failed or was refused, 3 for INDETERMINATE, 4 if it waits for an approval.
+    """
+    screen, ref, arguments = Screen(json=json), reference(skill), read_input(given)
+    with connected(server) as client:
+        script = _is_script(client, ref, entry)
+        wanted = call_input(arguments, file, script=script)
+        with screen.watch(f"calling {ref}") as watcher:
+            watcher.step(Progress(f"calling {ref}", 0, None))
+            live = LiveOutput(script=script, silent=screen.json, before=watcher.clear)
+            view = call(client, call_request(ref, entry, wanted, timeout), wanted.files, live)
+        urls = {item.path: item.url for item in view.outcome.files}
+        saved = save_files(view, output_dir, lambda path: client.download(urls[path]))
+    return show_invocation(screen, view, saved, held_hint=_HELD, facts={})
+
+
+def _is_script(client: Client, ref: SkillRef, entry: str | None) -> bool:
+    """Whether what is called is a script. A skill without entries answers with its instructions."""
+    version = parsed(VersionView, client.get(skill_path(ref)).value)
+    name = entry or next(iter(version.skill.entries), None)
+    return name is not None and ":" not in name
+
+
+def call_request(
+    ref: SkillRef, entry: str | None, wanted: CallInput, timeout: float | None = None
+) -> dict[str, object]:
+    """The body of a call, without its files."""
+    return {
+        "skill": str(ref),
+        "entry": entry,
+        "input": wanted.arguments,
+        "argv": wanted.argv,
+        "stdin_base64": base64.b64encode(wanted.stdin).decode() if wanted.stdin else None,
+        "timeout_seconds": timeout,
+    }
+
+
+def call(client: Client, request: Mapping[str, object], files: Mapping[str, bytes], live: LiveOutput) -> InvocationView:
+    """Make a call and follow it to its end. A held or denied call is an invocation too; other refusals are raised."""
+    with client.stream("/v1/invocations", request, files) as response:
+        if response.headers.get("content-type", "").startswith(_NDJSON):
+            return _followed(response, live)
+        response.read()
+        value = json_of(response)
+        if response.is_success or (isinstance(value, Mapping) and "outcome" in value):
+            return parsed(InvocationView, value)
+        raise refusal(response.status_code, value)
+
+
+def _followed(response: httpx.Response, live: LiveOutput) -> InvocationView:
+    """Output as it comes, and the outcome at the end. A stream that breaks off is an error, never an outcome."""
+    for line in response.iter_lines():
+        event = _event(line)
+        match event.get("event"):
+            case "stdout" | "stderr" as name:
+                live.write(1 if name == "stdout" else 2, str(event.get("text", "")).encode())
+            case "outcome":
+                return parsed(InvocationView, event.get("invocation"))
+            case "error":
+                raise refusal(500, event)
+            case _:
+                raise ServerUnavailableError("the server's stream holds an event of an unknown kind")
+    raise ServerUnavailableError("the server's stream broke off; what became of the call is in its list of invocations")
+
+
+def _event(line: str) -> Mapping[str, object]:
+    try:
+        event = json_text.loads(line)
+    except ValueError as error:
+        raise ServerUnavailableError("the server's stream holds a line that is not JSON") from error
+    if not isinstance(event, dict):
+        raise ServerUnavailableError("the server's stream holds a line that is not an object")
+    return event

@@ -1,0 +1,46 @@
+"""The demo tells the whole story and checks it; where something is not as it says, it fails and still cleans up."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from tests.cli.conftest import NO_ENGINE, Cli, containers
+
+
+def test_the_whole_story(cli: Cli, tmp_path: Path) -> None:
+    told = cli("demo", "--home", cli.home, "--output-dir", tmp_path / "chart", "--json")
+    assert told.code == 0, told.err
+    document = told.document
+    assert document["chapters"] == [
+        "advisories",
+        "install",
+        "approve",
+        "invoke",
+        "upgrade",
+        "blocked",
+        "student",
+        "audit",
+    ]
+    assert Path(document["chart"]).read_bytes().startswith(b"\x89PNG")
+    assert document["swap"]["lost"] == 0
+    assert min(document["swap"]["by_version"].values()) >= 3
+    assert "PYSEC-2019-217" in document["blocked"]
+    assert containers(cli.home) == 0
+    assert cli("audit", "verify").code == 0
+
+
+def test_a_chapter_brings_what_it_needs(cli: Cli) -> None:
+    told = cli("demo", "--home", cli.home, "--chapter", "approve", "--json")
+    assert told.code == 0, told.err
+    assert told.document["chapters"] == ["install", "approve"]
+    assert cli("demo", "--chapter", "epilogue").code == 2
+
+
+def test_a_step_that_fails_ends_the_demo_loudly_and_its_server(cli: Cli) -> None:
+    """Without an engine everything up to the first call works; then the demo must not say that all is well."""
+    failed = cli("demo", "--home", cli.home, "--chapter", "invoke", "--json", docker_host=NO_ENGINE)
+    assert failed.code == 1
+    assert failed.document["code"] == "demo_failed"
+    assert failed.document["detail"].startswith("chapter invoke: ")
+    # Its home is free again, and its server's lease is gone.
+    assert list((cli.home / "leases").iterdir()) == []
