@@ -1,17 +1,19 @@
-"""``python -m benchmarks [NAME…]``: measure the named claims, or all, and write them into ``results.json``."""
+"""``python -m benchmarks [NAME…]``: measure the named claims, or all; write ``results.json`` and the page about it."""
 
 from __future__ import annotations
 
 import asyncio
 import sys
-from collections.abc import Awaitable, Callable, Mapping
+import tempfile
+from collections.abc import Callable, Coroutine, Mapping
 
 import structlog
 
 from benchmarks import decision, throughput, warm_call
-from benchmarks.results import RESULTS, Result, write
+from benchmarks.page import write_page
+from benchmarks.results import RESULTS, Result, read, write
 
-CLAIMS: Mapping[str, Callable[[], Awaitable[Result]]] = {
+CLAIMS: Mapping[str, Callable[[], Coroutine[None, None, Result]]] = {
     "warm_call": warm_call.measure,
     "throughput": throughput.measure,
     "decision": decision.measure,
@@ -23,12 +25,14 @@ def main(names: list[str]) -> int:
     if unknown:
         print(f"no such benchmark: {', '.join(unknown)}; there are: {', '.join(CLAIMS)}", file=sys.stderr)
         return 2
-    # What is measured is what a server does that logs to a file nobody reads at the moment.
-    structlog.configure(logger_factory=structlog.PrintLoggerFactory(sys.stderr), cache_logger_on_first_use=True)
-    for name in names or CLAIMS:
-        result = asyncio.run(CLAIMS[name]())
-        write(result)
-        print(result.text(), flush=True)
+    with tempfile.TemporaryFile("w") as log:
+        # A server writes a line for every call, and so does what is measured.
+        structlog.configure(logger_factory=structlog.PrintLoggerFactory(log), cache_logger_on_first_use=True)
+        for name in names or CLAIMS:
+            result = asyncio.run(CLAIMS[name]())
+            write(result)
+            write_page(read())
+            print(result.text(), flush=True)
     print(f"written to {RESULTS}")
     return 0
 

@@ -5,11 +5,12 @@ from __future__ import annotations
 import time
 from dataclasses import replace
 
+from skillyard.governance.decision import Allow
+from skillyard.runtime.decide import Decider
+
 from benchmarks.measure import typical
 from benchmarks.results import Result
 from benchmarks.yard import open_yard
-from skillyard.governance.decision import Allow
-from skillyard.runtime.decide import Decider
 
 ROUNDS = 5
 _DECISIONS = 2000
@@ -31,7 +32,7 @@ async def measure() -> Result:
                     decided = decider.decide(seen, yard.agent.id, version)
                     times.append((time.perf_counter_ns() - began) / 1e3)
                     if not isinstance(decided, Allow):
-                        raise RuntimeError(f"the measured decision was {decided}")
+                        raise RuntimeError(f"the measured decision was {decided}")  # noqa: TRY004 - no argument's type
                 taken.append(times)
     return Result(
         name="decision",

@@ -18,7 +18,7 @@ RESULTS = Path(__file__).parent / "results.json"
 class Result:
     """One claim, measured. ``peers`` and ``floor`` are in ``unit`` too, and comparable to ``ours["p50"]``.
 
-    ``ours`` has ``p50`` and what else was measured, each with its unit in its name where that is another one.
+    ``ours`` has ``p50`` and what else was measured, with its unit at the end of its name where that is another one.
     """
 
     name: str

@@ -46,8 +46,8 @@ async def measure() -> Result:
         ours={
             "p50": middle["ours"],
             "slowest_round": round(min(rates["ours"]), 1),
-            "call_ms_p50": typical(taken, 0.5),
-            "call_ms_p99": typical(taken, 0.99),
+            "call_p50_ms": typical(taken, 0.5),
+            "call_p99_ms": typical(taken, 0.99),
         },
         peers={name: middle[name] for name in ("docker run", "docker exec")},
         floor=middle["fork"],
