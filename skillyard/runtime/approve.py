@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Mapping
 from datetime import datetime
 
 import structlog
@@ -10,7 +11,7 @@ import structlog
 from skillyard.database import Database, Session, utcnow
 from skillyard.errors import NotFoundError, SkillyardError
 from skillyard.governance import approvals, epoch, rule_store
-from skillyard.governance.closure import ClosureStanding, evaluate_closure
+from skillyard.governance.closure import ClosureStanding, Rules, evaluate_closure
 from skillyard.governance.decision import Agent, Hold, Maturity, PackageRule, SkillState
 from skillyard.governance.requested import ApprovalRequest
 from skillyard.governance.rules import RuleDraft
@@ -163,8 +164,7 @@ class Approver:
         rules = await rule_store.load_rules(session, workspace)
         versions = await store.reviewable(session, workspace)
         locks = await self._parsed(session, workspace, {version.lock_digest for version in versions})
-        now = utcnow()
-        states = {digest: _state(evaluate_closure(closure, rules, now)) for digest, closure in locks.items()}
+        states = await asyncio.to_thread(_states, locks, rules)
         changed = [version for version in versions if version.state is not states[version.lock_digest]]
         for version in changed:
             await store.set_state(session, version.id, states[version.lock_digest])
@@ -202,6 +202,11 @@ class Approver:
         except SkillyardError as error:
             # The first call does the same work again and gives the error to somebody who can act on it.
             _log.error("fetching_ahead_failed", skill=str(found.ref), error=str(error))
+
+
+def _states(locks: Mapping[LockDigest, tuple[Lock, ...]], rules: Rules) -> dict[LockDigest, SkillState]:
+    now = utcnow()
+    return {digest: _state(evaluate_closure(closure, rules, now)) for digest, closure in locks.items()}
 
 
 def _state(standing: ClosureStanding) -> SkillState:

@@ -6,6 +6,7 @@ that, so its end is kept here and recorded as soon as the database takes it.
 
 from __future__ import annotations
 
+import asyncio
 from dataclasses import dataclass
 
 import structlog
@@ -49,7 +50,8 @@ class Endings:
             # Also where the caller left while it was being written: trying again finds out.
             self._unsure[ending.invocation] = ending
             raise
-        self._publish(ending)
+        # Told once the caller has gone on to its answer: listeners take longer than the rest of this.
+        asyncio.get_running_loop().call_soon(self._publish, ending)
 
     async def retry(self) -> None:
         """Record what was left; raises what the writer raises, and goes on from there the next time."""

@@ -214,8 +214,9 @@ class Pool:
         return await self._wait(slot, claim)
 
     async def _wait(self, slot: Slot, claim: Claim) -> RunningSandbox:
-        waiting = sum(len(other.waiting) for other in self._slots.values())
-        if waiting >= self._limits.queue:
+        # A call that a sandbox is started for at once is not in the queue: it waits for nobody.
+        waiting = sum(max(0, len(other.waiting) - len(other.starts)) for other in self._slots.values())
+        if waiting >= self._limits.queue and not self._can_start(slot):
             raise QueueFullError(waiting=waiting, retry_after=1.0)
         self._turns += 1
         claim.turn = self._turns
@@ -269,6 +270,13 @@ class Pool:
                 if self._size() >= self._limits.total and not self._evict(slot):
                     return
                 self._start_soon(slot)
+
+    def _can_start(self, slot: Slot) -> bool:
+        if slot.size >= self._limits.per_version or (slot.start_failed and slot.size):
+            return False
+        return self._size() < self._limits.total or any(
+            other.idle for other in self._slots.values() if other is not slot
+        )
 
     def _size(self) -> int:
         return sum(slot.size for slot in self._slots.values())

@@ -22,6 +22,7 @@ from skillyard.runtime.tables import SkillRow, SkillVersionRow
 from skillyard.runtime.values import InstalledVersion, SkillRef
 
 _Name = tuple[str, str]
+_Rows = tuple[tuple[SkillRow, SkillVersionRow], ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,8 +85,7 @@ class Views:
             if seen is not None and seen.epoch == now:
                 return seen
             rows = await store.live_versions(session, workspace)
-            # Of many versions on a first load, parsing takes seconds: not on the event loop.
-            versions = await asyncio.to_thread(self._versions, workspace, rows)
+            versions = await self._versions(workspace, rows)
             view = View(
                 workspace=workspace,
                 epoch=now,
@@ -103,19 +103,24 @@ class Views:
         """The views this process holds."""
         return tuple(self._latest.values())
 
-    def _versions(
-        self, workspace: WorkspaceId, rows: tuple[tuple[SkillRow, SkillVersionRow], ...]
-    ) -> dict[SkillVersionId, InstalledVersion]:
+    async def _versions(self, workspace: WorkspaceId, rows: _Rows) -> dict[SkillVersionId, InstalledVersion]:
         """The rows as values; those that are as they were are not parsed again, those that are gone are forgotten."""
         before = self._parsed.get(workspace, {})
-        now: dict[SkillVersionId, _Parsed] = {}
-        for skill, row in rows:
-            known = before.get(SkillVersionId(row.id))
-            if known is None or not known.fits(row):
-                known = _Parsed(row.state, row.report_json, store.installed(skill, row))
-            now[known.version.id] = known
-        self._parsed[workspace] = now
-        return {id_: parsed.version for id_, parsed in now.items()}
+        ids = [SkillVersionId(row.id) for _, row in rows]
+        kept = {
+            id_: before[id_] for id_, (_, row) in zip(ids, rows, strict=True) if id_ in before and before[id_].fits(row)
+        }
+        fresh = tuple((skill, row) for id_, (skill, row) in zip(ids, rows, strict=True) if id_ not in kept)
+        # Of many versions on a first load, parsing takes seconds: not on the event loop.
+        parsed = kept | (await asyncio.to_thread(_parse, fresh) if fresh else {})
+        self._parsed[workspace] = parsed
+        return {id_: parsed[id_].version for id_ in ids}
+
+
+def _parse(rows: _Rows) -> dict[SkillVersionId, _Parsed]:
+    return {
+        SkillVersionId(row.id): _Parsed(row.state, row.report_json, store.installed(skill, row)) for skill, row in rows
+    }
 
 
 def _id(value: int | None) -> SkillVersionId | None:

@@ -89,3 +89,18 @@ async def test_a_caller_who_leaves_while_waiting_takes_no_sandbox_with_him(small
     assert second.cancelled()
     assert (await small.invoke(bot, given={"x": 0})).outcome.result_json == b"0"
     assert pool.counts().busy == 0
+
+
+async def test_without_a_queue_calls_that_need_not_wait_are_served_all_the_same(
+    settings: Settings, tmp_path: Path
+) -> None:
+    limits = {"max_sandboxes": 1, "max_queue": 0}
+    yard = await open_yard(settings.model_copy(update=limits), tmp_path / "skills")
+    async with yard.runtime:
+        await yard.install(yard.skill(SLEEP))
+        bot = await yard.agent("bot")
+        running = asyncio.create_task(yard.invoke(bot, given={"x": 2}))
+        await until(lambda: yard.runtime.pool.counts().busy == 1)
+        with pytest.raises(QueueFullError):
+            await yard.invoke(bot, given={"x": 0})
+        assert (await running).outcome.result_json == b"2"

@@ -282,6 +282,30 @@ async def test_every_call_ends_once_wherever_its_caller_leaves(yard: Yard) -> No
     assert (await yard.runtime.verify_audit(bot.workspace)).broken is None
 
 
+async def test_a_call_that_left_processes_behind_when_it_was_cancelled_does_not_cost_the_next_one_its_answer(
+    yard: Yard,
+) -> None:
+    code = (
+        "import os, signal, time\n\n\ndef run(x: float) -> float:\n"
+        "    for _ in range(20 if x else 0):\n"
+        "        if os.fork() == 0:\n"
+        "            os.setsid()\n"
+        "            signal.signal(signal.SIGTERM, signal.SIG_IGN)\n"
+        "            time.sleep(100)\n"
+        "    time.sleep(x)\n    return x\n"
+    )
+    await yard.install(yard.skill(code))
+    bot = await yard.agent("bot")
+    for _ in range(5):
+        await yard.invoke(bot, given={"x": 0})
+        running = asyncio.create_task(yard.invoke(bot, given={"x": 50}))
+        await until(lambda: yard.runtime.pool.counts().busy == 1)
+        await asyncio.wait([running], timeout=0.1)
+        running.cancel()
+        await asyncio.gather(running, return_exceptions=True)
+        assert (await yard.invoke(bot, given={"x": 0})).outcome.state is OutcomeState.SUCCEEDED
+
+
 async def until_ended(runtime: Runtime, agent: Agent) -> None:
     """Wait until no call is open: those whose caller left are ended a moment later."""
     give_up = time.monotonic() + 30

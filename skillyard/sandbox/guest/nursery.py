@@ -25,7 +25,8 @@ if TYPE_CHECKING:
 MAX_PACKET = 64 * 1024 + 1
 FORK, FORKED, FORK_FAILED, STARTED = b"F", b"F", b"E", b"Z"
 SPARE_BORN, SPARE_READY = b"B", b"R"
-SPARES = 2
+SPARES, BATCH = 4, 3
+"""Most spares, and how many are forked at a time: a batch shares the process in the middle, which costs a fork."""
 _LOG_TAIL = 8 * 1024
 _CREDENTIALS = struct.Struct("iII")
 
@@ -65,6 +66,18 @@ class Spare:
         os.close(self.stderr)
 
 
+def _make_spare() -> tuple[Spare, tuple[int, int, int]]:
+    """The relay's side, and the three descriptors of the child's: socket, standard output, standard error."""
+    ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    ours.setsockopt(socket.SOL_SOCKET, socket.SO_PASSCRED, 1)
+    ours.setblocking(False)
+    out_read, out_write = os.pipe2(os.O_CLOEXEC)
+    err_read, err_write = os.pipe2(os.O_CLOEXEC)
+    os.set_blocking(out_read, False)
+    os.set_blocking(err_read, False)
+    return Spare(ours, out_read, err_read), (theirs.detach(), out_write, err_write)
+
+
 class Nursery:
     """Asks the zygote for children and hands them out."""
 
@@ -80,6 +93,7 @@ class Nursery:
         self.busy = False
         """A call runs, which may have taken every process there is: a fork that fails now is tried again after it."""
         self._spares: collections.deque[Spare] = collections.deque()
+        self._requests: collections.deque[list[Spare]] = collections.deque()
         self._exits: dict[int, Exited | None] = {}
         """Ends of the processes that matter, ``None`` while they live. Orphans of calls are reaped without a trace."""
         self._log_tail = b""
@@ -100,33 +114,28 @@ class Nursery:
     # Spares
 
     def replenish(self) -> None:
-        """Ask for as many children as are missing."""
+        """Ask for children where a batch is missing. The batch is smaller than the stock, so that the next call need not
+        wait for it."""
         for spare in [spare for spare in self._spares if spare.lost]:
             self._discard(spare)
-        while self.problem is None and len(self._spares) < SPARES:
+        while self.problem is None and len(self._spares) + BATCH <= SPARES:
             self._ask()
 
     def _ask(self) -> None:
-        ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-        ours.setsockopt(socket.SOL_SOCKET, socket.SO_PASSCRED, 1)
-        ours.setblocking(False)
-        out_read, out_write = os.pipe2(os.O_CLOEXEC)
-        err_read, err_write = os.pipe2(os.O_CLOEXEC)
-        os.set_blocking(out_read, False)
-        os.set_blocking(err_read, False)
-        spare = Spare(ours, out_read, err_read)
+        made = [_make_spare() for _ in range(BATCH)]
+        theirs = [descriptor for _, descriptors in made for descriptor in descriptors]
         try:
-            socket.send_fds(self.link, [FORK], [theirs.fileno(), out_write, err_write])
+            socket.send_fds(self.link, [FORK], theirs)
         except OSError as error:
             self.problem = f"the zygote takes no request: {error}"
-            spare.close()
-            return
         finally:
-            theirs.close()
-            os.close(out_write)
-            os.close(err_write)
-        self._spares.append(spare)
-        self.loop.watch(ours.fileno(), lambda: self._on_spare(spare))
+            for descriptor in theirs:
+                os.close(descriptor)
+        spares = [spare for spare, _ in made]
+        self._requests.append(spares)
+        for spare in spares:
+            self._spares.append(spare)
+            self.loop.watch(spare.link.fileno(), lambda one=spare: self._on_spare(one))  # type: ignore[misc]
 
     def _on_spare(self, spare: Spare) -> None:
         try:
@@ -190,10 +199,9 @@ class Nursery:
 
     def _on_answer(self, *, forked: bool) -> None:
         """Requests are answered in the order in which they were made."""
-        waiting = [spare for spare in self._spares if not spare.forked]
-        if waiting:
-            waiting[0].forked = True
-            waiting[0].lost = waiting[0].lost or not forked
+        for spare in self._requests.popleft() if self._requests else ():
+            spare.forked = True
+            spare.lost = spare.lost or not forked
 
     def _lose(self, problem: str) -> None:
         self.loop.forget(self.link.fileno())

@@ -18,7 +18,7 @@ import sys
 import warnings
 
 from skillyard.sandbox.guest import bundle, child, kernel, seccomp
-from skillyard.sandbox.guest.nursery import FORK, FORK_FAILED, FORKED, MAX_PACKET, STARTED
+from skillyard.sandbox.guest.nursery import BATCH, FORK, FORK_FAILED, FORKED, MAX_PACKET, STARTED
 
 # The type checker takes this name for true; ``typing`` itself would make every fork dearer.
 TYPE_CHECKING = False
@@ -97,29 +97,33 @@ def _preload(modules: list[str]) -> list[str]:
 
 def _serve(link: socket.socket) -> NoReturn:
     while True:
-        data, descriptors, _, _ = socket.recv_fds(link, 16, 3)
-        if data != FORK or len(descriptors) != 3:
+        data, descriptors, _, _ = socket.recv_fds(link, 16, 3 * BATCH)
+        if data != FORK or len(descriptors) != 3 * BATCH:
             os._exit(0)
-        status = _fork_orphan(link, descriptors)
+        status = _fork_orphans(link, descriptors)
         for descriptor in descriptors:
             os.close(descriptor)
         link.send(FORKED if status == 0 else FORK_FAILED + os.strerror(status).encode())
 
 
-def _fork_orphan(link: socket.socket, descriptors: list[int]) -> int:
-    """Fork a child whose parent ends at once, so that it becomes the relay's; returns an errno, 0 for success.
+def _fork_orphans(link: socket.socket, descriptors: list[int]) -> int:
+    """Fork children whose parent ends at once, so that they become the relay's; returns an errno, 0 for success.
 
     The process in the middle is made by the C library's fork, holding the interpreter's lock: what packages ask to
-    run after a fork in Python is run in the child alone, where it matters.
+    run after a fork in Python is run in the children alone, where it matters.
     """
     middle = _C.fork()
     if middle < 0:
         return ctypes.get_errno() or errno.EAGAIN
     if middle == 0:
         try:
-            if os.fork() == 0:
-                link.close()
-                child.wait_and_serve(descriptors)
+            for start in range(0, len(descriptors), 3):
+                if os.fork() == 0:
+                    link.close()
+                    own = descriptors[start : start + 3]
+                    for descriptor in descriptors[:start] + descriptors[start + 3 :]:
+                        os.close(descriptor)
+                    child.wait_and_serve(own)
         except OSError as error:
             os._exit(error.errno or 1)
         os._exit(0)
