@@ -45,7 +45,9 @@ standard output is exactly one JSON document on one line, also for an error: `{"
 **Skills** are named by a folder, an archive (zip; tar, plain or compressed), or a Git address as pip writes them:
 `git+https://host/repository.git@REF#subdirectory=FOLDER`.
 
-**State** lives in the folder that `SKILLYARD_HOME` names (see [settings](settings.md)).
+**State** lives in the folder that `SKILLYARD_HOME` names (see [settings](settings.md)). A `.env` file in the working
+directory is read, but not in the folder of a skill: whoever wrote the skill must not say which engine, index or server
+is used.
 
 **Input of a call** (`skillyard run`, `skillyard invoke`): `--input` is a JSON object. For a function it holds the
 keyword arguments. For a script it may hold `argv` (a list of strings), `stdin` (text) or `stdin_base64`, and `files`,

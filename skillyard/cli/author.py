@@ -1,4 +1,4 @@
-"""Commands for whoever writes a skill: start one, check it, lock its packages, scan it."""
+"""Commands for whoever writes a skill: start one, check it."""
 
 from __future__ import annotations
 
@@ -8,22 +8,15 @@ from typing import Annotated
 
 import typer
 
-from skillyard.api.schemas.reports import ReportView
-from skillyard.api.schemas.skills import LockView, SkillView
+from skillyard.api.schemas.skills import SkillView
 from skillyard.cli.configuration import settings_for
-from skillyard.cli.exit_codes import VERDICTS, ExitCode, UsageProblemError
+from skillyard.cli.exit_codes import ExitCode, UsageProblemError
 from skillyard.cli.loop import to_the_end
-from skillyard.cli.saved import write_whole
 from skillyard.cli.screen import Json, Screen
-from skillyard.governance.report import Report
-from skillyard.governance.scan import ScanPolicy
-from skillyard.runtime import workbench
-from skillyard.sandbox.images import base_target
+from skillyard.runtime.stages import read
 from skillyard.settings import Settings
 from skillyard.skills.errors import SkillError
-from skillyard.skills.lock import Lock
-from skillyard.skills.pylock import render_tree, write_pylock
-from skillyard.skills.skill import Ecosystem, Note, ParseMode, Skill
+from skillyard.skills.skill import Note, ParseMode, Skill
 from skillyard.skills.source import Source
 from skillyard.skills.sources.spec import source_for
 from skillyard.skills.template import create_skill
@@ -54,65 +47,10 @@ def init(
 def validate(path: SkillPath, strict: Strict = False, json: Json = False) -> ExitCode:
     """Check a skill against the format."""
     screen, settings = Screen(json=json), settings_for()
-    skill = to_the_end(workbench.read(settings, source_of(path, settings), mode=mode_of(strict=strict)))
+    skill = to_the_end(_read(path, settings, ParseMode.STRICT if strict else ParseMode.LENIENT))
     document = {"valid": True, "skill": SkillView.model_validate(skill)}
     screen.answer(document, lambda: _described(skill))
     return ExitCode.DONE
-
-
-@app.command()
-def lock(
-    path: SkillPath,
-    tree: Annotated[bool, typer.Option("--tree", help="Show who asked for whom instead.")] = False,
-    output: Annotated[Path | None, typer.Option("--output", "-o", help="Write the pylock.toml to this file.")] = None,
-    json: Json = False,
-) -> ExitCode:
-    """Resolve a skill's packages to a hashed lock.
-
-    Prints it as a standard pylock.toml.
-    """
-    screen, settings = Screen(json=json), settings_for()
-    with screen.watch("locking") as watcher:
-        work = workbench.lock(settings, source_of(path, settings), mode=ParseMode.LENIENT, on_progress=watcher.step)
-        skill, locks = to_the_end(work)
-    python = next((one for one in locks if one.ecosystem is Ecosystem.PYPI), Lock(Ecosystem.PYPI, base_target(), ()))
-    if output is not None:
-        write_whole(output, [write_pylock(python).encode()])
-    document = {
-        "skill": skill.name,
-        "version": skill.version,
-        "locks": [LockView.model_validate(one) for one in locks],
-        "tree": render_tree(python).splitlines(),
-        "output": output,
-    }
-    screen.answer(document, lambda: _locked(python, output, tree=tree))
-    return ExitCode.DONE
-
-
-@app.command()
-def scan(path: SkillPath, json: Json = False) -> ExitCode:
-    """Look for known vulnerabilities in a skill and its packages.
-
-    Exit code 0 for PASS and FLAG, 1 for BLOCK, 3 for INDETERMINATE, for example with advisories that are too old.
-    """
-    screen, settings = Screen(json=json), settings_for()
-    with screen.watch("scanning") as watcher:
-        work = workbench.examine(
-            settings,
-            source_of(path, settings),
-            mode=ParseMode.LENIENT,
-            policy=ScanPolicy.from_settings(settings),
-            on_progress=watcher.step,
-        )
-        examined = to_the_end(work)
-    document = {
-        "skill": examined.skill.name,
-        "version": examined.skill.version,
-        "packages": sum(len(one.packages) for one in examined.locks),
-        **ReportView.model_validate(examined.report).model_dump(),
-    }
-    screen.answer(document, lambda: _scanned(examined.skill, examined.report))
-    return VERDICTS[examined.report.verdict]
 
 
 def source_of(spec: str, settings: Settings) -> Source:
@@ -120,8 +58,9 @@ def source_of(spec: str, settings: Settings) -> Source:
     return source_for(spec, environment=settings.tool_environment, allow_local=True)
 
 
-def mode_of(*, strict: bool) -> ParseMode:
-    return ParseMode.STRICT if strict else ParseMode.LENIENT
+async def _read(path: str, settings: Settings, mode: ParseMode) -> Skill:
+    async with read(source_of(path, settings), home=settings.home, mode=mode) as (_folder, skill):
+        return skill
 
 
 def _described(skill: Skill) -> Iterator[str]:
@@ -140,17 +79,3 @@ def _noted(note: Note) -> str:
     line = f":{note.line}" if note.line else ""
     field = f"{note.field}: " if note.field else ""
     return f"{note.file}{line}: {field}{note.message}"
-
-
-def _locked(lock: Lock, output: Path | None, *, tree: bool) -> Iterator[str]:
-    if tree:
-        yield from render_tree(lock).splitlines() or ["the skill declares no Python packages"]
-    elif output is None:
-        yield from write_pylock(lock).splitlines()
-    if output is not None:
-        yield f"wrote {output}: {len(lock.packages)} packages, {lock.digest}"
-
-
-def _scanned(skill: Skill, report: Report) -> Iterator[str]:
-    yield f"{report.verdict.name}  {skill.name} {skill.version}"
-    yield from (f"  {reason}" for reason in report.reasons)

@@ -54,7 +54,7 @@ EXIT_CODES: Mapping[type[SkillyardError], ExitCode] = {
     SourceError: ExitCode.REFUSED,
     AdvisoryIndexError: ExitCode.INDETERMINATE,
 }
-"""The nearest class among an error's ancestors decides, but for errors that carry a verdict or a decision."""
+"""The nearest class among an error's ancestors decides, but for errors that carry a verdict, a decision or a cause."""
 
 VERDICTS: Mapping[Verdict, ExitCode] = {
     Verdict.PASS: ExitCode.DONE,
@@ -75,6 +75,8 @@ def exit_code_of(error: SkillyardError) -> ExitCode:
             return ExitCode.HELD if error.held else of_denial(codes)
         case RefusedByServerError():
             return _of_problem(error)
+        case SourceError() if isinstance(error.__cause__, OSError):
+            return ExitCode.MACHINE
         case _:
             return next(EXIT_CODES[kind] for kind in type(error).__mro__ if kind in EXIT_CODES)
 

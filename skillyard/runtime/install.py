@@ -7,15 +7,11 @@ is stored in one transaction: a version is installed whole or not at all.
 from __future__ import annotations
 
 import asyncio
-import shutil
-import tempfile
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
-from contextlib import asynccontextmanager
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 from skillyard.database import Database, Session, utcnow
-from skillyard.errors import NotFoundError
 from skillyard.governance import audit, epoch, rule_store
 from skillyard.governance.audit import Action, AuditRecord
 from skillyard.governance.closure import ClosureStanding, evaluate_closure
@@ -33,6 +29,7 @@ from skillyard.runtime.errors import (
     VersionExistsError,
 )
 from skillyard.runtime.events import EventBus, SkillInstalled, SkillRefused
+from skillyard.runtime.stages import resolve, staged
 from skillyard.runtime.tables import SkillRow, SkillVersionRow
 from skillyard.runtime.values import Installation, SkillRef
 from skillyard.sandbox.environment import Progress, ProgressSink, silent
@@ -190,31 +187,6 @@ class Installer:
             SkillRefused(workspace, str(ref), prepared.skill.version, report.verdict.name, report.reasons[0])
         )
         raise ReportRefusedError(report)
-
-
-async def resolve(skill: Skill, resolvers: Mapping[Ecosystem, Resolver], target: Target) -> tuple[Lock, ...]:
-    """One lock for each ecosystem the skill declares packages of; raises what its resolver raises."""
-    locks = []
-    for ecosystem in Ecosystem:
-        declared = tuple(package for package in skill.declared if package.ecosystem is ecosystem)
-        if not declared:
-            continue
-        resolver = resolvers.get(ecosystem)
-        if resolver is None:
-            raise NotFoundError(f"no resolver for {ecosystem.value} packages is installed")
-        locks.append(await resolver.resolve(declared, target))
-    return tuple(locks)
-
-
-@asynccontextmanager
-async def staged(staging: Path, lease: str) -> AsyncIterator[Path]:
-    """An empty folder that goes when the block ends, or at the next start if this process dies (see ``reconcile``)."""
-    await asyncio.to_thread(staging.mkdir, parents=True, exist_ok=True)
-    folder = Path(await asyncio.to_thread(tempfile.mkdtemp, prefix=f"{lease}.", dir=staging))
-    try:
-        yield folder
-    finally:
-        await asyncio.shield(asyncio.to_thread(shutil.rmtree, folder, ignore_errors=True))
 
 
 async def _stored(

@@ -33,6 +33,9 @@ OPERATOR = "operator"
 PUBLISHER = "local"
 
 _APPROVAL = "approved on the command line by the operator of this machine"
+_KEPT = 10
+"""Versions of a skill that stay installed: an author edits all day, and every edit that is run is a version."""
+
 _NO_TOKEN = TokenId(0)
 """The operator carries no token: who can start this process can read the database it writes."""
 
@@ -97,6 +100,8 @@ class LocalWorkspace:
             actor=self.operator.principal,
             upgrade=True,
         )
+        if installation.created:
+            await self._remove_old(installation.version)
         return await self._with_fresh_report(installation.version, prepared)
 
     async def invoke(
@@ -140,6 +145,14 @@ class LocalWorkspace:
             return None
         locks = locks_from_json(row.lock_json)
         return locks if all(lock.target == base_target() for lock in locks) else None
+
+    async def _remove_old(self, newest: InstalledVersion) -> None:
+        async with self._runtime.database.reading() as session:
+            live = await store.live_versions(session, newest.workspace)
+        versions = sorted((row.installed_at, row.version) for _, row in live if row.skill_id == newest.skill_id)
+        for _, version in versions[:-_KEPT]:
+            ref = SkillRef(PUBLISHER, newest.name, version)
+            await self._runtime.uninstall(ref, workspace=newest.workspace, actor=self.operator.principal)
 
     async def _with_fresh_report(self, version: InstalledVersion, prepared: Prepared) -> InstalledVersion:
         """What is stored of a version that was installed before is judged anew: a server over the same home judges by

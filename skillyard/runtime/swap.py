@@ -96,7 +96,6 @@ class Swapper:
             if refusal.held:
                 return Swap(version.ref, old=old_version, new=version.version, moved=False, reason=str(refusal))
             raise
-
         move = _Move(version, view, old=old, actor=actor, action=action)
         with self._pool.claim(version.place) as claim:
             await self._check_and_move(move, allow, claim)
@@ -218,6 +217,9 @@ class Swapper:
             await audit.append(session, record)
 
     def _drain(self, version: SkillVersionId) -> None:
+        if (earlier := self._drains.get(version)) is not None:
+            # Its calls are among those that the new drain waits for.
+            earlier.cancel()
         task = asyncio.create_task(self._retire(version))
         self._drains[version] = task
         task.add_done_callback(lambda done: self._drained(version, done))

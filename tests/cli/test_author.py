@@ -82,3 +82,12 @@ def test_what_a_skill_says_cannot_act_on_the_terminal(cli: Cli, tmp_path: Path) 
     refused = cli("validate", folder)
     assert refused.code == 1
     assert "\x1b" not in refused.out + refused.err
+
+
+def test_a_skill_does_not_configure_who_runs_it(cli: Cli, tmp_path: Path) -> None:
+    folder = skill(tmp_path)
+    (folder / ".env").write_text("SKILLYARD_PORT=not-a-port\n")
+    inside = Cli(folder, cli.settings)
+    assert inside("validate", ".").code == 0
+    (cli.folder / ".env").write_text("SKILLYARD_PORT=not-a-port\n")
+    assert cli("validate", folder).code == 2

@@ -113,7 +113,11 @@ VALIDATED: dict[str, tuple[Maker, str, str]] = {
     "an absolute path": (zipped(("/tmp/evil", b"x")), "evil", "unsafe_path"),
     "a zip bomb": (zipped(("adder/bomb", b"\0" * (40 * 2**20))), "MiB", "bundle_too_large"),
     "a device": (tar_of_a_device, "null", "unsafe_path"),
-    "an address": (with_file("requirements.txt", "six @ https://example.org/six.whl\n"), "requirements.txt:1", ""),
+    "an address": (
+        with_file("requirements.txt", "six @ https://example.org/six.whl\n"),
+        "requirements.txt:1",
+        "invalid_requirement",
+    ),
     "another index": (
         with_file("requirements.txt", "six\n--index-url https://example.org/\n"),
         "requirements.txt:2",
@@ -125,17 +129,19 @@ VALIDATED: dict[str, tuple[Maker, str, str]] = {
 @pytest.mark.parametrize("case", VALIDATED)
 def test_a_skill_that_is_refused_names_file_and_place(cli: Cli, tmp_path: Path, case: str) -> None:
     make, place, code = VALIDATED[case]
-    path = make(tmp_path)
-    refused = cli("validate", path)
+    refused = cli("validate", make(tmp_path), "--json")
     assert refused.code == 1, refused.err
-    assert refused.err.startswith("error: "), refused.err
-    assert place in refused.err
-    assert "Traceback" not in refused.err
-    assert refused.out == ""
-    document = cli("validate", path, "--json").document
-    assert document["code"] == (code or "invalid_requirement")
-    assert refused.err.strip() == f"error: {document['detail']}"
+    assert refused.document["code"] == code
+    assert place in refused.document["detail"]
+    assert refused.err == ""
     assert list((cli.home / "staging").iterdir()) == []
+
+
+def test_an_error_is_one_line_for_people(cli: Cli, tmp_path: Path) -> None:
+    refused = cli("validate", manifest(f"{HEAD}name: other\n---\n")(tmp_path))
+    assert (refused.code, refused.out) == (1, "")
+    assert refused.err.startswith("error: SKILL.md:4: name: ")
+    assert refused.err.count("\n") == 1
 
 
 def test_a_name_that_is_not_canonical_is_refused_strictly(cli: Cli, tmp_path: Path) -> None:
@@ -180,14 +186,12 @@ def test_a_full_disk_is_said_and_leaves_nothing(cli: Cli, tmp_path: Path) -> Non
     folder = with_file("assets/large.bin", b"x" * (3 * 2**20))(tmp_path)
     small = tmp_path / "small"
     small.mkdir()
-    script = (
-        'mount -t tmpfs -o size=2m none "$SKILLYARD_HOME" && "$@"; code=$?; ls -A "$SKILLYARD_HOME/staging"; exit $code'
-    )
+    script = 'mount -t tmpfs -o size=2m none "$PLACE" && "$@"; code=$?; ls -A "$PLACE/staging"; exit $code'
     unshare = shutil.which("unshare")
     assert unshare is not None
     done = subprocess.run(
         [unshare, "--mount", "--map-root-user", "sh", "-c", script, "sh", *cli.command("validate", folder)],
-        env={**cli.environment(home=str(small)), "HOME_OF_IT": str(small)},
+        env={**cli.environment(home=str(small)), "PLACE": str(small)},
         capture_output=True,
         text=True,
         timeout=60,

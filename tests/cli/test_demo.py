@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import re
+import socket
+import subprocess
+import time
 from pathlib import Path
 
 from tests.cli.conftest import NO_ENGINE, Cli, containers
@@ -34,6 +38,25 @@ def test_a_chapter_brings_what_it_needs(cli: Cli) -> None:
     assert told.code == 0, told.err
     assert told.document["chapters"] == ["install", "approve"]
     assert cli("demo", "--chapter", "epilogue").code == 2
+
+
+def test_a_demo_that_is_killed_takes_its_server_along(cli: Cli) -> None:
+    command = cli.command("demo", "--home", cli.home, "--chapter", "install")
+    with subprocess.Popen(command, cwd=cli.folder, env=cli.environment(), stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        address = next(match for line in process.stdout if (match := re.search(r"127\.0\.0\.1:(\d+)", line)))
+        process.kill()
+    deadline = time.monotonic() + 60
+    while listens(int(address[1])):
+        assert time.monotonic() < deadline, "its server still listens"
+
+
+def listens(port: int) -> bool:
+    try:
+        socket.create_connection(("127.0.0.1", port), timeout=10).close()
+    except ConnectionRefusedError:
+        return False
+    return True
 
 
 def test_a_step_that_fails_ends_the_demo_loudly_and_its_server(cli: Cli) -> None:

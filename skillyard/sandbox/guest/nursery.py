@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 MAX_PACKET = 64 * 1024 + 1
 FORK, FORKED, FORK_FAILED, STARTED = b"F", b"F", b"E", b"Z"
 SPARE_BORN, SPARE_READY = b"B", b"R"
-SPARES, BATCH = 4, 3
+SPARES, BATCH = 3, 2
 """Most spares, and how many are forked at a time: a batch shares the process in the middle, which costs a fork."""
 _LOG_TAIL = 8 * 1024
 _CREDENTIALS = struct.Struct("iII")
@@ -114,8 +114,7 @@ class Nursery:
     # Spares
 
     def replenish(self) -> None:
-        """Ask for children where a batch is missing. The batch is smaller than the stock, so that the next call need not
-        wait for it."""
+        """Ask for children where a batch is missing, which is before the last spare is taken."""
         for spare in [spare for spare in self._spares if spare.lost]:
             self._discard(spare)
         while self.problem is None and len(self._spares) + BATCH <= SPARES:
