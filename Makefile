@@ -9,6 +9,7 @@ SHELL := /bin/bash
 MAKEFLAGS += --no-print-directory
 
 BIN := .venv/bin
+WORKERS ?= 2
 
 .PHONY: help setup python demo serve test test-long check format lock reference bench accept clean
 
@@ -29,8 +30,8 @@ demo: setup ## Tell the main story end to end, on a real Docker Engine; CHAPTER=
 serve: setup ## Run the server (settings: docs/reference/settings.md)
 	@$(BIN)/skillyard serve
 
-test: setup ## Run the tests; ARGS="tests/skills -k bundle" picks some
-	@$(BIN)/pytest $(ARGS)
+test: setup ## Run the tests, two at a time; ARGS="tests/skills -k bundle" picks some, WORKERS=0 runs them one by one
+	@$(BIN)/pytest -n $(WORKERS) --dist loadfile $(ARGS)
 
 test-long: setup ## Run the long tests (soaks, fresh machines): tests/long
 	@$(BIN)/pytest tests/long $(ARGS)
