@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import struct
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import cast
 
 from skillyard.sandbox.guest.frames import Decoder, FrameError, Kind, encode
@@ -51,6 +51,11 @@ class Channel(asyncio.Protocol):
     def send(self, kind: Kind, payload: bytes = b"") -> None:
         if self._transport is not None:
             self._transport.write(encode(kind, payload))
+
+    def send_all(self, frames: Iterable[tuple[Kind, bytes]]) -> None:
+        """Several frames in one write: each write wakes the engine, its shim and the guest in turn."""
+        if self._transport is not None:
+            self._transport.write(b"".join(encode(kind, payload) for kind, payload in frames))
 
     async def room(self) -> None:
         """Wait until the other end takes more."""

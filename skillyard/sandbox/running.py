@@ -26,6 +26,8 @@ GRACE_SECONDS = 5.0
 _READY_SECONDS = 10.0
 _UPLOAD_SECONDS = 60.0
 _CANCEL_SECONDS = 3.0
+_WRITE_BYTES = 64 * 1024
+"""About as much as is written to the channel at once."""
 _STREAM_NUMBERS = {Kind.STDOUT: 1, Kind.STDERR: 2}
 
 
@@ -184,11 +186,17 @@ class DockerRunningSandbox:
         return pending.facts, pending
 
     async def _upload(self, header: bytes, call: Call | None) -> None:
-        self.channel.send(Kind.CALL, header)
-        if call is not None:
-            for kind, payload in call_data(call):
-                self.channel.send(kind, payload)
+        frames = [(Kind.CALL, header)]
+        size = len(header)
+        for frame in call_data(call) if call is not None else ():
+            frames.append(frame)
+            size += len(frame[1])
+            if size > _WRITE_BYTES:
+                self.channel.send_all(frames)
+                frames, size = [], 0
                 await self.channel.room()
+        self.channel.send_all(frames)
+        await self.channel.room()
 
     async def _cancel(self, pending: _Pending) -> None:
         """End the call in the guest; where it does not confirm soon, end the container."""
