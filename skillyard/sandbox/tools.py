@@ -22,6 +22,7 @@ from skillyard.sandbox.folders import folder_size
 GIB = 1024**3
 _CHUNK = 64 * 1024
 _WATCH_SECONDS = 0.25
+_REAP_SECONDS = 30.0
 
 
 class ToolError(MachineError):
@@ -100,8 +101,8 @@ async def _start(
     keep_open: Sequence[int],
 ) -> asyncio.subprocess.Process:
     launcher = [sys.executable, "-I", "-S", "-B", launch.__file__, str(os.getpid()), str(file_limit)]
-    try:
-        return await asyncio.create_subprocess_exec(
+    starting = asyncio.ensure_future(
+        asyncio.create_subprocess_exec(
             *launcher,
             *command,
             stdin=asyncio.subprocess.DEVNULL,
@@ -112,6 +113,13 @@ async def _start(
             start_new_session=True,
             pass_fds=tuple(keep_open),
         )
+    )
+    try:
+        # A start that is cancelled half-way would leave a process that nobody knows.
+        return await asyncio.shield(starting)
+    except asyncio.CancelledError:
+        await _end(await starting)
+        raise
     except OSError as error:
         raise ToolError(f"{command[0]} could not be started: {error.strerror}") from error
 
@@ -160,4 +168,19 @@ async def _end(process: asyncio.subprocess.Process) -> None:
     """Kill what is left of the group (also grandchildren that outlived the tool), and reap the tool."""
     with contextlib.suppress(ProcessLookupError, PermissionError):
         os.killpg(process.pid, signal.SIGKILL)
-    await asyncio.shield(process.wait())
+    reaping = asyncio.create_task(_reap(process))
+    await asyncio.shield(asyncio.wait({reaping}, timeout=_REAP_SECONDS))
+    if not reaping.done():
+        reaping.cancel()
+        raise ToolError(f"process {process.pid} was killed and did not end within {_REAP_SECONDS:g} s")
+
+
+async def _reap(process: asyncio.subprocess.Process) -> None:
+    # asyncio answers `wait` only when both pipes have ended, and a pipe that nobody reads never shows its end.
+    pipes = [pipe for pipe in (process.stdout, process.stderr) if pipe is not None]
+    await asyncio.gather(process.wait(), *(_discard(pipe) for pipe in pipes))
+
+
+async def _discard(pipe: asyncio.StreamReader) -> None:
+    while await pipe.read(_CHUNK):
+        pass
