@@ -6,7 +6,7 @@ environment store or sandbox that does not load is replaced by one that refuses 
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import TypeVar
 
@@ -20,9 +20,9 @@ from skillyard.sandbox.environment import Environment, EnvironmentStore, Progres
 from skillyard.sandbox.resolver import Resolver
 from skillyard.sandbox.sandbox import RunningSandbox, Sandbox, SandboxSpec
 from skillyard.settings import Settings
-from skillyard.skills.lock import Lock
+from skillyard.skills.lock import Lock, Target
 from skillyard.skills.permissions import Granted
-from skillyard.skills.skill import Ecosystem
+from skillyard.skills.skill import DeclaredPackage, Ecosystem
 
 T = TypeVar("T")
 
@@ -63,11 +63,25 @@ def load_seams(settings: Settings) -> Seams:
     return Seams(
         scanners=scanners.instances,
         missing_scanners=tuple(_missing(plugin) for plugin in scanners.failed),
-        resolvers={one.ecosystem: one for one in discover(Group.RESOLVERS, Resolver, settings).instances},
+        resolvers=resolvers_by_ecosystem(discover(Group.RESOLVERS, Resolver, settings).instances),
         environments=_named(stores, settings.environment_store) or _NoStore(_why(stores, settings.environment_store)),
         sandbox=_named(sandboxes, settings.sandbox) or _NoSandbox(_why(sandboxes, settings.sandbox)),
         event_sinks=discover(Group.EVENT_SINKS, EventSink, settings).instances,
     )
+
+
+def resolvers_by_ecosystem(found: Iterable[Resolver]) -> Mapping[Ecosystem, Resolver]:
+    """One resolver for each ecosystem. Of two for one ecosystem neither is taken: chance must not choose."""
+    resolvers: dict[Ecosystem, Resolver] = {}
+    for one in found:
+        ecosystem = one.ecosystem
+        rival = resolvers.get(ecosystem)
+        if rival is not None:
+            names = " and ".join(sorted(type(each).__module__ for each in (rival, one)))
+            resolvers[ecosystem] = _NoResolver(ecosystem, f"more than one resolver for {ecosystem.value}: {names}")
+        else:
+            resolvers[ecosystem] = one
+    return resolvers
 
 
 def plugin_statuses(settings: Settings) -> tuple[PluginStatus, ...]:
@@ -88,6 +102,18 @@ def _named(found: Discovered[T], name: str) -> T | None:
 def _why(found: Discovered[T], name: str) -> str:
     failed = next((plugin for plugin in found.failed if plugin.name == name), None)
     return f"{found.group}: {name} {f'did not load: {failed.reason}' if failed else 'is not installed'}"
+
+
+@dataclass(frozen=True, slots=True)
+class _NoResolver:
+    """Stands where one resolver should be, and says so at every use."""
+
+    ecosystem: Ecosystem
+    reason: str
+
+    async def resolve(self, declared: tuple[DeclaredPackage, ...], target: Target) -> Lock:
+        del declared, target
+        raise PluginUnavailableError(self.reason)
 
 
 @dataclass(frozen=True, slots=True)

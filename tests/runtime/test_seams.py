@@ -5,8 +5,17 @@ from __future__ import annotations
 import pytest
 from skillyard.plugins import PluginState
 from skillyard.runtime.runtime import create_runtime
-from skillyard.runtime.seams import PROTOCOLS, PluginUnavailableError, load_seams, plugin_statuses
+from skillyard.runtime.seams import (
+    PROTOCOLS,
+    PluginUnavailableError,
+    load_seams,
+    plugin_statuses,
+    resolvers_by_ecosystem,
+)
+from skillyard.sandbox.images import base_target
+from skillyard.sandbox.resolvers.uv import create_resolver
 from skillyard.settings import Settings
+from skillyard.skills.skill import Ecosystem
 from tests.runtime.conftest import Yard
 
 
@@ -24,3 +33,9 @@ async def test_a_sandbox_plug_in_that_is_not_there_refuses_calls_by_name(setting
     async with await create_runtime(settings.model_copy(update={"sandbox": "zeppelin"})) as runtime:
         with pytest.raises(PluginUnavailableError, match="zeppelin is not installed"):
             await Yard(runtime, yard.admin, yard.second, yard.folder).invoke(bot)
+
+
+async def test_of_two_resolvers_for_one_ecosystem_neither_is_chosen_by_chance(settings: Settings) -> None:
+    both = resolvers_by_ecosystem([create_resolver(settings), create_resolver(settings)])
+    with pytest.raises(PluginUnavailableError, match="more than one resolver for pypi"):
+        await both[Ecosystem.PYPI].resolve((), base_target())
