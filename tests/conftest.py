@@ -5,8 +5,10 @@ from __future__ import annotations
 import asyncio
 import os
 import shutil
-from collections.abc import AsyncIterator, Iterator
+import signal
+from collections.abc import AsyncIterator, Generator, Iterator
 from pathlib import Path
+from typing import Any
 
 import hypothesis
 import pytest
@@ -16,9 +18,22 @@ from skillyard.governance.decision import Agent, Maturity
 from skillyard.governance.identity import Person
 from skillyard.settings import Settings
 
+AGAIN_SECONDS = 60
+"""How long a test that was timed out may take to clean up, at most, before the time-out is said again."""
+
 # A slow machine must not fail a property; what is slow is found by `make bench`.
 hypothesis.settings.register_profile("skillyard", deadline=None, print_blob=True)
 hypothesis.settings.load_profile("skillyard")
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_timeout_set_timer(settings: Any) -> Generator[None, object, object]:
+    """pytest-timeout says it once, by an exception. An event loop hands one that hits its own code to a log and goes
+    on, and clean-up may hang as well: so it is said again."""
+    done = yield
+    if settings.timeout > 0 and settings.method == "signal":
+        signal.setitimer(signal.ITIMER_REAL, settings.timeout, min(settings.timeout, AGAIN_SECONDS))
+    return done
 
 
 @pytest.fixture(scope="session", autouse=True)
