@@ -19,7 +19,7 @@ from typing import BinaryIO
 
 from skillyard.ids import BundleDigest
 from skillyard.skills.errors import BundleTooLargeError, SkillError, UnsafePathError
-from skillyard.skills.paths import STATE_FILES, STATE_FOLDERS, PathSet, check_path, printable
+from skillyard.skills.paths import PathSet, check_path, is_state_name, printable
 from skillyard.skills.skill import Bundle, BundleFile
 
 MAX_FILES = 512
@@ -191,7 +191,7 @@ def _walk(folder: Path, tally: Tally) -> Iterator[str]:
             path = f"{parent}{entry.name}"
             if visited > MAX_VISITED:
                 raise BundleTooLargeError(f"more than {MAX_VISITED} files and folders", file=printable(path))
-            if entry.name in STATE_FOLDERS or entry.name in STATE_FILES:
+            if is_state_name(entry.name):
                 continue
             check_path(path)
             if entry.is_dir(follow_symlinks=False):

@@ -28,6 +28,7 @@ from skillyard.skills.errors import SkillError
 from skillyard.skills.skill import Bundle, BundleFile
 
 _DIGEST = re.compile(r"sha256:([0-9a-f]{64})")
+_NAME = re.compile(r"[0-9a-f]{64}")
 _PART = ".part-"
 _LOCK = ".lock"
 
@@ -45,10 +46,12 @@ class BundleStore:
         leave nothing behind.
         """
         final = self._final(bundle.digest)
-        if final.is_dir():
-            return final
         try:
-            self.sweep()
+            if self._refreshed(final):
+                return final
+            # A leftover that does not go must not keep new bundles out; whoever sweeps for its own sake tells of it.
+            with contextlib.suppress(OSError):
+                self.sweep()
             with self._part() as part:
                 _fill(part, folder, bundle)
                 _publish(part, final)
@@ -77,13 +80,55 @@ class BundleStore:
                 final.rename(part)
 
     def sweep(self) -> int:
-        """Delete what killed puts and removes left behind; returns how many. What is in work is not touched."""
+        """Delete what killed puts and removes left behind; returns how many. What is in work is not touched.
+
+        Raises ``OSError`` for the first that cannot be deleted, after all were tried.
+        """
         if not self._root.is_dir():
             return 0
         swept = 0
+        failure: OSError | None = None
         for lock in self._root.glob(f"{_PART}*{_LOCK}"):
-            swept += self._sweep_one(lock)
+            try:
+                swept += self._sweep_one(lock)
+            except OSError as error:
+                failure = failure or error
+        if failure is not None:
+            raise failure
         return swept
+
+    def digests(self) -> tuple[BundleDigest, ...]:
+        """Every bundle that is stored, sorted."""
+        names = (path.name for path in self._root.glob("*") if _NAME.fullmatch(path.name) and path.is_dir())
+        return tuple(BundleDigest(f"sha256:{name}") for name in sorted(names))
+
+    def last_put(self, digest: BundleDigest) -> float | None:
+        """When a bundle was last put, seconds since 1970; ``None`` where it is not there."""
+        try:
+            return self._final(digest).stat().st_mtime
+        except FileNotFoundError:
+            return None
+
+    @property
+    def gate(self) -> Path:
+        """A file that every put of a stored bundle locks shared for a moment.
+
+        Who holds it exclusively can look at ``last_put`` and remove: no put takes a bundle for granted meanwhile.
+        """
+        return self._root.with_name(f".{self._root.name}.gate")
+
+    def _refreshed(self, final: Path) -> bool:
+        """Whether the bundle is there; ``last_put`` is now, then."""
+        self.gate.parent.mkdir(parents=True, exist_ok=True)
+        descriptor = os.open(self.gate, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_SH)
+            os.utime(final)
+        except FileNotFoundError:
+            return False
+        finally:
+            os.close(descriptor)
+        return True
 
     def _sweep_one(self, lock: Path) -> int:
         with _locked(lock, wait=False) as mine:

@@ -1,7 +1,8 @@
 """What a skill's Python files import, found by parsing them; nothing is imported or executed.
 
 Imports are those of every Python file of the bundle, at any depth of the file, less the standard library
-(``sys.stdlib_module_names``) and the skill's own modules. ``undeclared_imports`` compares them with what is declared.
+(``sys.stdlib_module_names``), what a sandbox itself offers, and the skill's own modules. ``undeclared_imports``
+compares them with what is declared.
 """
 
 from __future__ import annotations
@@ -59,6 +60,9 @@ DISTRIBUTIONS: dict[str, tuple[str, ...]] = {
 _NAMESPACES = frozenset({"google", "azure", "zope", "ruamel", "jaraco"})
 """Top-level names that many distributions share; ``google.cloud.storage`` comes from ``google-cloud-storage``."""
 
+_OF_THE_SANDBOX = frozenset({"skillyard_call"})
+"""Modules that every sandbox has, as it has the standard library: by them a skill says how far its call is."""
+
 # The parser warns about invalid escapes in the skill's code, and warning filters belong to the whole process.
 _quiet = threading.Lock()
 
@@ -94,7 +98,7 @@ def foreign_imports(bundle: Bundle, modules: Iterable[tuple[str, ast.Module]]) -
         own = _own_modules(bundle, path)
         for name in _imported(module):
             top = name.partition(".")[0]
-            if top not in sys.stdlib_module_names and top not in own:
+            if top not in sys.stdlib_module_names and top not in own and top not in _OF_THE_SANDBOX:
                 found.add(name)
     return tuple(sorted(found))
 

@@ -6,6 +6,7 @@ every platform: a name that another file system would merge, rewrite or show dif
 
 from __future__ import annotations
 
+import re
 import unicodedata
 
 from skillyard.skills.errors import UnsafePathError
@@ -35,6 +36,9 @@ STATE_FOLDERS = frozenset(
 STATE_FILES = frozenset({".DS_Store", "Thumbs.db", "desktop.ini"})
 """Files that desktops leave behind: left out of bundles at any depth."""
 
+_EDITOR_FILE = re.compile(r".*~|\.#.*|#.*#|\..*\.sw[a-z]|.*\.kate-swp|\.goutputstream-\w+|.*___jb_(?:tmp|old)___")
+"""Backups, swap files and locks that editors keep beside a file that is open: left out of bundles at any depth."""
+
 MAX_PATH_BYTES = 240
 """Longest path in a bundle, in UTF-8 bytes: short enough for a prefix of ours on every file system."""
 MAX_PATH_PARTS = 16
@@ -43,7 +47,12 @@ MAX_PATH_PARTS = 16
 def is_state(path: str) -> bool:
     """Whether a relative path with forward slashes lies in tool state, so that it is no part of a bundle."""
     parts = path.split("/")
-    return parts[-1] in STATE_FILES or not STATE_FOLDERS.isdisjoint(parts)
+    return not STATE_FOLDERS.isdisjoint(parts) or is_state_name(parts[-1])
+
+
+def is_state_name(name: str) -> bool:
+    """The same of one name in a folder that is no tool state itself."""
+    return name in STATE_FOLDERS or name in STATE_FILES or _EDITOR_FILE.fullmatch(name) is not None
 
 
 def check_path(path: str) -> str:

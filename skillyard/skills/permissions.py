@@ -46,3 +46,5 @@ class Granted:
     open_files: int
     file_bytes: int
     """Largest file a call may write (``RLIMIT_FSIZE``)."""
+    single_use: bool = False
+    """Whether a sandbox serves one call and is stopped then."""

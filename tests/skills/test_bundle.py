@@ -103,6 +103,7 @@ def test_state_of_tools_is_no_part_of_a_bundle(tmp_path, name):
     (tmp_path / "sub" / name).mkdir(parents=True)
     (tmp_path / "sub" / name / "state").symlink_to("/etc/passwd")
     (tmp_path / ".DS_Store").write_bytes(b"x")
+    (tmp_path / ".#a.txt").symlink_to("somebody@somewhere.1234")
     assert make_bundle(tmp_path) == before
 
 

@@ -143,6 +143,7 @@ except ImportError:
     yaml = None
 def f():
     import requests
+    import skillyard_call
     from pandas.core import frame
 pattern = "\\d"
 """

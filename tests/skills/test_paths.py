@@ -60,9 +60,20 @@ def test_paths_that_some_file_system_would_merge_collide(first, second, why):
         seen.add(second)
 
 
+@pytest.mark.parametrize(
+    "name",
+    ["main.py~", ".#main.py", "#main.py#", ".main.py.swp", ".main.py.swx", ".main.py.kate-swp", "main.py___jb_tmp___"],
+)
+def test_what_an_editor_keeps_beside_an_open_file_is_left_out(name):
+    """Emacs's lock is a dangling link, which would otherwise refuse the whole skill while a file is being edited."""
+    assert is_state(f"scripts/{name}")
+
+
 def test_only_tool_state_is_left_out():
     assert is_state("a/.git/config")
     assert is_state(".git")
     assert is_state("__MACOSX/._a")
     assert not is_state(".gitignore")
+    assert not is_state("notes#1.md")
+    assert not is_state("a~/kept.txt")
     assert not is_state("venv/x")

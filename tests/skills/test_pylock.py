@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import dataclasses
 import re
 import tomllib
@@ -14,7 +15,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from packaging.pylock import Pylock
 from skillyard.skills.errors import LockFormatError
-from skillyard.skills.lock import Lock, LockedArtefact, LockedPackage, Target
+from skillyard.skills.lock import Lock, LockedArtefact, LockedPackage, SourceBuild, Target
 from skillyard.skills.pylock import read_pylock, read_wheels, render_tree, write_pylock
 from skillyard.skills.skill import Ecosystem
 
@@ -186,3 +187,67 @@ def test_the_tree_shows_shared_packages_once_unfolded_and_ends_in_a_cycle() -> N
     )
     assert render_tree(lock) == ("alpha 1.0\n└── gamma 1.0\n    └── alpha 1.0 (*)\nbeta 1.0\n└── gamma 1.0 (*)\n")
     assert render_tree(Lock(Ecosystem.PYPI, TARGET, ())) == ""
+
+
+def sdist(name: str, *askers: str, direct: bool = False) -> LockedPackage:
+    artefact = LockedArtefact(f"{name}-1.0.tar.gz", "c" * 64, 10)
+    return LockedPackage(name, "1.0", (artefact,), tuple(sorted(askers)), direct)
+
+
+BUILT = Lock(
+    Ecosystem.PYPI,
+    TARGET,
+    (locked("alpha", direct=True), sdist("gamma", "alpha")),
+    (SourceBuild("gamma", (locked("setuptools", direct=True), locked("wheel", "setuptools"))),),
+)
+
+
+def test_a_lock_with_a_package_built_from_source_reads_back() -> None:
+    text = write_pylock(BUILT)
+    assert read_pylock(text) == BUILT
+    assert 'path = "sdists/gamma-1.0.tar.gz"' in text
+    Pylock.from_dict(tomllib.loads(text))
+    built = "gamma 1.0 (built from source with setuptools 1.0, wheel 1.0)"
+    assert render_tree(BUILT) == f"alpha 1.0\n└── {built}\n"
+
+
+def test_the_digest_binds_what_builds_need_and_stays_as_it_was_without_builds() -> None:
+    other = SourceBuild("gamma", (locked("setuptools", direct=True),))
+    without = dataclasses.replace(BUILT, builds=())
+    assert len({lock.digest for lock in (BUILT, dataclasses.replace(BUILT, builds=(other,)), without)}) == 3
+    # As it was before there were builds: installed versions and approvals name it.
+    assert SMALL.digest == "sha256:d13337c3b184ad6686c45c65aa1e0f1652df1b08e5d358c9fbf8aa4c1e04112e"
+
+
+@pytest.mark.parametrize(
+    ("edit", "field"),
+    [
+        (lambda p: p["tool"]["skillyard"].pop("build"), "packages[1].tool.skillyard.build"),
+        (lambda p: p["tool"]["skillyard"]["build"].update(more=1), "packages[1].tool.skillyard.build"),
+        (lambda p: p["sdist"]["hashes"].update(sha256="zz"), "packages[1].sdist.hashes.sha256"),
+        (lambda p: p["sdist"].update(name="gamma-1.0.exe"), "packages[1].sdist"),
+        (lambda p: p.pop("sdist"), None),
+        (
+            lambda p: p["tool"]["skillyard"]["build"]["packages"][0]["wheels"][0]["hashes"].update(sha256="0" * 64),
+            "tool.skillyard.digest",
+        ),
+        (
+            lambda p: p["tool"]["skillyard"]["build"]["packages"].reverse(),
+            "packages[1].tool.skillyard.build.packages",
+        ),
+        (
+            lambda p: p["tool"]["skillyard"]["build"]["packages"].append(
+                copy.deepcopy({**p, "name": "zeta", "sdist": {**p["sdist"], "name": "zeta-1.0.tar.gz"}})
+            ),
+            None,
+        ),
+    ],
+)
+def test_a_build_that_was_tampered_with_is_refused(edit: Callable[[dict[str, Any]], object], field: str | None) -> None:
+    document = tomllib.loads(write_pylock(BUILT))
+    edit(document["packages"][1])
+    with pytest.raises(LockFormatError) as caught:
+        read_pylock(tomli_w.dumps(document))
+    if field is not None:
+        assert caught.value.field is not None
+        assert caught.value.field.startswith(field)
