@@ -47,6 +47,8 @@ class Action(StrEnum):
     AGENT_MATURITY_CHANGED = "agent.maturity_changed"
     AGENT_SUSPENDED = "agent.suspended"
     AGENT_RESUMED = "agent.resumed"
+    AGENT_PINNED = "agent.pinned"
+    AGENT_UNPINNED = "agent.unpinned"
     TOKEN_ISSUED = "token.issued"  # noqa: S105 - the name of an action
     TOKEN_REVOKED = "token.revoked"  # noqa: S105 - the name of an action
     PACKAGE_APPROVED = "package.approved"
@@ -71,6 +73,7 @@ class Action(StrEnum):
     INVOCATION_HELD = "invocation.held"
     INVOCATION_REFUSED = "invocation.refused"
     ADVISORIES_UPDATED = "advisories.updated"
+    GARBAGE_COLLECTED = "garbage.collected"
 
 
 @dataclass(frozen=True, slots=True)

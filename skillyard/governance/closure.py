@@ -114,9 +114,9 @@ def evaluate_lock(lock: Lock, rules: Rules, now: datetime) -> ClosureStanding:
 
 
 def evaluate_closure(locks: tuple[Lock, ...], rules: Rules, now: datetime) -> ClosureStanding:
-    """Where each package of all locks stands, direct and transitive alike. Total over its inputs."""
+    """Where each package of all locks stands, direct, transitive and needed by builds alike. Total over its inputs."""
     standings = tuple(
-        evaluate_package(lock.ecosystem, package, rules, now) for lock in locks for package in lock.packages
+        evaluate_package(lock.ecosystem, package, rules, now) for lock in locks for package in lock.all_packages
     )
     return ClosureStanding(
         digest=closure_digest(locks),

@@ -64,6 +64,12 @@ def report_of_something_else(part: str) -> Reason:
     return Reason("report_mismatch", text)
 
 
+def single_use(publisher: str, pattern: str) -> Reason:
+    rule = "every publisher" if pattern == "*" else f"publishers like {pattern}"
+    text = f"Each call gets a new sandbox: the server's settings say so of {rule}, and this one is {publisher}."
+    return Reason("single_use", text)
+
+
 def flagged(report: Report) -> tuple[Reason, ...]:
     return tuple(_finding("report_flagged", item) for item in report.findings if item.level is Verdict.FLAG)
 

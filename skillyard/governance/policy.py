@@ -9,8 +9,9 @@ an INTERN's first use of a code skill (Hold) → Allow with narrowed permissions
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
+from fnmatch import fnmatchcase
 
 from skillyard.governance import explain
 from skillyard.governance.closure import ClosureStanding, Rules, evaluate_closure
@@ -29,6 +30,7 @@ from skillyard.governance.decision import (
 from skillyard.governance.limits import Limits, narrow
 from skillyard.governance.report import Report, Verdict, combine
 from skillyard.governance.scan import ScanPolicy, is_stale
+from skillyard.governance.source_builds import built_from_source
 from skillyard.ids import BundleDigest, LockDigest, SkillId, WorkspaceId
 from skillyard.settings import Settings
 from skillyard.skills.lock import Lock, closure_digest
@@ -69,6 +71,8 @@ class Policy:
     name: str = "server"
     second_person: bool = True
     """Whether an approval needs somebody other than who asked."""
+    single_use_publishers: tuple[str, ...] = ()
+    """Patterns of publishers' names (``*`` stands for any text) whose skills get a new sandbox for every call."""
 
     @classmethod
     def from_settings(cls, settings: Settings) -> Policy:
@@ -76,14 +80,19 @@ class Policy:
             limits=Limits.from_settings(settings),
             scan=ScanPolicy.from_settings(settings),
             second_person=settings.require_second_person,
+            single_use_publishers=settings.single_use_publishers,
         )
 
     @classmethod
     def local(cls, settings: Settings) -> Policy:
         """For an author's own machine: the operator is the agent and approves alone, and evidence of any age is taken,
         with its date told. Nothing else differs: BLOCK and bans refuse, and packages need an approval."""
-        scan = ScanPolicy(max_age=None)
-        return cls(limits=Limits.from_settings(settings), scan=scan, name="local", second_person=False)
+        scan = replace(ScanPolicy.from_settings(settings), max_age=None)
+        return replace(cls.from_settings(settings), scan=scan, name="local", second_person=False)
+
+    def single_use_pattern(self, publisher: str) -> str | None:
+        """The first pattern that makes a publisher's sandboxes serve one call each; ``None`` where none does."""
+        return next((pattern for pattern in self.single_use_publishers if fnmatchcase(publisher, pattern)), None)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -154,6 +163,7 @@ def rule(  # noqa: PLR0917 - as for decide
     if standing is None or not _about(standing, locks, rules, now):
         standing = evaluate_closure(locks, rules, now)
     refused = _refused_by_report(skill, report, policy, digest=standing.digest, now=now)
+    refused += _refused_source(locks, policy)
     denied = _wrong_rules(skill, rules) or tuple(explain.banned(item) for item in standing.banned) or refused
     if denied:
         deny = Deny(denied)
@@ -202,6 +212,16 @@ def _refused_by_report(
     return elsewhere
 
 
+def _refused_source(locks: tuple[Lock, ...], policy: Policy) -> tuple[Reason, ...]:
+    """Asked of the locks and not of the report, which was made under the setting as it was then."""
+    if policy.scan.source_builds:
+        return ()
+    return tuple(
+        Reason("source_build_refused", finding.message, finding.package)
+        for finding in built_from_source(locks, allowed=False)
+    )
+
+
 def _for_maturity(
     maturity: Maturity, skill: SubjectSkill, standing: ClosureStanding, allow: Allow, *, first_use: bool
 ) -> Decision:
@@ -221,7 +241,7 @@ def _for_maturity(
 
 def _allow(skill: SubjectSkill, locks: tuple[Lock, ...], report: Report, policy: Policy) -> Allow:
     granted, narrowed = narrow(skill.requested, policy.limits)
-    count = sum(len(lock.packages) for lock in locks)
+    count = sum(len(lock.all_packages) for lock in locks)
     packages = (
         f"its {count} packages are approved" if count > 1 else "its package is approved" if count else "it has none"
     )
@@ -229,6 +249,9 @@ def _allow(skill: SubjectSkill, locks: tuple[Lock, ...], report: Report, policy:
     if policy.name != "server":
         text = f"Decided by the {policy.name} policy, which takes data of any age; it is: {explain.data_dates(report)}."
         reasons.append(Reason(f"{policy.name}_policy", text))
+    if (pattern := policy.single_use_pattern(skill.publisher)) is not None:
+        granted = replace(granted, single_use=True)
+        reasons.append(explain.single_use(skill.publisher, pattern))
     return Allow(granted, (*reasons, *explain.flagged(report), *narrowed))
 
 

@@ -17,6 +17,7 @@ from skillyard.governance.answers import Answer, checked
 from skillyard.governance.reasons import reasons_for
 from skillyard.governance.report import Evidence, EvidenceState, Finding, Report, Severity, Verdict, combine
 from skillyard.governance.scanner import Scanner, ScanTarget
+from skillyard.governance.source_builds import built_from_source
 from skillyard.settings import Settings
 from skillyard.skills.lock import closure_digest
 
@@ -38,10 +39,15 @@ class ScanPolicy:
     max_age: timedelta | None = timedelta(days=7)
     block_at: Severity = Severity.HIGH
     scanner_timeout: float = 120.0
+    source_builds: bool = False
+    """Whether packages may be built from source; what was built so is a FLAG then, and a BLOCK otherwise."""
 
     @classmethod
     def from_settings(cls, settings: Settings) -> ScanPolicy:
-        return cls(max_age=timedelta(days=settings.advisories_max_age_days))
+        return cls(
+            max_age=timedelta(days=settings.advisories_max_age_days),
+            source_builds=settings.source_builds == "allow",
+        )
 
     def level(self, severity: Severity) -> Verdict:
         return Verdict.BLOCK if RANK[severity] >= RANK[self.block_at] else Verdict.FLAG
@@ -63,9 +69,10 @@ async def scan(
     evidence = tuple(_aged(one, policy, now) for _, one in answers) + missing
     if not evidence:
         evidence = (Evidence("none", "", EvidenceState.MISSING, None, "no scanner is installed"),)
-    findings = sorted((_judged(one, policy) for found, _ in answers for one in found), key=_strongest_first)
+    found = [_judged(one, policy) for findings_of_one, _ in answers for one in findings_of_one]
+    findings = sorted([*found, *built_from_source(target.locks, allowed=policy.source_builds)], key=_strongest_first)
     verdict = combine(findings, evidence)
-    packages = sum(len(lock.packages) for lock in target.locks)
+    packages = sum(len(lock.all_packages) for lock in target.locks)
     return Report(
         verdict=verdict,
         findings=tuple(findings),

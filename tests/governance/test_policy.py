@@ -353,6 +353,26 @@ def test_too_little_memory_to_start_is_raised(memory: int) -> None:
     assert (decision.granted.memory_bytes, decision.granted.timeout_seconds) == (MEMORY_MIN, 60.0)
 
 
+@pytest.mark.parametrize(
+    ("patterns", "publisher", "expected"),
+    [((), "acme", False), (("acme",), "acme", True), (("acme",), "acme2", False), (("x", "ac*"), "acme", True)],
+)
+def test_publishers_that_the_operator_does_not_trust_get_a_new_sandbox_for_every_call_and_are_told(
+    patterns: tuple[str, ...], publisher: str, expected: bool
+) -> None:
+    found = outcome(
+        *BOTH, skill=replace(CODE, publisher=publisher), policy=replace(POLICY, single_use_publishers=patterns)
+    )
+    assert isinstance(found, Allow)
+    assert found.granted.single_use is expected
+    assert ("single_use" in codes(found)) is expected
+
+
+def test_an_authors_own_machine_keeps_the_same_publishers_to_single_use() -> None:
+    settings = Settings(single_use_publishers=("*",))
+    assert Policy.local(settings).single_use_pattern("anybody") == "*"
+
+
 def test_all_writable_space_together_stays_below_the_memory() -> None:
     for mib in (64, 100, 512, 2048):
         decision = outcome(*BOTH, skill=replace(CODE, requested=Requested((), mib * MIB)))

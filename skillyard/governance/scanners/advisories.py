@@ -84,7 +84,7 @@ def _unlocked(target: ScanTarget) -> tuple[str, ...]:
 
 def _packages(locks: Iterable[Lock]) -> Iterator[PackageRef]:
     for lock in locks:
-        for package in lock.packages:
+        for package in lock.all_packages:
             yield PackageRef(lock.ecosystem, package.name, package.version)
 
 
