@@ -128,3 +128,69 @@ class InvocationRow(Base):
     cpu_seconds: Mapped[float | None] = mapped_column(Float)
     peak_memory_bytes: Mapped[int | None] = mapped_column(Key)
     exit_code: Mapped[int | None] = mapped_column(Integer)
+    cancel_requested_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
+    """When another process than the one that runs it was asked to end it; that one looks here now and then."""
+    cancel_requested_by: Mapped[str | None] = mapped_column(String(64))
+    """Who asked: ``person 3``, ``agent 5``."""
+
+
+class InvocationFileRow(Base):
+    """One file that a call left behind. Written with the call's end, by ``runtime.admission`` alone.
+
+    The row outlives the file: what was there, and that it is gone, can still be told.
+    """
+
+    __tablename__ = "invocation_files"
+    __table_args__ = (
+        UniqueConstraint("invocation_id", "path"),
+        Index("ix_invocation_files_removed_at_expires_at", "removed_at", "expires_at"),
+    )
+
+    id: Mapped[int] = mapped_column(Key, primary_key=True)
+    workspace_id: Mapped[int] = mapped_column(Key, ForeignKey("workspaces.id", ondelete="RESTRICT"), index=True)
+    invocation_id: Mapped[str] = mapped_column(String(36), ForeignKey("invocations.id", ondelete="CASCADE"))
+    path: Mapped[str] = mapped_column(String(1024))
+    """In the call's folder below ``artefacts`` of the home."""
+    sha256: Mapped[str] = mapped_column(String(64))
+    size: Mapped[int] = mapped_column(Key)
+    media_type: Mapped[str] = mapped_column(String(128))
+    expires_at: Mapped[datetime] = mapped_column(UtcDateTime)
+    removed_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
+
+
+class AgentPinRow(Base):
+    """The version that calls of one agent to a skill go to, where they name none themselves."""
+
+    __tablename__ = "agent_pins"
+
+    agent_id: Mapped[int] = mapped_column(Key, ForeignKey("agents.id", ondelete="CASCADE"), primary_key=True)
+    skill_id: Mapped[int] = mapped_column(
+        Key, ForeignKey("skills.id", ondelete="CASCADE"), primary_key=True, index=True
+    )
+    workspace_id: Mapped[int] = mapped_column(Key, ForeignKey("workspaces.id", ondelete="RESTRICT"), index=True)
+    skill_version_id: Mapped[int] = mapped_column(Key, ForeignKey("skill_versions.id", ondelete="RESTRICT"), index=True)
+    pinned_by_id: Mapped[int] = mapped_column(Key, ForeignKey("persons.id", ondelete="RESTRICT"), index=True)
+    pinned_at: Mapped[datetime] = mapped_column(UtcDateTime)
+
+
+class LeaseRow(Base):
+    """One process that owns sandboxes and calls, for those who cannot see its lock (see ``runtime.leases``).
+
+    It belongs to no workspace, because a process serves them all.
+    """
+
+    __tablename__ = "leases"
+
+    id: Mapped[str] = mapped_column(String(36), primary_key=True)
+    """The ``instance_id`` of its invocations and the lease label of its containers."""
+    home_id: Mapped[str] = mapped_column(String(36))
+    host: Mapped[str] = mapped_column(String(255))
+    boot_id: Mapped[str | None] = mapped_column(String(64))
+    """The kernel's identity since it started; empty where the platform has none."""
+    pid: Mapped[int] = mapped_column(Key)
+    version: Mapped[str] = mapped_column(String(64))
+    started_at: Mapped[datetime] = mapped_column(UtcDateTime)
+    heartbeat_at: Mapped[datetime] = mapped_column(UtcDateTime)
+    """By the clock of the process itself, for people to read; nothing is decided by it."""
+    beats: Mapped[int] = mapped_column(Key)
+    """Grows with every renewal: whether it changed is what others go by, whatever their clocks say."""
