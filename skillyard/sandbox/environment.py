@@ -40,7 +40,8 @@ class EnvironmentStore(Protocol):
     """Materialises locks. Concurrent calls for one lock build it once; a killed build leaves nothing behind."""
 
     async def materialise(self, lock: Lock, on_progress: ProgressSink = silent) -> Environment:
-        """Raises ``WheelError``, ``DiskFullError``, ``ResolverUnavailableError`` or ``EngineUnavailableError``."""
+        """Raises ``WheelError``, ``BuildError``, ``DiskFullError``, ``ResolverUnavailableError`` or
+        ``EngineUnavailableError``."""
         ...
 
     async def sweep(self) -> int:

@@ -1,4 +1,4 @@
-"""Fetching one wheel from the index into a folder, by its hash, with uv.
+"""Fetching one wheel from the index, or from where it was built, into a folder, by its hash, with uv.
 
 uv gets a cache of its own for every fetch, inside the staging folder: its shared cache trusts what it once unpacked, so
 a damaged entry would be installed again and again without a word. A private one also bounds what a hostile archive can
@@ -26,13 +26,17 @@ _MIB = 1024**2
 
 @dataclass(frozen=True, slots=True)
 class WantedWheel:
-    """One artefact of a lock. ``sha256`` is the archive's, 64 hex digits; ``size`` in bytes where known."""
+    """One wheel. ``sha256`` is the archive's, 64 hex digits; ``size`` in bytes where known.
+
+    ``archive`` is the file of a wheel that was built here; others come from the index.
+    """
 
     name: str
     version: str
     filename: str
     sha256: str
     size: int | None
+    archive: Path | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,6 +94,7 @@ class WheelFetcher:
             *(uv_program(), "pip", "install", "--quiet", "--no-config", "--no-deps", "--no-sources"),
             *("--only-binary", ":all:", "--require-hashes", "--no-compile-bytecode", "--link-mode", "hardlink"),
             *("--python", sys.executable, "--python-version", target.python, "--python-platform", target.platform),
+            *(("--no-index", "--find-links", str(wheel.archive.parent)) if wheel.archive else ()),
             *("--target", str(into), "-r", "wheel.txt"),
         ]
         try:
@@ -115,7 +120,8 @@ def _failure(text: str, exit_code: int, wheel: WantedWheel, place: Place) -> Ski
     if says_full(text):
         return DiskFullError(f"no space is left in {place.path.parent}")
     if "Hash mismatch" in text:
-        return WheelError(f"what the index has as {wheel.filename} does not match the hash in the lock")
+        holder = "what was built as" if wheel.archive else "what the index has as"
+        return WheelError(f"{holder} {wheel.filename} does not match the hash in the lock")
     if says_unreachable(text):
         return ResolverUnavailableError(f"{wheel.filename} could not be fetched: {text}")
     return WheelError(f"{wheel.filename} could not be installed: {text or f'uv ended with exit code {exit_code}'}")

@@ -27,10 +27,25 @@ _FULL = ("No space left on device", "os error 28", "os error 122", "Disk quota e
 _UNKNOWN = re.compile(r"([A-Za-z0-9._-]+) was not found in the package registry")
 _NO_WHEELS = re.compile(r"([A-Za-z0-9._-]+)(?:[=<>!~][^ ]*)? (?:has|have) no usable wheels")
 _NO_TAG = re.compile(r"([A-Za-z0-9._-]+)(?:[=<>!~][^ ]*)? (?:has|have) no wheels with a matching")
+_NEEDS_WHEEL = re.compile(r"Wheels are required for `([A-Za-z0-9._-]+)` because building from source is disabled")
+_NO_SOURCE = re.compile(r"([A-Za-z0-9._-]+)(?:[=<>!~][^ ]*)? (?:has|have) no source distribution")
 _NO_VERSION = re.compile(r"there (?:is no version|are no versions) of ([A-Za-z0-9._-]+)([=<>!~][^ ]*)?")
 _BLAMED = re.compile(r"you require ([^,]+)")
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 _TOO_NEW = re.compile(r"([A-Za-z0-9._-]+)\S* was published after the exclude newer time")
+
+
+class OnlySourceError(ResolveError):
+    """Packages lack a wheel for the target. ``names`` (canonical) may have a source archive, the most likely first;
+    ``askers`` are the packages that ask for the first, none where the skill itself does."""
+
+    names: tuple[str, ...] = ()
+    askers: tuple[str, ...] = ()
+
+
+def says_no_source(text: str, name: str) -> bool:
+    """Whether uv found no source archive of a package."""
+    return any(canonicalize_name(found) == name for found in _NO_SOURCE.findall(text))
 
 
 def says_full(text: str) -> bool:
@@ -61,9 +76,24 @@ def _no_solution(text: str, target: Target, wanted: tuple[Wanted, ...]) -> Resol
     explanation = " ".join(text.partition("cause:")[2].partition("\nhint:")[0].split())
     message = f"{_summary(text, target)}. {explanation}" if explanation else _summary(text, target)
     origin = _origin(explanation, wanted)
-    if origin is None:
-        return ResolveError(message)
-    return ResolveError(message, file=origin.file, line=origin.line, field=origin.field)
+    names = _only_source(text, explanation)
+    error = OnlySourceError if names else ResolveError
+    file, line, field = (None, None, None) if origin is None else (origin.file, origin.line, origin.field)
+    made = error(message, file=file, line=line, field=field)
+    if isinstance(made, OnlySourceError):
+        made.names, made.askers = names, _askers(explanation, names[0])
+    return made
+
+
+def _only_source(text: str, explanation: str) -> tuple[str, ...]:
+    found = (*_NEEDS_WHEEL.findall(text), *_NO_TAG.findall(explanation))
+    return tuple(dict.fromkeys(canonicalize_name(name) for name in found))
+
+
+def _askers(explanation: str, name: str) -> tuple[str, ...]:
+    found = re.findall(rf"(\S+) depends? on {re.escape(name)}(?![A-Za-z0-9._-])", explanation)
+    names = (_NAME.match(asker) for asker in found)
+    return tuple(sorted({canonicalize_name(match[0]) for match in names if match}))
 
 
 def _summary(text: str, target: Target) -> str:
@@ -74,7 +104,9 @@ def _summary(text: str, target: Target) -> str:
     if found := _NO_TAG.search(text):
         return f"{found[1]} has no wheel for Python {target.python} on {target.platform}"
     if found := _NO_WHEELS.search(text):
-        return f"{found[1]} exists only as source, and packages are never built here"
+        return f"{found[1]} exists only as source"
+    if found := _NO_SOURCE.search(text):
+        return f"{found[1]} has neither a wheel for Python {target.python} on {target.platform} nor a source archive"
     if (found := _NO_VERSION.search(text)) and text.count("because") <= 1:
         return f"the package index has no version {found[1]}{found[2] or ''}"
     return "the declared packages contradict each other"
