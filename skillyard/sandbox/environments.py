@@ -10,26 +10,36 @@ import asyncio
 import errno
 import hashlib
 import os
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from pathlib import Path
 
 import orjson
 
 from skillyard.ids import EnvironmentKey
+from skillyard.sandbox.builds.container import BuildContainers
+from skillyard.sandbox.builds.download import SourceFetcher
+from skillyard.sandbox.builds.recipe import BuildLimits, BuiltWheel, Recipe, recipes
+from skillyard.sandbox.builds.shelf import BuiltShelf
+from skillyard.sandbox.builds.store import SourceBuilds
 from skillyard.sandbox.bytecode import ByteCompiler
+from skillyard.sandbox.check_packages import check_packages, drop_packages
 from skillyard.sandbox.chores import sweep_chores
 from skillyard.sandbox.engine import Engine
 from skillyard.sandbox.environment import Environment, Progress, ProgressSink, silent
 from skillyard.sandbox.errors import FileSystemError, WheelError
 from skillyard.sandbox.fetch import WantedWheel, WheelFetcher
 from skillyard.sandbox.folders import Place, Staging, disk_full_named, locked, sync_folder, write_synced
+from skillyard.sandbox.gate import Gate
 from skillyard.sandbox.images import BaseImages
 from skillyard.sandbox.index import PackageIndex
+from skillyard.sandbox.package_shelves import EnvironmentShelf, WheelShelf
 from skillyard.sandbox.record import StoredFile
+from skillyard.sandbox.resolvers.compile import UvCompile
+from skillyard.sandbox.shelf import Checked, Damage, Removal, Shelf
 from skillyard.sandbox.tags import best_wheel, cache_tag
 from skillyard.sandbox.wheels import StoredWheel, WheelStore, move_away, untouched
 from skillyard.settings import Settings
-from skillyard.skills.lock import Lock
+from skillyard.skills.lock import Lock, LockedPackage, Target
 from skillyard.skills.skill import Ecosystem
 
 _FORMAT = 1
@@ -39,28 +49,57 @@ _NO_LINKS = (errno.EXDEV, errno.EPERM, errno.ENOTSUP, errno.EMLINK)
 class WheelEnvironments:
     """Implements ``EnvironmentStore`` for Python packages."""
 
-    def __init__(self, *, root: Path, wheels: WheelStore, staging: Staging, images: BaseImages, engine: Engine) -> None:
+    def __init__(
+        self,
+        *,
+        root: Path,
+        wheels: WheelStore,
+        builds: SourceBuilds,
+        staging: Staging,
+        images: BaseImages,
+        engine: Engine,
+    ) -> None:
         self._root = root
         self._wheels = wheels
+        self._builds = builds
         self._staging = staging
         self._images = images
         self._engine = engine
+        self._gate = Gate(root.parent / ".gate")
 
     async def materialise(self, lock: Lock, on_progress: ProgressSink = silent) -> Environment:
         """See ``EnvironmentStore.materialise``. Also raises ``ImageError`` where there is no base image to compile in,
-        and ``FileSystemError`` where the file system has no hard links."""
+        ``FileSystemError`` where the file system has no hard links, and ``BuildError`` for a package that is built
+        from source."""
         if lock.ecosystem is not Ecosystem.PYPI:
             raise WheelError(f"this store makes Python environments, not {lock.ecosystem.value} ones")
+        async with self._gate.inside():
+            return await self._materialise(lock, on_progress)
+
+    async def _materialise(self, lock: Lock, on_progress: ProgressSink) -> Environment:
         key = environment_key(lock)
         if (found := await asyncio.to_thread(_load, self._root / key)) is not None:
             return found
         async with locked(self._root / "locks" / f"{key}.lock"):
             if (found := await asyncio.to_thread(_load, self._root / key)) is not None:
                 return found
-            wheels = await self._wheels.ensure(_wanted(lock), lock.target, on_progress)
+            built = {recipe.source.name: await self._built(recipe, on_progress) for recipe in recipes(lock)}
+            wheels = await self._wheels.ensure(_wanted(lock, built), lock.target, on_progress)
             on_progress(Progress("linking packages", 0, None))
             async with self._staging.place() as place:
                 return await asyncio.to_thread(_link, key, wheels, place, self._root / key)
+
+    @property
+    def builds(self) -> SourceBuilds:
+        """The wheels that were built from source here."""
+        return self._builds
+
+    async def _built(self, recipe: Recipe, on_progress: ProgressSink) -> BuiltWheel:
+        """The wheel of one recipe; what its build needs is an environment like any other."""
+        if (found := await self._builds.find(recipe)) is not None:
+            return found
+        requirements = await self._materialise(recipe.requirements, on_progress)
+        return await self._builds.ensure(recipe, requirements, on_progress)
 
     async def sweep(self) -> int:
         """Remove what builds that died have left, on disk and on the engine; how much there was.
@@ -74,14 +113,29 @@ class WheelEnvironments:
             swept = await asyncio.to_thread(self._staging.sweep) + await self._images.sweep()
         return sum(orphans) + swept
 
-    async def verify(self) -> tuple[str, ...]:
-        """Read every file of every stored wheel; a sentence for each one that is damaged."""
-        found = [(ref, await self._wheels.verify(ref)) for ref in await asyncio.to_thread(self._wheels.stored)]
-        return tuple(
-            f"wheel {ref.sha256}: {len(damaged)} files are damaged, the first is {damaged[0]}"
-            for ref, damaged in found
-            if damaged
-        )
+    async def verify(self) -> Checked:
+        """Read every file of every stored wheel, and compare every environment with its wheels."""
+        environments, wheels = self._shelves()
+        return await check_packages(environments=environments, wheels=wheels)
+
+    async def drop(self, damaged: Sequence[Damage]) -> Removal:
+        """Take damaged things away, and with a wheel every environment that links to its files."""
+        environments, wheels = self._shelves()
+        return await drop_packages(damaged, environments=environments, wheels=wheels)
+
+    def made_of(self, lock: Lock, dropped: Collection[str]) -> bool:
+        """Whether what ``drop`` took away was of this lock."""
+        hashes = {artefact.sha256 for package in lock.all_packages for artefact in package.artefacts}
+        return _key_of(lock) in dropped or any(name.partition("/")[2] in hashes for name in dropped)
+
+    def shelves(self) -> Sequence[Shelf]:
+        """Environments before wheels: wheels that only collected environments used can go with them."""
+        return *self._shelves(), BuiltShelf(builds=self._builds, gate=self._gate)
+
+    def _shelves(self) -> tuple[EnvironmentShelf, WheelShelf]:
+        environments = EnvironmentShelf(root=self._root, gate=self._gate, staging=self._staging, key_of=_key_of)
+        wheels = WheelShelf(root=self._wheels.root, environments=environments, gate=self._gate, staging=self._staging)
+        return environments, wheels
 
     async def close(self) -> None:
         """Let go of the connection to the engine."""
@@ -94,14 +148,29 @@ def create_store(settings: Settings) -> WheelEnvironments:
     root = settings.home / "environments"
     staging = Staging(root / "staging")
     images = BaseImages(engine=engine, settings=settings)
+    index = PackageIndex.from_settings(settings)
+    fetcher = WheelFetcher(index=index)
     wheels = WheelStore(
         root=root / "wheels",
         staging=staging,
-        fetcher=WheelFetcher(index=PackageIndex.from_settings(settings)),
+        fetcher=fetcher,
         compiler=ByteCompiler(engine=engine),
         images=images,
     )
-    return WheelEnvironments(root=root / "python", wheels=wheels, staging=staging, images=images, engine=engine)
+    limits = BuildLimits.from_settings(settings)
+    compiler = UvCompile(index=index, cache=settings.home / "cache" / "uv")
+    builds = SourceBuilds(
+        root=root / "built",
+        staging=staging,
+        sources=SourceFetcher(index=index, compiler=compiler, settings=settings, limits=limits),
+        containers=BuildContainers(engine=engine, images=images, limits=limits, runtime=settings.runtime_name),
+        wheels=fetcher,
+        limits=limits,
+        allowed=settings.source_builds == "allow",
+    )
+    return WheelEnvironments(
+        root=root / "python", wheels=wheels, builds=builds, staging=staging, images=images, engine=engine
+    )
 
 
 def environment_key(lock: Lock) -> EnvironmentKey:
@@ -110,9 +179,19 @@ def environment_key(lock: Lock) -> EnvironmentKey:
     return EnvironmentKey(hashlib.sha256(orjson.dumps(facts)).hexdigest())
 
 
-def _wanted(lock: Lock) -> tuple[WantedWheel, ...]:
-    chosen = ((package, best_wheel(package, lock.target)) for package in lock.packages)
-    return tuple(WantedWheel(p.name, p.version, a.filename, a.sha256, a.size) for p, a in chosen)
+def _key_of(lock: Lock) -> str | None:
+    return environment_key(lock) if lock.ecosystem is Ecosystem.PYPI else None
+
+
+def _wanted(lock: Lock, built: Mapping[str, BuiltWheel]) -> tuple[WantedWheel, ...]:
+    return tuple(_wanted_wheel(package, lock.target, built.get(package.name)) for package in lock.packages)
+
+
+def _wanted_wheel(package: LockedPackage, target: Target, built: BuiltWheel | None) -> WantedWheel:
+    if built is not None:
+        return WantedWheel(package.name, package.version, built.path.name, built.sha256, built.size, built.path)
+    found = best_wheel(package, target)
+    return WantedWheel(package.name, package.version, found.filename, found.sha256, found.size)
 
 
 def _link(key: EnvironmentKey, wheels: Iterable[StoredWheel], place: Place, final: Path) -> Environment:

@@ -161,13 +161,23 @@ class Staging:
             await asyncio.shield(asyncio.to_thread(self._drop, place))
 
     def sweep(self) -> int:
-        """Remove the folders of builders that died; how many there were."""
+        """Remove the folders of builders that died; how many there were.
+
+        Raises ``OSError`` for the first that cannot be removed, after all were tried.
+        """
         swept = 0
+        failure: OSError | None = None
         for file in sorted(self._root.glob("*.lock")) if self._root.is_dir() else ():
             descriptor = try_lock(file)
-            if descriptor is not None:
+            if descriptor is None:
+                continue
+            try:
                 self._drop(Place(file.with_suffix(""), descriptor))
                 swept += 1
+            except OSError as error:
+                failure = failure or error
+        if failure is not None:
+            raise failure
         return swept
 
     def _make(self) -> Place:

@@ -87,6 +87,18 @@ class BaseImages:
                 return f"{REPOSITORY}:{tag}"
         return None
 
+    def references(self) -> frozenset[str]:
+        """The images that the settings can lead to, whether or not they are there."""
+        return frozenset(f"{REPOSITORY}:{tag}" for tag in self._tags().values())
+
+    def knows(self, image_id: str) -> bool:
+        """Whether this home made or tested the image. Blocks."""
+        return self._facts_file(image_id).is_file()
+
+    def forget(self, image_id: str) -> None:
+        """Drop what testing an image found. Blocks."""
+        self._facts_file(image_id).unlink(missing_ok=True)
+
     async def sweep(self) -> int:
         """Remove what builders that died have left on disk; how many there were."""
         return await asyncio.to_thread(self._staging.sweep)

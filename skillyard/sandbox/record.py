@@ -69,6 +69,33 @@ def verify_unpacked(folder: Path, *, most_files: int, most_bytes: int) -> tuple[
     return tuple(kept)
 
 
+def differing_from_record(folder: Path) -> tuple[str, ...]:
+    """Of a wheel that was verified and stored before: the files that its RECORD says something else of. Blocks.
+
+    What was left out of the store on purpose is not missed, and bytecode of ours is no business of RECORD.
+    """
+    try:
+        dist_info = _dist_info(folder)
+        listed = _read_record(folder / dist_info / "RECORD")
+    except WheelError:
+        return ("RECORD",)
+    except OSError as error:
+        return (f"RECORD ({error.strerror})",)
+    return tuple(
+        path
+        for path, said in listed.items()
+        if not _is_installers(path, dist_info) and not _is_dropped(path) and not _agrees(folder, path, said, dist_info)
+    )
+
+
+def _agrees(folder: Path, path: str, listed: _Listed, dist_info: str) -> bool:
+    try:
+        _check(path, folder / path, listed, dist_info)
+    except (WheelError, OSError):
+        return False
+    return True
+
+
 def hash_file(file: Path) -> tuple[str, int]:
     """The sha256 (64 hex digits) and size of a regular file, links not followed."""
     descriptor = os.open(file, os.O_RDONLY | os.O_NOFOLLOW)

@@ -45,14 +45,6 @@ class StoredWheel:
     modules: tuple[str, ...]
 
 
-@dataclass(frozen=True, slots=True, order=True)
-class StoredRef:
-    """Names a stored wheel. ``interpreter`` as in ``__pycache__`` names: ``cpython-311``."""
-
-    interpreter: str
-    sha256: str
-
-
 class WheelStore:
     """The wheels below one folder, shared by every environment there."""
 
@@ -79,19 +71,9 @@ class WheelStore:
             found |= await self._add(missing, target, on_progress)
         return tuple(found[wheel.sha256] for wheel in wanted)
 
-    def stored(self) -> tuple[StoredRef, ...]:
-        """What the store holds, sorted."""
-        folders = self._root.glob("cpython-*/*")
-        return tuple(sorted(StoredRef(folder.parent.name, folder.name) for folder in folders))
-
-    async def verify(self, ref: StoredRef) -> tuple[str, ...]:
-        """Read every file of a stored wheel; the paths that are missing, extra or differ (``wheel.json`` included)."""
-        return await asyncio.to_thread(_damage, self._root / ref.interpreter / ref.sha256)
-
-    async def drop(self, ref: StoredRef) -> None:
-        """Remove a wheel; the next ``ensure`` fetches it again. Environments that link to it keep their files."""
-        async with locked(self._lock_file(ref.sha256)), self._staging.place() as place:
-            await asyncio.to_thread(move_away, self._root / ref.interpreter / ref.sha256, place)
+    @property
+    def root(self) -> Path:
+        return self._root
 
     def _folder(self, sha256: str, target: Target) -> Path:
         return self._root / cache_tag(target) / sha256
@@ -223,7 +205,7 @@ def _load(folder: Path) -> StoredWheel | None:
 def untouched(folder: Path, files: Iterable[tuple[str, int]]) -> bool:
     """Whether each (path, size) below ``folder`` is a regular file of that size with the store's time stamp.
 
-    Catches what a crash or a stray write does to files, at two microseconds a file; ``WheelStore.verify`` reads them.
+    Catches what a crash or a stray write does to files, at two microseconds a file; ``check_packages`` reads them.
     """
     root = str(folder)
     try:
@@ -234,25 +216,3 @@ def untouched(folder: Path, files: Iterable[tuple[str, int]]) -> bool:
     except (FileNotFoundError, NotADirectoryError):
         return False
     return True
-
-
-def _damage(folder: Path) -> tuple[str, ...]:
-    try:
-        facts = orjson.loads((folder / "wheel.json").read_bytes())
-        listed = {path: (sha256, size) for path, sha256, size in facts["files"]}
-    except (FileNotFoundError, ValueError, KeyError, TypeError):
-        return ("wheel.json",)
-    present = {
-        (Path(parent) / name).relative_to(folder / "files").as_posix()
-        for parent, _, names in os.walk(folder / "files")
-        for name in names
-    }
-    differing = [path for path, expected in listed.items() if path in present and not _matches(folder, path, expected)]
-    return tuple(sorted({*differing, *(listed.keys() ^ present)}))
-
-
-def _matches(folder: Path, path: str, expected: tuple[str, int]) -> bool:
-    try:
-        return hash_file(folder / "files" / path) == expected
-    except OSError:
-        return False

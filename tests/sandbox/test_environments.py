@@ -251,14 +251,16 @@ async def test_bit_rot_that_time_stamps_do_not_show_is_found_by_verifying(
     store: WheelEnvironments, wheelhouse, make_lock: MakeLock
 ) -> None:
     environment = await store.materialise(make_lock(wheelhouse.add("alpha", "1.0", {"alpha.py": b"value = 1\n"})))
-    assert await store.verify() == ()
+    assert (await store.verify()).damage == ()
     file = environment.path / "alpha.py"
     before = file.stat()
     file.chmod(0o644)
     file.write_bytes(b"value = 3\n")
     os.utime(file, ns=(before.st_atime_ns, before.st_mtime_ns))
-    (problem,) = await store.verify()
-    assert "alpha.py" in problem
+    assert [(one.kind, one.files) for one in (await store.verify()).damage] == [
+        ("wheels", ("alpha.py",)),
+        ("environments", ("alpha.py",)),
+    ]
 
 
 async def test_an_environment_that_lost_a_file_is_linked_again(
