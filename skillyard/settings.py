@@ -11,7 +11,7 @@ import sys
 from functools import cached_property
 from pathlib import Path
 
-from pydantic import AliasChoices, Field, SecretStr, field_validator
+from pydantic import AliasChoices, Field, SecretStr, field_validator, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 _PASSED_TO_TOOLS = ("PATH", "HOME", "LANG", "LC_ALL", "TMPDIR", "SSL_CERT_FILE", "SSL_CERT_DIR", "NO_PROXY", "no_proxy")
@@ -53,6 +53,16 @@ class Settings(BaseSettings):
     index_timeout: float = Field(default=120.0, gt=0, description="Time limit of one resolution or one download.")
     minimum_release_age_days: float = Field(default=0.0, ge=0, description="Ignore releases younger than this.")
 
+    source_builds: str = Field(
+        default="refuse",
+        pattern="^(refuse|allow)$",
+        description="Whether packages without a wheel may be built from source, in a container without a network.",
+    )
+    source_build_timeout: float = Field(default=300.0, gt=0, description="Time limit of building one package.")
+    source_build_memory_mib: int = Field(
+        default=1024, ge=128, description="Memory of building one package; a quarter of it is its scratch space."
+    )
+
     advisories_url: str = Field(
         default="https://osv-vulnerabilities.storage.googleapis.com/PyPI/all.zip",
         description="Where `advisories update` fetches OSV records from when not told otherwise.",
@@ -71,6 +81,12 @@ class Settings(BaseSettings):
         validation_alias=AliasChoices("SKILLYARD_DOCKER_HOST", "docker_host"),
         description="Docker Engine address; default: `DOCKER_HOST`, else the platform's socket.",
     )
+    channel: str = Field(
+        default="auto",
+        pattern="^(auto|socket|attached)$",
+        description="How frames reach a sandbox: by a socket that its container mounts (quicker), or by its attached "
+        "streams; auto takes the socket for a Docker Engine on this machine with its ordinary runtime.",
+    )
     runtime_name: str | None = Field(default=None, description="OCI runtime for sandboxes, e.g. runsc.")
     python_base_image: str = Field(default="python:3.11-slim", description="Base image that is pulled if reachable.")
     base_image_source: str = Field(
@@ -81,9 +97,48 @@ class Settings(BaseSettings):
 
     max_sandboxes: int = Field(default=16, ge=1, description="Most sandboxes running at once.")
     max_sandboxes_per_skill: int = Field(default=4, ge=1, description="Most sandboxes of one skill version.")
+    max_sandboxes_per_workspace: int | None = Field(
+        default=None, ge=1, description="Most sandboxes of one workspace; default: no limit of its own."
+    )
+    max_sandbox_memory_mib: int | None = Field(
+        default=None, ge=64, description="Most memory granted to all sandboxes together; default: no limit."
+    )
+    max_sandbox_memory_per_workspace_mib: int | None = Field(
+        default=None, ge=64, description="Most memory granted to one workspace's sandboxes; default: no limit."
+    )
+    max_calls: int | None = Field(
+        default=None, ge=1, description="Most calls running at once; default: as many as sandboxes."
+    )
+    max_calls_per_workspace: int | None = Field(
+        default=None, ge=1, description="Most calls of one workspace running at once; default: no limit of its own."
+    )
     max_queue: int = Field(default=256, ge=0, description="Most calls waiting for a sandbox; more are refused.")
+    max_queue_per_workspace: int | None = Field(
+        default=128, ge=0, description="Most of those from one workspace, so that none fills the queue alone."
+    )
+    queue_timeout: float = Field(
+        default=60.0, gt=0, description="How long a call waits for a sandbox that nobody starts for it."
+    )
+    min_warm: int = Field(default=0, ge=0, description="Sandboxes kept ready for every active version that was called.")
+    single_use_publishers: tuple[str, ...] = Field(
+        default=(), description="Publishers whose skills get a new sandbox for every call; `*` stands for any text."
+    )
     idle_timeout: float = Field(default=300.0, gt=0, description="A warm sandbox unused for this long is stopped.")
     drain_timeout: float = Field(default=60.0, gt=0, description="How long a replaced version may finish its calls.")
+
+    lease_heartbeat: float = Field(default=5.0, gt=0, description="How often a process renews its lease.")
+    lease_ttl: float = Field(
+        default=30.0, gt=0, description="A lease not renewed for this long is lapsed; at least three heartbeats."
+    )
+    sweep_period: float = Field(
+        default=30.0, gt=0, description="How often a server looks for what processes that died have left."
+    )
+    gc_period_hours: float = Field(
+        default=24.0, ge=0, description="How often a server collects what nothing refers to any more; 0 is never."
+    )
+    gc_grace_days: float = Field(
+        default=14.0, ge=0, description="What nothing has referred to for this long is collected."
+    )
 
     skill_memory_mib: int = Field(default=512, ge=64, description="Default memory of a sandbox.")
     skill_memory_max_mib: int = Field(default=2048, ge=64, description="Most memory that a skill may ask for.")
@@ -92,6 +147,10 @@ class Settings(BaseSettings):
     skill_processes: int = Field(default=64, ge=16, description="Most processes in a sandbox.")
     skill_cpu_shares: int = Field(default=1024, ge=2, description="CPU weight of a sandbox.")
     skill_cpu_quota: float | None = Field(default=None, gt=0, description="CPU quota of a sandbox, in CPUs.")
+
+    artefact_retention_days: float = Field(
+        default=7.0, gt=0, le=36_500, description="How long the files that a call leaves are kept."
+    )
 
     require_second_person: bool = Field(default=True, description="Approvals need somebody other than who asked.")
 
@@ -106,6 +165,12 @@ class Settings(BaseSettings):
         if value is not None and not value.startswith("sqlite+aiosqlite:///"):
             raise ValueError("only sqlite+aiosqlite:/// URLs are supported so far")
         return value
+
+    @model_validator(mode="after")
+    def _ttl_outlives_heartbeats(self) -> Settings:
+        if self.lease_ttl < 3 * self.lease_heartbeat:
+            raise ValueError("lease_ttl must be at least three times lease_heartbeat, or one late renewal loses it")
+        return self
 
     @cached_property
     def database(self) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import secrets
 import socket
-from collections.abc import Callable, Mapping
+from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -13,15 +13,17 @@ import orjson
 
 from skillyard.sandbox.engine import Engine
 from skillyard.sandbox.errors import StartError
+from skillyard.sandbox.folders import Staging
+from skillyard.sandbox.guest_code import Guest, GuestCode
 from skillyard.sandbox.hostconfig import (
     BUNDLE_TARGET,
     ENVIRONMENT_TARGET,
-    LABEL_PREFIX,
     ContainerPlan,
     container_config,
     host_config,
 )
-from skillyard.sandbox.images import SKILL_UID, BaseImages
+from skillyard.sandbox.images import SKILL_UID, BaseImage, BaseImages
+from skillyard.sandbox.listener import Listener
 from skillyard.sandbox.running import DockerRunningSandbox
 from skillyard.sandbox.sandbox import SandboxSpec
 from skillyard.settings import Settings
@@ -29,20 +31,10 @@ from skillyard.skills.permissions import Granted
 from skillyard.skills.skill import SkillKind
 
 
-class Image(Protocol):
-    """What a sandbox needs to know of a base image."""
-
-    @property
-    def reference(self) -> str: ...
-
-    @property
-    def python(self) -> str: ...
-
-
 class Images(Protocol):
     """Where base images come from."""
 
-    async def python_image(self) -> Image: ...
+    async def python_image(self) -> BaseImage: ...
 
 
 def create_sandbox(settings: Settings) -> DockerSandbox:
@@ -51,22 +43,43 @@ def create_sandbox(settings: Settings) -> DockerSandbox:
     return DockerSandbox(
         engine=engine,
         images=BaseImages(engine=engine, settings=settings),
+        guest=GuestCode(root=settings.home / "guest", engine=engine),
+        channels=Staging(settings.home / "channels") if _direct(settings) else None,
         uid=SKILL_UID,
         start_timeout=settings.start_timeout,
         runtime=settings.runtime_name,
     )
 
 
+def _direct(settings: Settings) -> bool:
+    """Whether guests connect to a socket: on this machine they can, with an ordinary runtime."""
+    if settings.channel != "auto":
+        return settings.channel == "socket"
+    return settings.runtime_name is None and (settings.docker_host or "unix://").startswith("unix://")
+
+
 class DockerSandbox:
     """Starts containers. ``start_timeout`` (seconds) is for one start, an image that must first be made not counted."""
 
     def __init__(
-        self, *, engine: Engine, images: Images, uid: int, start_timeout: float, runtime: str | None = None
+        self,
+        *,
+        engine: Engine,
+        images: Images,
+        guest: Guest,
+        uid: int,
+        start_timeout: float,
+        channels: Staging | None = None,
+        runtime: str | None = None,
     ) -> None:
+        """``channels`` is where the sockets are that guests connect to; ``None`` takes their attached streams."""
         self._engine = engine
         self._images = images
+        self._guest = guest
         self._uid = uid
         self._start_timeout = start_timeout
+        self._channels = channels
+        self._swept = False
         self._runtime = runtime
 
     async def start(self, spec: SandboxSpec, granted: Granted) -> DockerRunningSandbox:
@@ -74,38 +87,59 @@ class DockerSandbox:
         if spec.kind is SkillKind.NODE:
             raise StartError("skills with Node code cannot run in this sandbox")
         image = await self._images.python_image()
-        plan = ContainerPlan(
-            image=image.reference,
-            python=image.python,
-            uid=self._uid,
-            granted=granted,
-            bundle=spec.bundle,
-            environment=spec.environment,
-            labels=spec.labels,
-            runtime=self._runtime,
-        )
+        async with AsyncExitStack() as starting:
+            listener = None if self._channels is None else await self._listen(self._channels, starting)
+            plan = ContainerPlan(
+                image=image.reference,
+                python=image.python,
+                guest=await self._guest.folder(image),
+                channel=None if listener is None else listener.folder,
+                uid=self._uid,
+                granted=granted,
+                bundle=spec.bundle,
+                environment=spec.environment,
+                labels=spec.labels,
+                runtime=self._runtime,
+            )
+            return await self._greet(await self._open(plan), listener, spec, granted)
+
+    async def _listen(self, channels: Staging, starting: AsyncExitStack) -> Listener:
+        """A socket for as long as the start takes; the container keeps the mount of its empty folder."""
+        if not self._swept:
+            await asyncio.to_thread(channels.sweep)
+            self._swept = True
+        place = await starting.enter_async_context(channels.place())
+        listener = Listener(place.path)
+        starting.callback(listener.close)
+        return listener
+
+    async def _open(self, plan: ContainerPlan) -> _Opened:
         opening = asyncio.create_task(_Opening(self._engine, plan).run())
         try:
             async with asyncio.timeout(self._start_timeout):
-                opened = await asyncio.shield(opening)
+                return await asyncio.shield(opening)
         except TimeoutError as error:
             await _abandon(self._engine, opening)
             raise StartError(f"no container started within {self._start_timeout:g} s") from error
         except BaseException:
             await _abandon(self._engine, opening)
             raise
-        return await self._greet(opened, spec, granted)
 
     async def close(self) -> None:
         """Let go of the connection to the engine."""
         await self._engine.close()
 
-    async def _greet(self, opened: _Opened, spec: SandboxSpec, granted: Granted) -> DockerRunningSandbox:
+    async def _greet(
+        self, opened: _Opened, listener: Listener | None, spec: SandboxSpec, granted: Granted
+    ) -> DockerRunningSandbox:
         running = DockerRunningSandbox(engine=self._engine, container=opened.container, granted=granted)
         loop = asyncio.get_running_loop()
         try:
             async with asyncio.timeout(self._start_timeout):
-                await loop.connect_accepted_socket(lambda: running.channel, opened.stream)
+                attached = running.channel.attached(carrying=listener is None)
+                await loop.connect_accepted_socket(lambda: attached, opened.stream)
+                if listener is not None:
+                    await running.connect(listener.listening)
                 await running.greet(_hello(spec, granted))
         except TimeoutError as error:
             stderr = running.channel.stderr
@@ -167,17 +201,3 @@ async def _abandon(engine: Engine, opening: asyncio.Task[_Opened]) -> None:
     opened = opening.result()
     opened.stream.close()
     await engine.remove(opened.container)
-
-
-async def remove_orphans(engine: Engine, labels: Mapping[str, str], is_alive: Callable[[str], bool]) -> int:
-    """Remove the containers with these labels (without prefix) whose lease nobody holds; returns how many.
-
-    A container without a lease label is removed too: it carries our labels, and nobody answers for it.
-    """
-    removed = 0
-    for container in await engine.containers({f"{LABEL_PREFIX}{name}": value for name, value in labels.items()}):
-        lease = container.labels.get(f"{LABEL_PREFIX}lease")
-        if lease is None or not is_alive(lease):
-            await engine.remove(container.id)
-            removed += 1
-    return removed

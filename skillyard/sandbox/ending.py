@@ -52,7 +52,7 @@ _SHAPE: dict[str, tuple[type, ...]] = {
     "files": (bool,),
 }
 
-_KILLED_FOR = {None, "timeout", "cancel", "stdout", "stderr", "result", "guest"}
+_KILLED_FOR = {None, "timeout", "cancel", "stdout", "stderr", "result", "event", "guest"}
 
 
 def parse_facts(payload: bytes) -> EndFacts:
@@ -76,7 +76,12 @@ def parse_object(payload: bytes) -> dict[str, Any]:
     return value
 
 
-_STREAMS: dict[str | None, str] = {"stdout": "standard output", "stderr": "standard error", "result": "the result"}
+_STREAMS: dict[str | None, str] = {
+    "stdout": "standard output",
+    "stderr": "standard error",
+    "result": "the result",
+    "event": "a progress or log event, or all of them together,",
+}
 
 
 def state_of(facts: EndFacts, *, script: bool, timeout: float) -> tuple[OutcomeState, str | None]:

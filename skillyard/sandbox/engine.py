@@ -51,15 +51,35 @@ class Finished:
 
 @dataclass(frozen=True, slots=True)
 class ContainerInfo:
+    """``state`` is the engine's word (``created``, ``running``, ``paused``, ``exited`` …)."""
+
     id: str
     labels: Mapping[str, str]
     running: bool
+    state: str = ""
+    image: str = ""
+    """The image it was made from, by the reference that was asked for or by id."""
+    mounts: tuple[str, ...] = ()
+    """Host folders and files that are bind-mounted."""
 
 
 @dataclass(frozen=True, slots=True)
 class ImageInfo:
     id: str
     labels: Mapping[str, str]
+
+
+@dataclass(frozen=True, slots=True)
+class StoredImage:
+    """An image on the engine's disk. ``own_bytes`` are of layers that no other image has; ``None`` where not known."""
+
+    id: str
+    tags: tuple[str, ...]
+    own_bytes: int | None
+    containers: int
+    """How many are made of it; -1 where the engine did not count."""
+    created: float
+    """Seconds since 1970 by the engine's clock."""
 
 
 _STREAM_LIMIT = 1024 * 1024
@@ -135,6 +155,22 @@ class Engine:
 
         return await self._do(look)
 
+    async def images(self, repository: str) -> Mapping[str, StoredImage]:
+        """Every image with a name in a repository, by that name. Asks for sizes, which takes the engine a moment."""
+
+        def look(api: docker.APIClient) -> Mapping[str, StoredImage]:
+            found: dict[str, StoredImage] = {}
+            for item in api.df().get("Images") or ():
+                tags = tuple(item.get("RepoTags") or ())
+                # -1 is the engine's way to say that it did not count.
+                shared = item.get("SharedSize", -1)
+                own = item["Size"] - shared if shared >= 0 else None
+                image = StoredImage(item["Id"], tags, own, item.get("Containers", -1), float(item["Created"]))
+                found |= {tag: image for tag in tags if tag.startswith(f"{repository}:")}
+            return found
+
+        return await self._do(look)
+
     async def pull(self, reference: str) -> None:
         """Raises ``EngineError`` where the registry cannot be reached or does not have it."""
         repository, _, tag = reference.partition(":")
@@ -161,9 +197,25 @@ class Engine:
     async def create(
         self, config: Mapping[str, Any], host_config: Mapping[str, Any], *, name: str | None = None
     ) -> str:
-        """Create a container from Docker Engine API fields; returns its id. Nothing runs yet."""
+        """Create a container from Docker Engine API fields; returns its id. Nothing runs yet.
+
+        A caller that is cancelled leaves no container behind: the engine cannot be told to stop creating one, so that
+        its answer is waited for, and what it made is removed.
+        """
         body = {**config, "HostConfig": dict(host_config)}
-        return str((await self._do(lambda api: api.create_container_from_config(body, name)))["Id"])
+        creating: asyncio.Task[dict[str, str]] = asyncio.create_task(
+            self._do(lambda api: dict(api.create_container_from_config(body, name)))
+        )
+        try:
+            return (await asyncio.shield(creating))["Id"]
+        except asyncio.CancelledError:
+            await asyncio.shield(asyncio.create_task(self._uncreate(creating)))
+            raise
+
+    async def _uncreate(self, creating: asyncio.Task[dict[str, str]]) -> None:
+        await asyncio.wait({creating})
+        if creating.exception() is None:
+            await self.remove(creating.result()["Id"])
 
     async def start(self, container: str) -> None:
         await self._do(lambda api: api.start(container))
@@ -233,7 +285,14 @@ class Engine:
         def find(api: docker.APIClient) -> tuple[ContainerInfo, ...]:
             found = api.containers(all=True, filters={"label": [f"{key}={value}" for key, value in labels.items()]})
             return tuple(
-                ContainerInfo(id=item["Id"], labels=item.get("Labels") or {}, running=item["State"] == "running")
+                ContainerInfo(
+                    id=item["Id"],
+                    labels=item.get("Labels") or {},
+                    running=item["State"] == "running",
+                    state=item["State"],
+                    image=item.get("Image") or "",
+                    mounts=tuple(one["Source"] for one in item.get("Mounts") or () if one.get("Type") == "bind"),
+                )
                 for item in found
             )
 

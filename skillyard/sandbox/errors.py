@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from enum import StrEnum
+
 from skillyard.errors import InputError, MachineError, SkillyardError
 
 
@@ -39,6 +41,39 @@ class WheelError(SandboxError):
     """A wheel could not be fetched, does not match its hash, or its content does not match its RECORD."""
 
     code = "wheel"
+
+
+class BuildFailure(StrEnum):
+    """What kept a source archive from becoming a wheel."""
+
+    ARCHIVE = "archive"
+    """The archive is damaged, unsafe to unpack, or says nothing that can be built."""
+    FAILED = "failed"
+    """The package's own build ended with an error."""
+    COMPILER_MISSING = "compiler_missing"
+    """It wanted to compile, and there is no compiler where packages are built."""
+    TIMED_OUT = "timed_out"
+    OUT_OF_MEMORY = "out_of_memory"
+    PROCESS_LIMIT = "process_limit"
+    OUTPUT_LIMIT = "output_limit"
+    DISK_FULL = "disk_full"
+    WHEEL = "wheel"
+    """What it built is no sound wheel of that very package, version and target."""
+    REFUSED = "refused"
+    """The operator's setting allows no builds."""
+    LOST = "lost"
+    """The container went away without a word."""
+
+
+class BuildError(SandboxError):
+    """A package that exists only as source could not be built. ``failure`` says of what kind that was."""
+
+    code = "build_failed"
+
+    def __init__(self, message: str, *, failure: BuildFailure, stderr: str = "") -> None:
+        self.failure = failure
+        self.stderr = stderr
+        super().__init__(f"{message}\n{stderr}" if stderr else message)
 
 
 class DiskFullError(MachineError):

@@ -10,20 +10,53 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from skillyard.sandbox.listener import NAME
 from skillyard.skills.permissions import Granted
 
 GUEST_SOURCE = Path(__file__).parent / "guest"
 PACKAGE_ROOT = "/opt/skillyard"
 GUEST_TARGET = f"{PACKAGE_ROOT}/skillyard/sandbox/guest"
 BUNDLE_TARGET = "/skill"
+CHANNEL_TARGET = f"{PACKAGE_ROOT}/channel"
 ENVIRONMENT_TARGET = "/env"
 LABEL_PREFIX = "skillyard."
 
 _NUMERIC_THREADS = 4
 _INODES = 16384
 _PERIOD = 100_000
+_RELAY_FILES = 8192
+"""Descriptors that a relay may have beyond what its calls may: see ``guest.relay``. Engines cannot grant more than they
+have themselves, and have 20,000 or more."""
 _OOM_SCORE = 500
 """In a shortage on the whole machine, sandboxes go before whatever else runs there."""
+
+_MASKED = (
+    # What current engines mask, also where an older one runs.
+    "/proc/acpi",
+    "/proc/asound",
+    "/proc/interrupts",
+    "/proc/kcore",
+    "/proc/keys",
+    "/proc/latency_stats",
+    "/proc/sched_debug",
+    "/proc/scsi",
+    "/proc/timer_list",
+    "/proc/timer_stats",
+    "/sys/devices/virtual/powercap",
+    "/sys/firmware",
+    # And what else says more about the machine than a skill has to know: boot parameters, which may hold passwords,
+    # symbols and modules of the kernel, the maker's numbers.
+    "/proc/cmdline",
+    "/proc/kallsyms",
+    "/proc/modules",
+    "/sys/devices/virtual/dmi",
+)
+
+_KERNEL_SETTINGS = {
+    # An ended connection over the loopback is forgotten at once: the kernel would keep it, and its port, for a minute,
+    # and thus from the next call.
+    "net.ipv4.tcp_max_tw_buckets": "0",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,6 +66,10 @@ class ContainerPlan:
     image: str
     python: str
     """Path of the interpreter in the image."""
+    guest: Path
+    """The guest's code on the host."""
+    channel: Path | None
+    """Folder with the socket the guest connects to; ``None`` where frames go over the attached streams."""
     uid: int
     granted: Granted
     bundle: Path
@@ -46,7 +83,7 @@ def container_config(plan: ContainerPlan) -> Mapping[str, Any]:
     return {
         "Image": plan.image,
         "Entrypoint": [plan.python, "-I", "-S", "-B", "-X", "utf8", f"{GUEST_TARGET}/relay.py"],
-        "Cmd": [],
+        "Cmd": [] if plan.channel is None else [f"{CHANNEL_TARGET}/{NAME}"],
         "User": f"{plan.uid}:{plan.uid}",
         "WorkingDir": "/",
         "Hostname": "skill",
@@ -104,8 +141,11 @@ def host_config(plan: ContainerPlan) -> Mapping[str, Any]:
         "PidsLimit": granted.processes,
         "CpuShares": granted.cpu_shares,
         "OomScoreAdj": _OOM_SCORE,
+        "MaskedPaths": list(_MASKED),
+        "Sysctls": dict(_KERNEL_SETTINGS),
         "Ulimits": [
-            {"Name": "nofile", "Soft": granted.open_files, "Hard": granted.open_files},
+            # What is above the grant is the relay's; the zygote gives it up before anything foreign runs.
+            {"Name": "nofile", "Soft": granted.open_files, "Hard": granted.open_files + _RELAY_FILES},
             {"Name": "fsize", "Soft": granted.file_bytes, "Hard": granted.file_bytes},
             {"Name": "core", "Soft": 0, "Hard": 0},
         ],
@@ -122,9 +162,11 @@ def _quota(cpus: float) -> Mapping[str, Any]:
 
 
 def _mounts(plan: ContainerPlan) -> Sequence[Mapping[str, Any]]:
-    folders = [(GUEST_SOURCE, GUEST_TARGET), (plan.bundle, BUNDLE_TARGET)]
+    folders = [(plan.guest, GUEST_TARGET), (plan.bundle, BUNDLE_TARGET)]
     if plan.environment is not None:
         folders.append((plan.environment, ENVIRONMENT_TARGET))
+    if plan.channel is not None:
+        folders.append((plan.channel, CHANNEL_TARGET))
     return [
         {
             "Type": "bind",

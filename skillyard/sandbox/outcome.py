@@ -32,10 +32,14 @@ class OutcomeState(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class InputFile:
-    """A file handed to a call; ``path`` is relative to the call's working directory."""
+    """A file handed to a call; ``path`` is relative to the call's working directory.
+
+    ``content`` is bytes, or the file on the host that holds them and does not change while the call is made: it is
+    sent piece by piece and never held in memory as a whole.
+    """
 
     path: str
-    content: bytes
+    content: bytes | Path
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,22 +53,26 @@ class Call:
     entry: Entry
     input_json: bytes = b"{}"
     argv: tuple[str, ...] = ()
-    stdin: bytes = b""
+    stdin: bytes | Path = b""
     files: tuple[InputFile, ...] = ()
     timeout_seconds: float | None = None
     """Shorter than the granted time-out, or ``None`` for the granted one."""
     artefacts_to: Path | None = None
     """Host folder that receives the files the call leaves in its working directory; ``None`` discards them."""
+    staged_as: Path | None = None
+    """Begin of the place, on the same file system, where those files are until all have arrived; the name of
+    ``artefacts_to`` follows it. It says whose leftovers they are after a kill. ``None``: hidden, beside the folder."""
 
 
 @dataclass(frozen=True, slots=True)
 class OutputFile:
-    """A file that a call left behind. ``location`` is where the host keeps it."""
+    """A file that a call left behind. ``location`` is where the host keeps it; the type is by the name alone."""
 
     path: str
     sha256: str
     size: int
     location: Path
+    media_type: str = "application/octet-stream"
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,7 +86,10 @@ class Usage:
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """One call's end. ``result_json`` is set for a succeeded function; ``reason`` says why for any other state."""
+    """One call's end. ``result_json`` is set for a succeeded function; ``reason`` says why for any other state.
+
+    A large result may be in ``result_file`` instead, where the caller asked for that.
+    """
 
     state: OutcomeState
     reason: str | None = None
@@ -88,6 +99,7 @@ class Outcome:
     stdout: bytes = b""
     stderr: bytes = b""
     files: tuple[OutputFile, ...] = ()
+    result_file: OutputFile | None = None
     usage: Usage = field(default_factory=Usage)
     refusal: Mapping[str, str] | None = None
     """For ``refused``: the decision's code and what to do about it."""

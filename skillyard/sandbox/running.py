@@ -3,21 +3,24 @@
 from __future__ import annotations
 
 import asyncio
-import errno
+import gc
+import socket
 import time
-from dataclasses import dataclass, field, replace
 
 import orjson
 
-from skillyard.sandbox.artefacts import Receiving, store
+from skillyard.errors import InputError
+from skillyard.sandbox.artefacts import ArrivingFiles
 from skillyard.sandbox.channel import Channel
-from skillyard.sandbox.ending import EndFacts, parse_facts, parse_object, state_of
+from skillyard.sandbox.ending import EndFacts, parse_object, state_of
 from skillyard.sandbox.engine import Engine
-from skillyard.sandbox.errors import DiskFullError, HealthError, SandboxError, StartError
+from skillyard.sandbox.errors import HealthError, StartError
 from skillyard.sandbox.guest.frames import FrameError, Kind
+from skillyard.sandbox.incoming import FILES_SECONDS, Incoming, with_files
 from skillyard.sandbox.outcome import Call, Outcome, OutcomeState, Usage
-from skillyard.sandbox.request import call_data, call_header, check_call, check_header
-from skillyard.sandbox.sandbox import Output, OutputSink, discard
+from skillyard.sandbox.request import Sizes, call_header, check_call, check_header
+from skillyard.sandbox.sandbox import OutputSink, discard
+from skillyard.sandbox.upload import send_call
 from skillyard.skills.permissions import Granted
 from skillyard.skills.skill import Entry, EntryKind
 
@@ -26,27 +29,10 @@ GRACE_SECONDS = 5.0
 _READY_SECONDS = 10.0
 _UPLOAD_SECONDS = 60.0
 _CANCEL_SECONDS = 3.0
-_WRITE_BYTES = 64 * 1024
-"""About as much as is written to the channel at once."""
-_STREAM_NUMBERS = {Kind.STDOUT: 1, Kind.STDERR: 2}
+_REMOVAL_SECONDS = 5.0
 
-
-@dataclass(slots=True)
-class _Pending:
-    """What has arrived of the call under way. ``done`` is resolved when nothing more is to come."""
-
-    sink: OutputSink
-    receiving: Receiving | None
-    done: asyncio.Future[None]
-    streams: dict[Kind, bytearray] = field(
-        default_factory=lambda: {Kind.STDOUT: bytearray(), Kind.STDERR: bytearray(), Kind.RESULT: bytearray()}
-    )
-    facts: EndFacts | None = None
-    sink_error: Exception | None = None
-
-    def finish(self) -> None:
-        if not self.done.done():
-            self.done.set_result(None)
+_Facts = EndFacts | tuple[OutcomeState, str]
+"""How a call ended: by the guest's word, or by a state and its reason where the guest gave none."""
 
 
 class DockerRunningSandbox:
@@ -56,7 +42,7 @@ class DockerRunningSandbox:
         self._engine = engine
         self._container = container
         self._granted = granted
-        self._pending: _Pending | None = None
+        self._incoming: Incoming | None = None
         self._ready = asyncio.Event()
         """Set when the guest can take a call, and when it never will."""
         self._gone: str | None = None
@@ -73,6 +59,20 @@ class DockerRunningSandbox:
     def container(self) -> str:
         """The container's id on its engine."""
         return self._container
+
+    async def connect(self, listening: socket.socket) -> None:
+        """Take the guest's own connection. Raises ``StartError`` where the container ends before it is made."""
+        loop = asyncio.get_running_loop()
+        ended, accepting = asyncio.ensure_future(self._ready.wait()), asyncio.ensure_future(loop.sock_accept(listening))
+        try:
+            await asyncio.wait({ended, accepting}, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            ended.cancel()
+            accepting.cancel()
+        if not accepting.done() or accepting.cancelled():
+            raise StartError(f"the guest did not connect: {self._gone}", stderr=self.channel.stderr)
+        connection, _ = accepting.result()
+        await loop.connect_accepted_socket(lambda: self.channel, connection)
 
     async def greet(self, hello: bytes) -> None:
         """Send ``HELLO`` and wait for the first ``READY``. Raises ``StartError``; the caller limits the time."""
@@ -92,178 +92,159 @@ class DockerRunningSandbox:
         return self.alive
 
     async def check(self, entries: tuple[Entry, ...]) -> None:
-        facts, pending = await self._exchange(
-            check_header(entries, self._granted.timeout_seconds), None, discard, self._granted.timeout_seconds
-        )
-        state, reason = _judged(facts, script=False, timeout=self._granted.timeout_seconds)
+        timeout = self._granted.timeout_seconds
+        incoming = self._receive(discard, None)
+        facts = await self._exchange(incoming, check_header(entries, timeout), None, timeout)
+        state, reason = _judged(facts, script=False, timeout=timeout)
         if state is not OutcomeState.SUCCEEDED:
-            printed = bytes(pending.streams[Kind.STDERR]).decode(errors="replace") if pending else ""
+            printed = incoming.stderr.decode(errors="replace")
             raise HealthError(f"{reason or state.value}\n{printed}".rstrip())
 
     async def call(self, call: Call, on_output: OutputSink = discard) -> Outcome:
         """As the protocol says. Raises ``InputError`` for input that no sandbox with this grant can take, and
-        ``DiskFullError`` or ``SandboxError`` where the files of an ended call cannot be stored on the host."""
-        check_call(call, self._granted)
+        ``SandboxError`` where the files of an ended call cannot be stored on the host for another reason than room."""
+        sizes = check_call(call, self._granted)
+        folder = call.artefacts_to
+        if folder is None:
+            outcome, _ = await self._call(call, sizes, on_output, None)
+            return outcome
+        arriving = ArrivingFiles(folder, call.staged_as, hold=self.channel.hold)
+        try:
+            outcome, incoming = await self._call(call, sizes, on_output, arriving)
+            return await with_files(outcome, incoming, arriving)
+        except BaseException:
+            await arriving.discard()
+            raise
+
+    async def _call(
+        self, call: Call, sizes: Sizes, sink: OutputSink, arriving: ArrivingFiles | None
+    ) -> tuple[Outcome, Incoming]:
         limit = self._granted.timeout_seconds
         timeout = limit if call.timeout_seconds is None else min(call.timeout_seconds, limit)
         started = time.monotonic()
-        facts, pending = await self._exchange(call_header(call, timeout), call, on_output, timeout)
+        incoming = self._receive(sink, arriving)
+        facts = await self._exchange(incoming, call_header(call, timeout, sizes), (call, sizes), timeout)
         state, reason = _judged(facts, script=call.entry.kind is EntryKind.SCRIPT, timeout=timeout)
-        if pending is None:
-            return Outcome(state=state, reason=reason)
         result = None
         if state is OutcomeState.SUCCEEDED and call.entry.kind is EntryKind.FUNCTION:
-            result = bytes(pending.streams[Kind.RESULT])
+            result = incoming.result
             if not _is_json(result):
                 # The harness sends JSON only; this came from code that took the harness's place in its own process.
                 state, reason, result = OutcomeState.FAILED, "what the function answered is not JSON", None
+        ended = facts if isinstance(facts, EndFacts) else None
         outcome = Outcome(
             state=state,
             reason=reason,
             result_json=result,
-            exit_code=facts.exit_code if isinstance(facts, EndFacts) else None,
-            signal=facts.signal if isinstance(facts, EndFacts) else None,
-            stdout=bytes(pending.streams[Kind.STDOUT]),
-            stderr=bytes(pending.streams[Kind.STDERR]),
-            usage=facts.usage if isinstance(facts, EndFacts) else Usage(wall_seconds=time.monotonic() - started),
+            exit_code=ended.exit_code if ended else None,
+            signal=ended.signal if ended else None,
+            stdout=incoming.stdout,
+            stderr=incoming.stderr,
+            usage=ended.usage if ended else Usage(wall_seconds=time.monotonic() - started),
         )
         if state is not OutcomeState.SUCCEEDED:
             # An abnormal end may have cost the container; whoever asks `alive` next deserves the answer.
             await self.ready()
-        return await self._with_files(outcome, call, pending)
+        return outcome, incoming
 
     async def stop(self) -> None:
         self._gone = self._gone or "it was stopped"
+        await asyncio.shield(self._remove())
+
+    def _remove(self) -> asyncio.Task[None]:
+        """Begin to remove the container, once."""
         self._ready.set()
-        if self._pending is not None:
-            self._pending.finish()
+        if self._incoming is not None:
+            self._incoming.finish()
         self.channel.abort()
         if self._removal is None:
             self._removal = asyncio.create_task(self._engine.remove(self._container))
-        await asyncio.shield(self._removal)
+        return self._removal
 
     # The exchange
 
+    def _receive(self, sink: OutputSink, arriving: ArrivingFiles | None) -> Incoming:
+        return Incoming(
+            granted=self._granted, sink=sink, arriving=arriving, cancel=lambda: self.channel.send(Kind.CANCEL)
+        )
+
     async def _exchange(
-        self, header: bytes, call: Call | None, sink: OutputSink, timeout: float
-    ) -> tuple[EndFacts | tuple[OutcomeState, str], _Pending | None]:
-        """One ``CALL`` to its end. Facts are a state and its reason where the guest gave none."""
-        if self._pending is not None:
+        self, incoming: Incoming, header: bytes, call: tuple[Call, Sizes] | None, timeout: float
+    ) -> _Facts:
+        """One ``CALL`` to its end."""
+        if self._incoming is not None:
             raise RuntimeError("a sandbox serves one call at a time")
         # A script that succeeded is not waited for either: the guest takes calls from the channel in its own time.
         if not self.alive:
-            return (OutcomeState.LOST, f"the sandbox was gone before the call began: {self._gone}"), None
-        collect = call is not None and call.artefacts_to is not None
-        pending = self._pending = _Pending(
-            sink=sink,
-            receiving=Receiving(self._granted.artefact_bytes) if collect else None,
-            done=asyncio.get_running_loop().create_future(),
-        )
+            return OutcomeState.LOST, f"the sandbox was gone before the call began: {self._gone}"
+        self._incoming = incoming
         self._ready.clear()
+        upload = _UPLOAD_SECONDS if call is not None and (call[0].files or call[0].stdin) else 0
         try:
-            async with asyncio.timeout(timeout + GRACE_SECONDS + (_UPLOAD_SECONDS if call and call.files else 0)):
-                await self._upload(header, call)
+            async with asyncio.timeout(timeout + GRACE_SECONDS + upload) as incoming.limit:
+                if call is None:
+                    self.channel.send(Kind.CALL, header)
+                else:
+                    await send_call(self.channel, header, *call, lambda: self.alive)
                 # Waited for, not awaited: cancelling the caller must not resolve what the guest resolves.
-                await asyncio.wait({pending.done})
+                await asyncio.wait({incoming.done})
         except TimeoutError:
+            incoming.limit = None
             await self._drop("the guest did not end the call in time")
-            return (OutcomeState.TIMED_OUT, f"the call did not end within {timeout:g} s; its container was removed"), (
-                pending
-            )
-        except asyncio.CancelledError:
-            await self._cancel(pending)
+            if incoming.facts is None:
+                return OutcomeState.TIMED_OUT, f"the call did not end within {timeout:g} s; its container was removed"
+            return OutcomeState.TIMED_OUT, f"what the call left took longer than {FILES_SECONDS:g} s to arrive"
+        except (asyncio.CancelledError, InputError):
+            await self._cancel(incoming)
             raise
         finally:
-            self._pending = None
-            if not pending.done.done():
+            self._incoming = None
+            if not incoming.done.done():
                 # What still comes of this call must never be taken for the next one's.
                 self._gone = self._gone or "a call was left before its end"
                 self.channel.abort()
-        if pending.sink_error is not None:
-            raise pending.sink_error
-        if pending.facts is None:
-            return (OutcomeState.LOST, self._gone or "the container went away"), pending
-        return pending.facts, pending
+        if incoming.sink_error is not None:
+            raise incoming.sink_error
+        return incoming.facts or (OutcomeState.LOST, self._gone or "the container went away")
 
-    async def _upload(self, header: bytes, call: Call | None) -> None:
-        frames = [(Kind.CALL, header)]
-        size = len(header)
-        for frame in call_data(call) if call is not None else ():
-            frames.append(frame)
-            size += len(frame[1])
-            if size > _WRITE_BYTES:
-                self.channel.send_all(frames)
-                frames, size = [], 0
-                await self.channel.room()
-        self.channel.send_all(frames)
-        await self.channel.room()
-
-    async def _cancel(self, pending: _Pending) -> None:
+    async def _cancel(self, incoming: Incoming) -> None:
         """End the call in the guest; where it does not confirm soon, end the container."""
+        incoming.limit = None
         self.channel.send(Kind.CANCEL)
-        await asyncio.wait({pending.done}, timeout=_CANCEL_SECONDS)
-        if not pending.done.done():
+        await asyncio.wait({incoming.done}, timeout=_CANCEL_SECONDS)
+        if not incoming.done.done():
             await self._drop("the guest did not end a cancelled call")
 
     async def _drop(self, reason: str) -> None:
+        """Give the container up. What becomes of its removal is told to the owner, by ``stop``: the end of a call is
+        not lost with an engine that is gone, and does not wait for one that hangs."""
         self._gone = self._gone or reason
-        await self.stop()
-
-    async def _with_files(self, outcome: Outcome, call: Call, pending: _Pending) -> Outcome:
-        receiving = pending.receiving
-        if receiving is None or call.artefacts_to is None or outcome.state is OutcomeState.LOST:
-            return outcome
-        if receiving.refused is not None:
-            if outcome.state is not OutcomeState.SUCCEEDED:
-                return outcome
-            return replace(outcome, state=OutcomeState.OUTPUT_LIMIT, reason=receiving.refused, result_json=None)
-        notes = "".join(f"skillyard: left out {note}\n" for note in receiving.left_out).encode()
-        if not receiving.files:
-            return replace(outcome, stderr=outcome.stderr + notes) if notes else outcome
-        try:
-            files = await asyncio.to_thread(store, receiving.files, call.artefacts_to)
-        except OSError as error:
-            if error.errno in {errno.ENOSPC, errno.EDQUOT}:
-                raise DiskFullError(f"the call's files could not be stored: {error}") from error
-            raise SandboxError(f"the call's files could not be stored: {error}") from error
-        return replace(outcome, files=files, stderr=outcome.stderr + notes)
+        await asyncio.wait({self._remove()}, timeout=_REMOVAL_SECONDS)
 
     # What arrives
 
     def _on_lost(self, reason: str) -> None:
         self._gone = self._gone or reason
         self._ready.set()
-        if self._pending is not None:
-            self._pending.finish()
+        if self._incoming is not None:
+            self._incoming.finish()
 
     def _on_frame(self, kind: Kind, payload: bytes) -> None:
-        pending = self._pending
         match kind:
             case Kind.READY:
                 self._on_ready(payload)
             case Kind.SPENT:
                 self._on_lost(str(parse_object(payload).get("reason")))
-            case Kind.STDOUT | Kind.STDERR | Kind.RESULT if pending is not None:
-                self._on_data(pending, kind, payload)
-            case Kind.END if pending is not None:
-                pending.facts = parse_facts(payload)
-                if pending.facts.reported == "result":
+            case _ if kind < Kind.READY:
+                raise FrameError(f"a guest does not send {kind.name}")
+            case _ if self._incoming is not None:
+                self._incoming.take(kind, payload)
+                if kind is Kind.END and self._incoming.answered:
                     # The guest cleans up and takes the next call from the channel when it is done; it only speaks
                     # again to say that it cannot.
                     self._ready.set()
-                if pending.receiving is None or not pending.facts.files:
-                    pending.finish()
-            case Kind.FILE if pending is not None and pending.receiving is not None:
-                pending.receiving.start(payload)
-            case Kind.FILE_DATA if pending is not None and pending.receiving is not None:
-                pending.receiving.add(payload)
-            case Kind.FILES_END if pending is not None and pending.receiving is not None:
-                pending.receiving.end(payload)
-                pending.finish()
             case _:
-                # After a time-out or a cancellation the rest of a call may still arrive; nobody waits for it.
-                if kind < Kind.READY:
-                    raise FrameError(f"a guest does not send {kind.name}")
+                pass  # After a time-out or a cancellation the rest of a call may still arrive; nobody waits for it.
 
     def _on_ready(self, payload: bytes) -> None:
         failures = parse_object(payload).get("preload_failures")
@@ -271,31 +252,21 @@ class DockerRunningSandbox:
             self.preload_failures = tuple(str(failure) for failure in failures)
         self._ready.set()
 
-    def _on_data(self, pending: _Pending, kind: Kind, payload: bytes) -> None:
-        stream = pending.streams[kind]
-        limit = self._granted.result_bytes if kind is Kind.RESULT else self._granted.stream_bytes
-        if len(stream) + len(payload) > limit or pending.facts is not None:
-            raise FrameError(f"{kind.name} is over its limit, or after the end")
-        stream += payload
-        number = _STREAM_NUMBERS.get(kind)
-        if number is None or pending.sink_error is not None:
-            return
-        try:
-            pending.sink(Output(number, payload))
-        except Exception as error:  # noqa: BLE001 - the caller's own sink failed: end the call, raise it from `call`
-            pending.sink_error = error
-            self.channel.send(Kind.CANCEL)
 
-
-def _judged(
-    facts: EndFacts | tuple[OutcomeState, str], *, script: bool, timeout: float
-) -> tuple[OutcomeState, str | None]:
+def _judged(facts: _Facts, *, script: bool, timeout: float) -> tuple[OutcomeState, str | None]:
     return state_of(facts, script=script, timeout=timeout) if isinstance(facts, EndFacts) else facts
 
 
 def _is_json(data: bytes) -> bool:
+    """On the event loop, as the parser holds the interpreter's lock throughout and a thread would win nothing. What
+    costs is a result of millions of empty lists, and most of that would be the garbage collector looking at them."""
+    collects = gc.isenabled()
+    gc.disable()
     try:
         orjson.loads(data)
     except orjson.JSONDecodeError:
         return False
+    finally:
+        if collects:
+            gc.enable()
     return True

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Protocol
 
 from skillyard.ids import BundleDigest
+from skillyard.sandbox.events import Emitted
 from skillyard.sandbox.outcome import Call, Outcome
 from skillyard.skills.permissions import Granted
 from skillyard.skills.skill import Entry, SkillKind
@@ -30,18 +31,11 @@ class SandboxSpec:
     labels: Mapping[str, str]
 
 
-@dataclass(frozen=True, slots=True)
-class Output:
-    """A piece of a running call's standard output (``stream`` 1) or standard error (``stream`` 2)."""
-
-    stream: int
-    data: bytes
+OutputSink = Callable[[Emitted], None]
+"""Takes what a call says while it runs, on the event loop and without blocking."""
 
 
-OutputSink = Callable[[Output], None]
-
-
-def discard(_output: Output) -> None:
+def discard(_emitted: Emitted) -> None:
     """The null sink."""
 
 
@@ -60,7 +54,7 @@ class RunningSandbox(Protocol):
         ...
 
     async def stop(self) -> None:
-        """Remove the container. Idempotent; never raises for a container that is already gone."""
+        """Remove the container. Returns when it is gone, the second time as well; gone already is no error."""
         ...
 
 

@@ -25,6 +25,8 @@ from pydantic import SecretStr
 from skillyard.ids import BundleDigest
 from skillyard.sandbox.docker import DockerSandbox
 from skillyard.sandbox.engine import Engine
+from skillyard.sandbox.folders import Staging
+from skillyard.sandbox.guest_code import GuestCode
 from skillyard.sandbox.images import SKILL_UID, BaseImage, BaseImages, base_target
 from skillyard.sandbox.outcome import Call, Outcome
 from skillyard.sandbox.running import DockerRunningSandbox
@@ -67,6 +69,11 @@ def image(engine: Engine) -> BaseImage:
     return asyncio.run(BaseImages(engine=engine, settings=Settings()).python_image())
 
 
+@pytest.fixture(scope="session")
+def guest(engine: Engine, tmp_path_factory: pytest.TempPathFactory) -> GuestCode:
+    return GuestCode(root=tmp_path_factory.mktemp("guest"), engine=engine)
+
+
 class _Ready:
     def __init__(self, image: BaseImage) -> None:
         self._image = image
@@ -82,8 +89,21 @@ def granted() -> Granted:
 
 
 @pytest.fixture
-def sandbox(engine: Engine, image: BaseImage) -> DockerSandbox:
-    return DockerSandbox(engine=engine, images=_Ready(image), uid=SKILL_UID, start_timeout=30.0)
+def sandbox(engine: Engine, image: BaseImage, guest: GuestCode, channels: Staging) -> DockerSandbox:
+    return DockerSandbox(
+        engine=engine, images=_Ready(image), guest=guest, channels=channels, uid=SKILL_UID, start_timeout=30.0
+    )
+
+
+@pytest.fixture
+def attached_sandbox(engine: Engine, image: BaseImage, guest: GuestCode) -> DockerSandbox:
+    """Its frames go over the attached streams, as with an engine on another machine."""
+    return DockerSandbox(engine=engine, images=_Ready(image), guest=guest, uid=SKILL_UID, start_timeout=30.0)
+
+
+@pytest.fixture(scope="session")
+def channels(tmp_path_factory: pytest.TempPathFactory) -> Staging:
+    return Staging(tmp_path_factory.mktemp("channels"))
 
 
 @pytest.fixture

@@ -47,7 +47,8 @@ async def engine() -> AsyncIterator[Engine]:
     ours.setblocking(False)
     theirs.setblocking(False)
     engine = Engine(ours)
-    await asyncio.get_running_loop().connect_accepted_socket(lambda: engine.channel, theirs)
+    attached = engine.channel.attached(carrying=True)
+    await asyncio.get_running_loop().connect_accepted_socket(lambda: attached, theirs)
     yield engine
     engine.channel.abort()
     with contextlib.suppress(asyncio.CancelledError):

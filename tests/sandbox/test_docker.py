@@ -12,12 +12,14 @@ from pathlib import Path
 import orjson
 import pytest
 from skillyard.errors import InputError
-from skillyard.sandbox.docker import DockerSandbox, remove_orphans
+from skillyard.sandbox.docker import DockerSandbox
 from skillyard.sandbox.engine import Engine
 from skillyard.sandbox.errors import EngineUnavailableError, HealthError, SandboxError, StartError
+from skillyard.sandbox.events import Output
+from skillyard.sandbox.guest_code import GuestSource
 from skillyard.sandbox.images import SKILL_UID, BaseImage
 from skillyard.sandbox.outcome import Call, InputFile, OutcomeState
-from skillyard.sandbox.sandbox import Output, SandboxSpec
+from skillyard.sandbox.sandbox import SandboxSpec
 from skillyard.skills.permissions import Granted
 from skillyard.skills.skill import EntryKind, SkillKind
 
@@ -289,7 +291,11 @@ async def test_a_guest_that_does_not_start_says_why_and_leaves_nothing(
     engine: Engine, image: BaseImage, spec: SandboxSpec, granted: Granted, wait_until_gone
 ) -> None:
     sandbox = DockerSandbox(
-        engine=engine, images=_Images(replace(image, python="/bin/sh")), uid=SKILL_UID, start_timeout=20.0
+        engine=engine,
+        images=_Images(replace(image, python="/bin/sh")),
+        guest=GuestSource(),
+        uid=SKILL_UID,
+        start_timeout=20.0,
     )
     with pytest.raises(StartError) as caught:
         await sandbox.start(spec, granted)
@@ -301,7 +307,11 @@ async def test_an_interpreter_that_is_not_there_is_an_error_and_leaves_nothing(
     engine: Engine, image: BaseImage, spec: SandboxSpec, granted: Granted, wait_until_gone
 ) -> None:
     sandbox = DockerSandbox(
-        engine=engine, images=_Images(replace(image, python="/nowhere/python3")), uid=SKILL_UID, start_timeout=20.0
+        engine=engine,
+        images=_Images(replace(image, python="/nowhere/python3")),
+        guest=GuestSource(),
+        uid=SKILL_UID,
+        start_timeout=20.0,
     )
     with pytest.raises(SandboxError, match="/nowhere/python3"):
         await sandbox.start(spec, granted)
@@ -324,7 +334,7 @@ async def test_a_package_that_hangs_while_it_is_imported_fails_the_start(
 ) -> None:
     tmp_path.chmod(0o755)
     (tmp_path / "hangs.py").write_text("import time\ntime.sleep(3600)\n")
-    sandbox = DockerSandbox(engine=engine, images=_Images(image), uid=SKILL_UID, start_timeout=3.0)
+    sandbox = DockerSandbox(engine=engine, images=_Images(image), guest=GuestSource(), uid=SKILL_UID, start_timeout=3.0)
     with pytest.raises(StartError, match="not ready within 3 s"):
         await sandbox.start(replace(spec, environment=tmp_path, preload=("hangs",)), granted)
     await wait_until_gone()
@@ -347,7 +357,11 @@ async def test_a_start_that_is_cancelled_leaves_nothing(
 
 async def test_an_engine_that_is_not_there_is_named(image: BaseImage, spec: SandboxSpec, granted: Granted) -> None:
     sandbox = DockerSandbox(
-        engine=Engine(address="unix:///nowhere/docker.sock"), images=_Images(image), uid=SKILL_UID, start_timeout=5.0
+        engine=Engine(address="unix:///nowhere/docker.sock"),
+        images=_Images(image),
+        guest=GuestSource(),
+        uid=SKILL_UID,
+        start_timeout=5.0,
     )
     with pytest.raises(EngineUnavailableError):
         await sandbox.start(spec, granted)
@@ -376,14 +390,6 @@ async def test_the_container_goes_when_its_owner_is_killed(
     owner.kill()
     await owner.wait()
     await wait_until_gone()
-
-
-async def test_orphans_are_removed_and_the_living_are_left(start, call, engine: Engine, instance: str) -> None:
-    kept = await start(labels={"instance": instance, "lease": "held"})
-    await start(labels={"instance": instance, "lease": "lost"})
-    await start(labels={"instance": instance})
-    assert await remove_orphans(engine, {"instance": instance}, lambda lease: lease == "held") == 2
-    assert (await call(kept, "scripts/plain.py:echo")).state is OutcomeState.SUCCEEDED
 
 
 async def test_files_for_a_function_are_in_its_working_folder(start, call) -> None:

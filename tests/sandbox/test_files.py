@@ -2,14 +2,21 @@
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
+import json
+import os
+import sys
 from pathlib import Path
 
 import orjson
 import pytest
+from skillyard.errors import InputError
 from skillyard.sandbox.artefacts import Receiving
 from skillyard.sandbox.guest.frames import FrameError
-from skillyard.sandbox.outcome import InputFile, OutcomeState
+from skillyard.sandbox.outcome import Call, InputFile, OutcomeState
+
+FULL_DISK = Path(__file__).parent.parent / "assets" / "sandbox" / "full_disk.py"
 
 
 async def test_new_and_changed_files_come_back_and_untouched_ones_do_not(start, call, tmp_path: Path) -> None:
@@ -78,6 +85,109 @@ async def test_a_call_that_removes_its_working_folder_hands_back_nothing(start, 
     assert (await call(running, "gone.py:run")).state is OutcomeState.SUCCEEDED
 
 
+async def test_files_are_on_disk_while_they_arrive_and_appear_when_all_are_there(start, entry, tmp_path: Path) -> None:
+    running, out = await start(), tmp_path / "artefacts" / "call"
+    staged_as = tmp_path / "staging" / "lease"
+    held: list[bool] = []
+    hold = running.channel.hold
+    running.channel.hold = lambda held_now: (held.append(held_now), hold(held_now))  # type: ignore[method-assign]
+    made = Call(
+        entry=entry("scripts/bombs.py:artefacts"),
+        input_json=b'{"count": 7, "size": 1000003}',
+        artefacts_to=out,
+        staged_as=staged_as,
+    )
+    call = asyncio.create_task(running.call(made))
+    staged = tmp_path / "staging" / "lease.call"
+    seen_staged = False
+    while not call.done():
+        seen_staged = seen_staged or staged.is_dir()
+        assert not (out.exists() and staged.exists())
+        await asyncio.sleep(0)
+    outcome = await call
+    assert seen_staged
+    assert [file.size for file in outcome.files] == [1_000_003] * 7
+    assert not staged.exists()
+    assert held[::2] == [True] * len(held[::2]), "the guest is held while the disk is behind, and let go again"
+    assert held[1::2] == [False] * len(held[::2])
+
+
+async def test_a_file_that_shrinks_on_its_way_in_does_not_cost_the_container(
+    start, call, entry, tmp_path: Path
+) -> None:
+    running, place = await start(), tmp_path / "shrinks"
+    place.touch()
+    os.truncate(place, 8 * 1024 * 1024)
+    made = Call(entry=entry("scripts/plain.py:echo"), files=(InputFile("a", place),))
+    task = asyncio.create_task(running.call(made))
+    await asyncio.sleep(0)
+    os.truncate(place, 1024 * 1024)
+    with pytest.raises(InputError, match="became shorter"):
+        await task
+    assert running.alive
+    assert (await call(running, "scripts/plain.py:echo", {"a": 1})).result_json == b'{"a":1}'
+
+
+async def test_a_cancelled_call_keeps_no_file_on_the_host(start, entry, tmp_path: Path) -> None:
+    running = await start()
+    first = asyncio.Event()
+    call = Call(
+        entry=entry("scripts/saying.py:writes_and_waits"), artefacts_to=tmp_path / "out", staged_as=tmp_path / "staged"
+    )
+    task = asyncio.create_task(running.call(call, lambda _emitted: first.set()))
+    await first.wait()
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    assert list(tmp_path.iterdir()) == []
+
+
+async def test_a_call_whose_container_goes_while_its_files_come_is_lost_and_keeps_none(
+    start, entry, tmp_path: Path
+) -> None:
+    running = await start()
+    staged = tmp_path / "lease.out"
+    made = Call(
+        entry=entry("scripts/bombs.py:artefacts"),
+        input_json=b'{"count": 8, "size": 1000000}',
+        artefacts_to=tmp_path / "out",
+        staged_as=tmp_path / "lease",
+    )
+    running.channel.hold = lambda _held: None  # type: ignore[method-assign]
+    take = running.channel.data_received
+
+    def cut_off(data: bytes) -> None:
+        take(data)
+        if staged.exists():
+            running.channel.abort()
+
+    running.channel.data_received = cut_off  # type: ignore[method-assign]
+    outcome = await running.call(made)
+    assert outcome.state is OutcomeState.LOST
+    assert outcome.reason == "the container went away before the files it left had arrived"
+    assert (outcome.files, outcome.result_json) == ((), None)
+    assert list(tmp_path.iterdir()) == []
+
+
+async def test_a_full_disk_of_the_host_is_a_typed_outcome_with_nothing_half_kept(tmp_path: Path, instance: str) -> None:
+    """In a process of its own, whose disk is a small one of its own."""
+    disk = tmp_path / "disk"
+    disk.mkdir()
+    mount = f"mount -t tmpfs -o size=3m tmpfs '{disk}' && exec \"$@\""
+    command = ["unshare", "--user", "--map-root-user", "--mount", "sh", "-c", mount, "sh"]
+    process = await asyncio.create_subprocess_exec(
+        *command, sys.executable, str(FULL_DISK), str(disk), instance, stdout=asyncio.subprocess.PIPE
+    )
+    out, _ = await process.communicate()
+    assert process.returncode == 0
+    assert json.loads(out.splitlines()[-1]) == {
+        "too_much": ["disk_full", "the host has no room for the files that the call left", 0],
+        "failed": ["failed", True, 0],
+        "left": [],
+        "little": ["succeeded", None, 1],
+    }
+
+
 async def test_many_bytes_come_back_whole(start, call, tmp_path: Path) -> None:
     outcome = await call(
         await start(), "scripts/bombs.py:artefacts", {"count": 7, "size": 1_000_003}, artefacts_to=tmp_path
@@ -101,6 +211,8 @@ async def test_many_bytes_come_back_whole(start, call, tmp_path: Path) -> None:
         [b"not announced"],
         [{"path": 5, "size": 1}],
         [["a list"]],
+        [{"path": "a", "size": 0}, {"path": "a/b", "size": 0}],
+        [{"path": "a/b", "size": 0}, {"path": "a", "size": 0}],
     ],
 )
 def test_a_guest_that_was_taken_over_cannot_hand_back_what_it_likes(frames: list[object]) -> None:
@@ -109,7 +221,7 @@ def test_a_guest_that_was_taken_over_cannot_hand_back_what_it_likes(frames: list
 
 
 def _receive(frames: list[object]) -> None:
-    receiving = Receiving(limit=100)
+    receiving = Receiving(limit=100, take=lambda _item: None)
     for frame in frames:
         if isinstance(frame, bytes):
             receiving.add(frame)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from dataclasses import replace
 from pathlib import Path
 
@@ -50,10 +51,11 @@ async def test_the_engine_runs_what_was_asked_for(inspected, granted: Granted, i
     assert not host["Devices"]
     assert not host["VolumesFrom"]
     assert not host["PortBindings"]
-    assert "/proc/kcore" in host["MaskedPaths"]
+    assert "/proc/cmdline" in host["MaskedPaths"]
+    assert host["Sysctls"] == {"net.ipv4.tcp_max_tw_buckets": "0"}
     assert "/proc/sys" in host["ReadonlyPaths"]
     assert {limit["Name"]: (limit["Soft"], limit["Hard"]) for limit in host["Ulimits"]} == {
-        "nofile": (granted.open_files, granted.open_files),
+        "nofile": (granted.open_files, granted.open_files + 8192),
         "fsize": (granted.file_bytes, granted.file_bytes),
         "core": (0, 0),
     }
@@ -69,11 +71,68 @@ async def test_every_mount_is_read_only_or_a_sized_memory_file_system(inspected,
         "/opt/skillyard/skillyard/sandbox/guest": ("bind", False),
         "/skill": ("bind", False),
         "/env": ("bind", False),
+        "/opt/skillyard/channel": ("bind", False),
     }
+    assert {mount["Propagation"] for mount in inspected["Mounts"]} == {"rprivate"}
     tmpfs = inspected["HostConfig"]["Tmpfs"]
     assert set(tmpfs) == {"/scratch", "/tmp", "/dev/shm"}
     for options in tmpfs.values():
         assert {"nosuid", "nodev", f"size={granted.scratch_bytes}", "mode=0700"} <= set(options.split(","))
+
+
+async def test_we_mask_at_least_what_the_engine_masks(inspected, engine: Engine, image, instance: str) -> None:
+    """Naming paths of our own replaces an engine's: none of its may be lost by that."""
+    config = {"Image": image.reference, "Cmd": ["/bin/true"], "Labels": {"skillyard.instance": instance}}
+    plain = await engine.create(config, {})
+    try:
+        found = await engine.inspect(plain)
+    finally:
+        await engine.remove(plain)
+    assert found is not None
+    assert set(found["HostConfig"]["MaskedPaths"]) <= set(inspected["HostConfig"]["MaskedPaths"])
+
+
+async def test_every_process_is_confined_as_the_kernel_says_it(start, call, engine: Engine, granted: Granted) -> None:
+    """Not as a configuration says it: relay, zygote and spares of a container that has served a call, from outside."""
+    running = await start()
+    await call(running, "scripts/plain.py:echo")
+    found = await engine.inspect(running.container)
+    assert found is not None
+    async with asyncio.timeout(20):
+        while not _are_confined(found["State"]["Pid"], granted):  # noqa: ASYNC110 - the kernel has no event for it
+            await asyncio.sleep(0.02)
+
+
+def _are_confined(first: int, granted: Granted) -> bool:
+    """False where a process ended meanwhile, as the call's own and those that make spares do, or no spare is there."""
+    zygote, *spares = _children(first)
+    try:
+        for pid in (first, zygote, *spares):
+            _see_confined(pid, granted, is_relay=pid == first)
+    except FileNotFoundError:
+        return False
+    return len(spares) >= 2
+
+
+def _see_confined(pid: int, granted: Granted, *, is_relay: bool) -> None:
+    namespaces = {name: Path(f"/proc/{pid}/ns/{name}").readlink() for name in ("mnt", "pid", "net", "ipc", "uts")}
+    lines = Path(f"/proc/{pid}/status").read_text().splitlines()
+    status = {name: value.strip() for name, _, value in (line.partition(":") for line in lines)}
+    limits = Path(f"/proc/{pid}/limits").read_text()
+    capabilities = ("CapInh", "CapPrm", "CapEff", "CapBnd", "CapAmb")
+    assert [int(status[name], 16) for name in capabilities] == [0] * len(capabilities)
+    assert (status["NoNewPrivs"], status["Seccomp"]) == ("1", "2")
+    assert status["Seccomp_filters"] == ("1" if is_relay else "2")
+    assert {*status["Uid"].split(), *status["Gid"].split(), *status["Groups"].split()} == {str(SKILL_UID)}
+    # What is above the grant is the relay's alone.
+    files = next(line.split()[3:5] for line in limits.splitlines() if line.startswith("Max open files"))
+    assert files == [str(granted.open_files + (8192 if is_relay else 0))] * 2
+    for name, namespace in namespaces.items():
+        assert namespace != Path(f"/proc/self/ns/{name}").readlink()
+
+
+def _children(pid: int) -> list[int]:
+    return sorted(int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split())
 
 
 async def test_the_skill_has_no_privilege_no_network_and_its_limits(start, call, granted: Granted) -> None:
@@ -132,6 +191,8 @@ def _plan(granted: Granted) -> ContainerPlan:
     return ContainerPlan(
         image="image",
         python="/usr/bin/python3",
+        guest=Path("/guest"),
+        channel=None,
         uid=SKILL_UID,
         granted=granted,
         bundle=Path("/bundle"),

@@ -10,15 +10,14 @@ apart takes the kernel milliseconds.
 from __future__ import annotations
 
 import contextlib
-import json
 import os
 import signal
 import socket
 import time
 
 from skillyard.sandbox.guest import kernel, scratch
-from skillyard.sandbox.guest.child import FAILURE, NO_SPACE, RESULT_END, RESULT_PART
-from skillyard.sandbox.guest.frames import CHUNK, Kind
+from skillyard.sandbox.guest.child import EVENT, FAILURE, NO_SPACE, RESULT_END, RESULT_PART, pack_spec
+from skillyard.sandbox.guest.frames import CHUNK, MAX_EVENT_BYTES, MAX_EVENTS_BYTES, Kind, event_cost
 from skillyard.sandbox.guest.intake import CancelledIntakeError, Intake, IntakeError
 from skillyard.sandbox.guest.nursery import MAX_PACKET
 
@@ -31,6 +30,8 @@ if TYPE_CHECKING:
     from skillyard.sandbox.guest.nursery import Nursery, Spare
 
 _SPARE_SECONDS = 5.0
+_TRIES = 4
+"""One more than there can be spares."""
 _SWEEP_SECONDS = 1.0
 _STOPPED_SECONDS = 0.002
 _INLINE_SPEC = 48 * 1024
@@ -48,13 +49,22 @@ class Limits:
 class Tools:
     """What every call works with."""
 
-    def __init__(self, loop: Loop, channel: Channel, nursery: Nursery, limits: Limits, bundle: str) -> None:
+    def __init__(
+        self,
+        *,
+        loop: Loop,
+        channel: Channel,
+        nursery: Nursery,
+        limits: Limits,
+        bundle: str,
+        writable: scratch.Scratch,
+    ) -> None:
         self.loop = loop
         self.channel = channel
         self.nursery = nursery
         self.limits = limits
         self.bundle = bundle
-        self.scratch = scratch.Scratch()
+        self.scratch = writable
         self.evidence = kernel.Evidence()
 
 
@@ -91,13 +101,8 @@ def conduct(tools: Tools, header: dict[str, Any]) -> str | None:
         facts.killed_for = "cancel"
         _send_end(tools, facts)
     else:
-        spare = tools.nursery.take(time.monotonic() + _SPARE_SECONDS)
-        if spare is None:
-            facts.killed_for = "guest"
-            facts.reason = problem = tools.nursery.problem or f"no process came within {_SPARE_SECONDS:g} s"
-            _send_end(tools, facts)
-        else:
-            problem = Call(tools, header, facts, spare).conduct(intake)
+        problem = _conduct(tools, header, facts, intake)
+        intake.close()
     if header["collect"] and facts.files:
         _hand_back(tools, intake.files, skip=problem is not None)
     problem = problem or _clean_up(tools)
@@ -106,9 +111,25 @@ def conduct(tools: Tools, header: dict[str, Any]) -> str | None:
     return problem
 
 
+def _conduct(tools: Tools, header: dict[str, Any], facts: Facts, intake: Intake) -> str | None:
+    """In a spare, and in another where that one died before it took the call: an earlier call may have killed it."""
+    for tries in reversed(range(_TRIES)):
+        spare = tools.nursery.take(time.monotonic() + _SPARE_SECONDS)
+        if spare is None:
+            break
+        call = Call(tools, header, facts, spare)
+        problem = call.conduct(intake, may_try_again=tries > 0)
+        if not call.to_be_tried_again:
+            return problem
+    facts.killed_for = "guest"
+    facts.reason = tools.nursery.problem or f"no process came within {_SPARE_SECONDS:g} s"
+    _send_end(tools, facts)
+    return facts.reason
+
+
 def send_ready(tools: Tools, facts: dict[str, Any]) -> None:
     """Wait for a process that can take a call, and say so. After a result nobody waits for that, and it is unsaid."""
-    tools.loop.run(lambda: tools.nursery.any_ready or tools.nursery.problem is not None)
+    tools.nursery.wait_for_spare()
     if tools.nursery.problem is None:
         tools.channel.put_json(Kind.READY, facts)
         tools.channel.flush()
@@ -131,18 +152,24 @@ class Call:
         self._facts = facts
         self._spare = spare
         self._pid: int = spare.pid or 0
-        self._sent = {Kind.STDOUT: 0, Kind.STDERR: 0, Kind.RESULT: 0}
+        self._sent = {Kind.STDOUT: 0, Kind.STDERR: 0, Kind.RESULT: 0, Kind.EVENT: 0}
         self._paused: list[tuple[int, Kind]] = []
         self._killed = False
         """Whether the process lived until we ended it, so that its exit says nothing."""
+        self._untaken = False
+        self.to_be_tried_again = False
 
-    def conduct(self, intake: Intake) -> str | None:
-        """To the end, with the facts sent. Returns why the container is spent, if it is."""
+    def conduct(self, intake: Intake, *, may_try_again: bool) -> str | None:
+        """To the end, with the facts sent, unless the call is to be tried again. Returns why the container is spent."""
         self._run(intake)
         answered = self._facts.reported == "result" and self._facts.killed_for is None and self._answer()
         left = self._sweep()
         if not answered:
             self._drain()
+            self._drain_link()
+            well = not left and self._nursery.problem is None and self._facts.killed_for is None
+            self.to_be_tried_again = self._untaken and well and may_try_again
+        if not answered and not self.to_be_tried_again:
             self._take_exit()
             self._take_evidence()
             _send_end(self._tools, self._facts)
@@ -167,32 +194,33 @@ class Call:
         self._channel.on_relief = lambda: None
 
     def _instruct(self, intake: Intake) -> None:
-        header = json.dumps(
+        spec = pack_spec(
             {
                 "mode": self._header["mode"],
                 "bundle": self._tools.bundle,
+                "folder": scratch.WORK,
                 "path": self._header["path"],
                 "function": self._header["function"],
                 "argv": self._header["argv"],
                 "entries": self._header["entries"],
                 "stdin": intake.stdin is not None,
-            }
-        ).encode()
-        spec = len(header).to_bytes(4, "big") + header + intake.input
-        files = [] if intake.stdin is None else [intake.stdin]
+            },
+            intake.input,
+        )
+        files = [] if intake.stdin is None else [os.dup(intake.stdin)]
         packet = b"I" + spec
         if len(spec) > _INLINE_SPEC:
             packet = b"M"
             files.insert(0, _memory_file(spec))
-        # A spare that was killed shows as its end; nothing more is to be done about it here.
-        with contextlib.suppress(OSError):
+        try:
             if files:
                 socket.send_fds(self._spare.link, [packet], files)
             else:
                 self._spare.link.send(packet)
+        except OSError:
+            self._untaken = True
         for descriptor in files:
             os.close(descriptor)
-        intake.stdin = None
 
     def _ended(self) -> bool:
         facts = self._facts
@@ -210,23 +238,56 @@ class Call:
 
     def _on_link(self) -> None:
         link = self._spare.link
-        try:
-            data = link.recv(MAX_PACKET)
-        except BlockingIOError:
+        if self._channel.congested:
+            # The parts of a result are not sent one by one.
+            self._channel.flush()
+        if self._channel.congested:
+            self._loop.forget(link.fileno())
+            self._paused.append((link.fileno(), Kind.EVENT))
             return
+        data = self._packet()
+        if data is not None and not self._take_packet(data):
+            self._loop.forget(link.fileno())
+
+    def _packet(self) -> bytes | None:
+        """The next packet; empty at the end of the link, ``None`` where there is none now."""
+        try:
+            return self._spare.link.recv(MAX_PACKET)
+        except BlockingIOError:
+            return None
+        except ConnectionResetError:
+            # So says the kernel when the other end went away with a packet unread, and we send only one.
+            self._untaken = True
+            return b""
         except OSError:
-            data = b""
+            return b""
+
+    def _take_packet(self, data: bytes) -> bool:
+        """False where no further packet counts."""
         kind, body = data[:1], data[1:]
         if not kind or self._facts.reported is not None:
-            self._loop.forget(link.fileno())
+            return False
+        if kind == EVENT:
+            self._forward_event(data)
         elif kind == FAILURE:
             self._facts.reported = "failed"
             self._facts.disk_full = bool(body[:1] and body[0] & NO_SPACE)
             self._facts.reason = body[1:].decode(errors="replace")
-        elif kind in {RESULT_PART, RESULT_END}:
+        elif kind in {RESULT_PART, RESULT_END} and self._header["mode"] != "script" and not self._facts.killed_for:
             whole = self._forward(Kind.RESULT, body, self._tools.limits.result_bytes)
             if whole and kind == RESULT_END:
                 self._facts.reported = "result"
+        return True
+
+    def _forward_event(self, event: bytes) -> None:
+        """Pass an event on unread: what it says is for the host to judge. Too large or too many end the call."""
+        self._sent[Kind.EVENT] += event_cost(event)
+        if len(event) > MAX_EVENT_BYTES or self._sent[Kind.EVENT] > MAX_EVENTS_BYTES:
+            self._facts.killed_for = self._facts.killed_for or "event"
+            self._sent[Kind.EVENT] = MAX_EVENTS_BYTES
+            return
+        self._channel.put(Kind.EVENT, event)
+        self._channel.flush()
 
     def _on_pipe(self, descriptor: int, kind: Kind) -> None:
         if self._channel.congested:
@@ -262,7 +323,10 @@ class Call:
     def _resume(self) -> None:
         paused, self._paused = self._paused, []
         for descriptor, kind in paused:
-            self._loop.watch(descriptor, lambda d=descriptor, k=kind: self._on_pipe(d, k))  # type: ignore[misc]
+            if kind is Kind.EVENT:
+                self._loop.watch(descriptor, self._on_link)
+            else:
+                self._loop.watch(descriptor, lambda d=descriptor, k=kind: self._on_pipe(d, k))  # type: ignore[misc]
 
     # After
 
@@ -285,6 +349,11 @@ class Call:
             while self._read_pipe(descriptor, kind):
                 pass
             self._loop.forget(descriptor)
+
+    def _drain_link(self) -> None:
+        """What was sent last and not read yet. Nobody is left who could send more."""
+        while (data := self._packet()) is not None and self._take_packet(data):
+            pass
 
     def _sweep(self) -> int:
         """End every process of the call; returns how many could not be ended."""
@@ -362,6 +431,7 @@ def _clean_up(tools: Tools) -> str | None:
     except OSError as error:
         return f"the writable folders could not be wiped: {error}"
     tools.nursery.wake()
+    if tools.evidence.reset():
+        tools.nursery.distrust()
     tools.nursery.replenish()
-    tools.evidence.reset()
     return tools.nursery.problem

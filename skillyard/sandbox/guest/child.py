@@ -1,7 +1,8 @@
 """One call: a process that waits as a spare, then runs one entry of the skill and ends.
 
 To the relay it sends packets on its own socket: ``R`` result bytes that go on, ``S`` the last result bytes, ``X`` a
-failure (one byte of flags, then a reason in UTF-8). All that is the skill's own word; the exit comes from the kernel.
+failure (one byte of flags, then a reason in UTF-8), and ``{`` an event, which is JSON (see ``skillyard_call``). All
+that is the skill's own word; the exit comes from the kernel.
 """
 
 from __future__ import annotations
@@ -17,16 +18,16 @@ import types
 from _collections_abc import Coroutine
 from importlib.machinery import ModuleSpec
 
-from skillyard.sandbox.guest import kernel
+from skillyard.sandbox.guest import kernel, skillyard_call
 from skillyard.sandbox.guest.bundle import BundleLoader, compile_file
 from skillyard.sandbox.guest.nursery import MAX_PACKET, SPARE_BORN, SPARE_READY
-from skillyard.sandbox.guest.scratch import WORK, is_no_space
+from skillyard.sandbox.guest.scratch import is_no_space
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any, NoReturn
 
-RESULT_PART, RESULT_END, FAILURE = b"R", b"S", b"X"
+RESULT_PART, RESULT_END, FAILURE, EVENT = b"R", b"S", b"X", b"{"
 NO_SPACE = 1
 """Flag of a failure: a write ended with no space left, or over the largest file size."""
 
@@ -38,6 +39,29 @@ _GUEST = os.path.dirname(__file__)
 _WARM_UP = "warmup.py"
 _PRACTICE_RUNS = 32
 _DEFAULT_SIGNALS = (signal.SIGPIPE, signal.SIGXFSZ)
+_EVENTS = 3
+"""The descriptor on which a shell script sends events, and the environment variable that says so."""
+_EVENTS_VARIABLE = "SKILLYARD_EVENTS"
+
+# The name by which a skill imports it; nothing has to be installed or found for that.
+sys.modules["skillyard_call"] = skillyard_call
+
+
+def pack_spec(spec: dict[str, Any], given_input: bytes) -> bytes:
+    """What the relay sends to a spare, after one byte of kind: a description of the call, and the call's input."""
+    description = json.dumps(spec).encode()
+    return len(description).to_bytes(4, "big") + description + given_input
+
+
+_WARM_UP_SPEC = {
+    "mode": "function",
+    "bundle": _GUEST,
+    "folder": "/",
+    "path": _WARM_UP,
+    "function": "run",
+    "stdin": False,
+}
+_WARM_UP_PACKET = b"I" + pack_spec(_WARM_UP_SPEC, b'{"text":"a","number":1.5,"nothing":null}')
 
 
 class RefusedError(Exception):
@@ -56,18 +80,30 @@ def wait_and_serve(descriptors: list[int]) -> NoReturn:
         os.close(descriptors[2])
         os.setsid()
         _reseed()
+        # What is costly and harmless is done while nobody waits.
+        signal.signal(signal.SIGINT, signal.default_int_handler)
         _warm_up()
+        skillyard_call._connect(link.fileno())  # noqa: SLF001 - its other names are for skills
         link.send(SPARE_READY)
         data, files, _, _ = socket.recv_fds(link, MAX_PACKET, 2)
         if not data:
             os._exit(0)
+        _forget_signals()
         kernel.set_dumpable(True)
         kernel.set_oom_score(_OOM_SCORE)
-        signal.signal(signal.SIGINT, signal.default_int_handler)
         _serve(link, data, files)
     finally:
         # Whatever happens, a child never returns into the zygote's frames.
         os._exit(70)
+
+
+def _forget_signals() -> None:
+    """Drop what was sent to the spare, and hear again what is sent to the call."""
+    for number in signal.sigpending():
+        # Ignoring one takes it back (POSIX, sigaction).
+        before = signal.signal(number, signal.SIG_IGN)
+        signal.signal(number, signal.SIG_DFL if before is None else before)
+    kernel.unblock_signals()
 
 
 def _reseed() -> None:
@@ -93,25 +129,34 @@ def _warm_up() -> None:
     The first write to a page shared with the zygote costs a page fault, and a call touches hundreds of such pages:
     here they are paid for while nobody waits.
     """
-    json.loads(b'{"mode":"check","path":"a","argv":["b"],"number":1.5,"null":null}')
-    spec = {"mode": "function", "path": _WARM_UP, "function": "run", "bundle": _GUEST}
     kernel.set_dumpable(False)
     kernel.set_oom_score(0, "/dev/null")
     path = list(sys.path)
-    _encode(_load_function(spec, _ENTRY_MODULE)(text="a"))
+    ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    with ours, theirs:
+        ours.send(_WARM_UP_PACKET)
+        _respond(theirs, *socket.recv_fds(theirs, MAX_PACKET, 2)[:2])
+        ours.recv(MAX_PACKET)
     sys.path[:] = path
     del sys.modules[_ENTRY_MODULE]
-    _flush()
 
 
 def _serve(link: socket.socket, data: bytes, files: list[int]) -> None:
+    if _respond(link, data, files)["mode"] == "script":
+        os._exit(1)
+    # The relay measures the process that gave the answer, and ends it.
+    signal.pause()
+
+
+def _respond(link: socket.socket, data: bytes, files: list[int]) -> dict[str, Any]:
+    """Do what the relay's packet asks for and answer it; returns the description of the call."""
     spec, given_input = _read_spec(data, files)
     if spec["stdin"]:
         os.dup2(files[-1], 0)
         sys.stdin = open(0, encoding="utf-8", errors="surrogateescape", closefd=False)  # noqa: SIM115 - lives on
     for descriptor in files:
         os.close(descriptor)
-    os.chdir(WORK)
+    os.chdir(spec["folder"])
     try:
         match spec["mode"]:
             case "function":
@@ -127,10 +172,7 @@ def _serve(link: socket.socket, data: bytes, files: list[int]) -> None:
         _print_traceback(error)
         _send_failure(link, _reason(error), error)
     _flush()
-    if spec["mode"] == "script":
-        os._exit(1)
-    # The relay measures the process that gave the answer, and ends it.
-    signal.pause()
+    return spec
 
 
 def _read_spec(data: bytes, files: list[int]) -> tuple[dict[str, Any], bytes]:
@@ -201,6 +243,10 @@ def _run_script(link: socket.socket, spec: dict[str, Any]) -> NoReturn:
     if path.endswith(".sh"):
         for number in _DEFAULT_SIGNALS:
             signal.signal(number, signal.SIG_DFL)
+        if link.fileno() != _EVENTS:
+            os.dup2(link.fileno(), _EVENTS)
+        os.set_inheritable(_EVENTS, True)
+        os.putenv(_EVENTS_VARIABLE, str(_EVENTS))
         os.execv(_SHELL, [_SHELL, path, *spec["argv"]])  # noqa: S606 - an argument list, by design
     if not path.endswith(".py"):
         raise RefusedError(f"{spec['path']}: only Python (.py) and shell (.sh) scripts can run here")

@@ -6,10 +6,10 @@ others carry bytes as they are.
 
 Host to guest: ``HELLO`` once; then per call ``CALL`` followed by as many ``DATA`` frames as its sizes need (input,
 standard input, files, in this order and without gaps), and possibly ``CANCEL``. Guest to host: ``READY`` after
-``HELLO``, and after a call without a result when the next can be taken; during a call ``STDOUT``, ``STDERR`` and
-``RESULT``; one ``END`` with the facts; where those say that there are files, and the call wants them, ``FILE`` with its
-``FILE_DATA`` for each, and ``FILES_END``. ``SPENT`` says that the container takes no further call. End of file ends
-the guest.
+``HELLO``, and after a call without a result when the next can be taken; during a call ``STDOUT``, ``STDERR``,
+``EVENT`` (JSON lines, as the skill wrote them) and ``RESULT``; one ``END`` with the facts; where those say that there
+are files, and the call wants them, ``FILE`` with its ``FILE_DATA`` for each, and ``FILES_END``. ``SPENT`` says that the
+container takes no further call. End of file ends the guest.
 """
 
 from __future__ import annotations
@@ -28,6 +28,17 @@ MAX_PART_BYTES = 255
 MAX_FILES = 512
 """Most files that one call may take, or hand back."""
 
+MAX_EVENT_BYTES = 8 * 1024
+"""Largest progress or log event, which is one packet from the skill."""
+MAX_EVENTS_BYTES = 1024 * 1024
+"""Most that the events of one call may hold together."""
+_LEAST_EVENT_BYTES = 64
+
+
+def event_cost(event: bytes) -> int:
+    """What an event counts for: even an empty one costs its handling on the way, and memory at the other end."""
+    return max(len(event), _LEAST_EVENT_BYTES)
+
 
 class Kind(IntEnum):
     """Kinds of frame; those below 16 go to the guest, the others come from it."""
@@ -45,6 +56,7 @@ class Kind(IntEnum):
     FILE_DATA = 22
     FILES_END = 23
     SPENT = 24
+    EVENT = 25
 
 
 Frame = tuple[Kind, bytes]

@@ -6,6 +6,7 @@ import contextlib
 import ctypes
 import os
 import signal
+import struct
 import time
 
 TYPE_CHECKING = False
@@ -13,6 +14,10 @@ if TYPE_CHECKING:
     from collections.abc import Set as AbstractSet
 
 _PR_SET_DUMPABLE = 4
+_RLIMIT_NOFILE = 7
+_LIMITS = struct.Struct("QQ")
+_SIGNAL_SET = 128
+"""Bytes of a ``sigset_t`` in the C library."""
 _CPUCLOCK_SCHED = 2
 _TICKS = os.sysconf("SC_CLK_TCK")
 _LIBC = ctypes.CDLL(None, use_errno=True)
@@ -35,6 +40,27 @@ def set_oom_score(score: int, file: str = "/proc/self/oom_score_adj") -> None:
         os.write(descriptor, str(score).encode())
     finally:
         os.close(descriptor)
+
+
+def unblock_signals() -> None:
+    """All of them. By ctypes, since ``signal`` would make sixty enumeration members of what was blocked before."""
+    if _LIBC.pthread_sigmask(signal.SIG_SETMASK, bytes(_SIGNAL_SET), None) != 0:
+        raise OSError("pthread_sigmask")
+
+
+def open_files() -> tuple[int, int]:
+    """How many descriptors this process may have, and how many it may allow itself (getrlimit(2))."""
+    room = ctypes.create_string_buffer(_LIMITS.size)
+    if _LIBC.getrlimit(_RLIMIT_NOFILE, room) != 0:
+        raise OSError(ctypes.get_errno(), "RLIMIT_NOFILE")
+    now, most = _LIMITS.unpack(room.raw)
+    return now, most
+
+
+def limit_open_files(now: int, most: int) -> None:
+    """For this process and all it forks. By ctypes, since loading ``resource`` would make every fork dearer."""
+    if _LIBC.setrlimit(_RLIMIT_NOFILE, _LIMITS.pack(now, most)) != 0:
+        raise OSError(ctypes.get_errno(), "RLIMIT_NOFILE")
 
 
 class _Counter:
@@ -65,10 +91,13 @@ class Evidence:
     def __init__(self) -> None:
         self._oom_kills = _Counter(_OOM_FILES, b"oom_kill")
         self._process_refusals = _Counter(_PIDS_FILES, b"max")
+        self._base = (0, 0)
         self.reset()
 
-    def reset(self) -> None:
-        self._base = (self._oom_kills.read(), self._process_refusals.read())
+    def reset(self) -> int:
+        """Begin anew. Returns how often the kernel killed for memory until now."""
+        before, self._base = self._base[0], (self._oom_kills.read(), self._process_refusals.read())
+        return self._base[0] - before
 
     def since(self) -> tuple[int, int]:
         return self._oom_kills.read() - self._base[0], self._process_refusals.read() - self._base[1]
@@ -114,6 +143,27 @@ def session(pid: int) -> int | None:
     except OSError:
         return None
     return int(stat[stat.rindex(b")") + 2 :].split(b" ", 4)[3])
+
+
+def has_ended(pid: int) -> bool:
+    """Whether a process is gone, or only waits for its parent to notice."""
+    fields = _stat(pid)
+    return fields is None or fields[0] in b"ZX"
+
+
+def is_doomed(pid: int) -> bool:
+    """Whether a process has ended or is about to: a SIGKILL that was sent takes effect when its target next runs."""
+    fields = _stat(pid)
+    return fields is None or fields[0] in b"ZX" or bool(int(fields[28]) & 1 << (signal.SIGKILL - 1))
+
+
+def _stat(pid: int) -> list[bytes] | None:
+    """The fields of proc(5) ``stat`` from the third on, which is the state; the signals pending are the 31st."""
+    try:
+        stat = _read(f"/proc/{pid}/stat")
+    except OSError:
+        return None
+    return stat[stat.rindex(b")") + 2 :].split(b" ", 30)
 
 
 def send_signal(pids: list[int], number: signal.Signals) -> None:

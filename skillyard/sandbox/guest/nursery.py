@@ -13,6 +13,7 @@ import os
 import signal
 import socket
 import struct
+import time
 
 from skillyard.sandbox.guest import kernel
 from skillyard.sandbox.guest.loop import Loop
@@ -28,6 +29,7 @@ SPARE_BORN, SPARE_READY = b"B", b"R"
 SPARES, BATCH = 3, 2
 """Most spares, and how many are forked at a time: a batch shares the process in the middle, which costs a fork."""
 _LOG_TAIL = 8 * 1024
+_ENDING_SECONDS = 0.002
 _CREDENTIALS = struct.Struct("iII")
 
 
@@ -120,6 +122,12 @@ class Nursery:
         while self.problem is None and len(self._spares) + BATCH <= SPARES:
             self._ask()
 
+    def distrust(self) -> None:
+        """Give up every spare. Whom the kernel killed for memory may not have ended yet: a spare, or the zygote. One
+        that is forked from now on shows that the zygote was not among them."""
+        for spare in self._spares:
+            spare.lost = True
+
     def _ask(self) -> None:
         made = [_make_spare() for _ in range(BATCH)]
         theirs = [descriptor for _, descriptors in made for descriptor in descriptors]
@@ -163,21 +171,36 @@ class Nursery:
         """No fork is under way, so that every process of ours is known by its pid."""
         return all(spare.known or spare.lost for spare in self._spares)
 
+    def wait_for_spare(self, deadline: float | None = None) -> None:
+        """Until one is ready, or none will ever be, or until the deadline. Those lost meanwhile are asked for again."""
+        waiting = True
+        while waiting and self.problem is None and not self._any_ready:
+            self.replenish()
+            waiting = self.loop.run(
+                lambda: self._any_ready or self.problem is not None or all(spare.lost for spare in self._spares),
+                deadline,
+            )
+
     @property
-    def any_ready(self) -> bool:
+    def _any_ready(self) -> bool:
         return any(spare.ready for spare in self._spares)
 
     def take(self, deadline: float) -> Spare | None:
         """A ready spare, now the caller's to close; ``None`` where the guest cannot fork, or not in time."""
         self.replenish()
-        self.loop.run(lambda: self.any_ready or self.problem is not None, deadline)
-        for spare in self._spares:
-            if spare.ready:
-                self._spares.remove(spare)
-                self.loop.forget(spare.link.fileno())
-                self.busy = True
-                return spare
-        return None
+        while True:
+            self.wait_for_spare(deadline)
+            spare = next((spare for spare in self._spares if spare.ready), None)
+            if spare is None:
+                return None
+            if spare.pid is not None and not kernel.is_doomed(spare.pid):
+                break
+            # Killed by a call before, and not aware of it yet.
+            spare.lost = True
+        self._spares.remove(spare)
+        self.loop.forget(spare.link.fileno())
+        self.busy = True
+        return spare
 
     # The zygote
 
@@ -258,6 +281,14 @@ class Nursery:
         # A child that has just left that session has told its pid before.
         self.loop.catch_up()
         return [pid for pid in found if pid not in self.known()]
+
+    def end_companions(self, deadline: float) -> None:
+        """Before the first spare: end processes that imports started. The zygote collects them when it forks."""
+        while left := [pid for pid in kernel.strangers(self.known()) if not kernel.has_ended(pid)]:
+            kernel.send_signal(left, signal.SIGKILL)
+            if time.monotonic() > deadline:
+                return
+            self.loop.run(lambda: False, time.monotonic() + _ENDING_SECONDS)
 
     def known(self) -> set[int]:
         """Pids of the guest's own processes."""

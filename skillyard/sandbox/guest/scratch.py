@@ -30,6 +30,8 @@ _FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 _INPUT_AGE_NS = 10_000_000_000
 
 _LIBC = ctypes.CDLL(None, use_errno=True)
+# The flags that file systems keep of an inode besides its mode (ioctl_iflags(2)), on machines of 64 bits.
+_GET_FLAGS, _SET_FLAGS = 0x80086601, 0x40086602
 _IPC_RMID = 0
 _SYSTEM_V: dict[str, Callable[[int], int]] = {
     "shm": lambda key: int(_LIBC.shmctl(key, _IPC_RMID, None)),
@@ -147,7 +149,10 @@ def _problem(folder: int, name: str, path: str) -> tuple[str | None, int]:
 
 
 class Scratch:
-    """The writable mounts as every call finds them: four empty folders, and nothing else."""
+    """The writable mounts as every call finds them: four empty folders, and nothing else.
+
+    Made before anything foreign runs: the inodes that are in use then are what an untouched scratch uses.
+    """
 
     def __init__(self) -> None:
         self._tables = [
@@ -155,35 +160,49 @@ class Scratch:
             for kind, remove in _SYSTEM_V.items()
             if os.path.exists(f"/proc/sysvipc/{kind}")
         ]
+        # Kept open, since the mounts themselves stay whatever a call does to their modes.
+        self._mounts = [os.open(mount, _FOLDER) for mount in WRITABLE_MOUNTS]
+        self._folders: list[int] = []
         self._lay_out()
+        self._used = _used_inodes()
+        self._verify()
 
     def _lay_out(self) -> None:
+        for descriptor in self._folders:
+            os.close(descriptor)
+        self._folders = []
         for folder in _FOLDERS:
             os.mkdir(folder, 0o700)
-        self._inodes = [os.lstat(folder).st_ino for folder in _FOLDERS]
-        self._used = _used_inodes()
+            self._folders.append(os.open(folder, _FOLDER))
+        self._inodes = [os.fstat(descriptor).st_ino for descriptor in self._folders]
 
     def restore(self) -> None:
         """Remove everything that a call left, in folders and in System V and POSIX interprocess communication.
 
         Raises ``OSError`` where something stays; the container must then not serve another call.
         """
-        for mount in WRITABLE_MOUNTS:
+        for mount in self._mounts:
             os.chmod(mount, 0o700)
-        if not self.untouched():
-            for mount in WRITABLE_MOUNTS:
-                _empty(mount)
+        touched = not self.untouched()
+        if touched:
+            for path in WRITABLE_MOUNTS:
+                _empty(path)
             self._lay_out()
-        for folder in WRITABLE_MOUNTS + _FOLDERS:
-            _strip(folder)
+        for descriptor in (*self._mounts, *self._folders):
+            _strip(descriptor)
         with contextlib.suppress(FileNotFoundError):
-            for name in os.listdir(_MESSAGE_QUEUES):
-                os.unlink(f"{_MESSAGE_QUEUES}/{name}")
+            _remove_queues()
         for table, remove in self._tables:
             _remove_system_v(table, remove)
+        if touched:
+            self._verify()
 
     def untouched(self) -> bool:
-        """Whether the mounts hold exactly our folders: as many inodes as these, and these among them."""
+        """Whether the mounts hold exactly our folders: as many inodes as these, and these among them.
+
+        The number is that of the very beginning. Taken anew after a wipe it could be too high (attributes count, and
+        so do files without a name that something still holds), and a later file would fit into the gap.
+        """
         if _used_inodes() != self._used:
             return False
         try:
@@ -191,17 +210,31 @@ class Scratch:
         except OSError:
             return False
 
+    def _verify(self) -> None:
+        """Look that it is so, rather than trust in having removed everything. Raises ``OSError``."""
+        wanted = {os.path.dirname(_FOLDERS[0]): {os.path.basename(folder) for folder in _FOLDERS}}
+        for path, mount in zip(WRITABLE_MOUNTS, self._mounts, strict=True):
+            if set(os.listdir(mount)) != wanted.get(path, set()):
+                raise OSError(f"{path} is not as a call should find it")
+        if any(os.listdir(folder) for folder in self._folders):
+            raise OSError("a folder that was just made is not empty")
+
 
 def _used_inodes() -> list[int]:
     statuses = [os.statvfs(mount) for mount in WRITABLE_MOUNTS]
     return [status.f_files - status.f_ffree for status in statuses]
 
 
-def _strip(folder: str) -> None:
-    """Reset what an empty folder can still carry: mode, times, extended attributes."""
+def _strip(folder: int) -> None:
+    """Reset what an empty folder can still carry: mode, times, extended attributes, flags."""
     os.chmod(folder, 0o700)
     for name in os.listxattr(folder):
         os.removexattr(folder, name)
+    flags = ctypes.c_long(0)
+    # A file system that keeps no flags says so; there is nothing to reset then.
+    marked = _LIBC.ioctl(folder, _GET_FLAGS, ctypes.byref(flags)) == 0 and flags.value != 0
+    if marked and _LIBC.ioctl(folder, _SET_FLAGS, ctypes.byref(ctypes.c_long(0))) != 0:
+        raise OSError(ctypes.get_errno(), "the flags of a folder stay")
     os.utime(folder)
 
 
@@ -242,11 +275,26 @@ def _unlink_files(folder: int) -> list[str]:
     return folders
 
 
+def _remove_queues() -> None:
+    """POSIX message queues, which are files of a file system of their own."""
+    for name in os.listdir(_MESSAGE_QUEUES):
+        os.unlink(f"{_MESSAGE_QUEUES}/{name}")
+    if os.listdir(_MESSAGE_QUEUES):
+        raise OSError("a message queue stays")
+
+
 def _remove_system_v(table: int, remove: Callable[[int], int]) -> None:
-    """One table of proc(5) ``/proc/sysvipc``: a line of titles, then one object each with its id second."""
-    for line in os.pread(table, 64 * 1024, 0).splitlines()[1:]:
-        if remove(int(line.split()[1])) != 0:
-            raise OSError(ctypes.get_errno(), "a System V object stays")
+    """One table of proc(5) ``/proc/sysvipc``: a line of titles, then one object each with its id second.
+
+    One read shows a page of it; so it is read until nothing is left.
+    """
+    removed: set[int] = set()
+    while found := [int(line.split()[1]) for line in os.pread(table, 64 * 1024, 0).splitlines()[1:]]:
+        for number in found:
+            # Memory that a process still has is only marked by its removal.
+            if number in removed or remove(number) != 0:
+                raise OSError(ctypes.get_errno(), "a System V object stays")
+            removed.add(number)
 
 
 def full() -> bool:

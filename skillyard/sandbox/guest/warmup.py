@@ -3,5 +3,5 @@
 from __future__ import annotations
 
 
-def run(text: str) -> dict[str, object]:
-    return {"text": text, "list": [1, 2.5, None], "nested": {"a": f"{text}b"}}
+def run(text: str, number: float, nothing: None) -> dict[str, object]:
+    return {"text": text, "list": [1, number, nothing], "nested": {"a": f"{text}b"}}

@@ -6,6 +6,7 @@ to and cannot attach (``PR_SET_DUMPABLE`` 0), and the relay believes nothing it 
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import errno
 import gc
@@ -45,12 +46,17 @@ def run(link: socket.socket, log: int, preparation: Preparation, package_root: s
     kernel.set_dumpable(True)
     kernel.set_oom_score(_OOM_SCORE)
     kernel.set_dumpable(False)
+    granted, _ = kernel.open_files()
+    kernel.limit_open_files(granted, granted)
     seccomp.install()
     # The relay's handler and wake-up descriptor are not ours.
     signal.set_wakeup_fd(-1)
     signal.signal(signal.SIGCHLD, signal.SIG_DFL)
     _prepare_interpreter(preparation, package_root)
     failures = _preload(preparation.preload)
+    # From here on only SIGKILL and SIGSTOP reach us and the spares: a call may send others to them, and what is pending
+    # when a spare takes a call would be that call's. Imports may want theirs.
+    signal.pthread_sigmask(signal.SIG_SETMASK, signal.valid_signals())
     bundle.compile_sources(preparation.bundle)
     child.practise()
     gc.collect()
@@ -127,5 +133,18 @@ def _fork_orphans(link: socket.socket, descriptors: list[int]) -> int:
         except OSError as error:
             os._exit(error.errno or 1)
         os._exit(0)
-    _, status = os.waitpid(middle, 0)
-    return os.WEXITSTATUS(status) if os.WIFEXITED(status) else 1
+    status = _reap(middle)
+    # One that was killed says nothing about forking; children that it did not come to make are missed by the relay.
+    return os.WEXITSTATUS(status) if os.WIFEXITED(status) else 0
+
+
+def _reap(middle: int) -> int:
+    """Wait for the process in the middle, and collect those that imports started and that have ended since."""
+    while True:
+        pid, status = os.waitpid(-1, 0)
+        if pid == middle:
+            break
+    with contextlib.suppress(ChildProcessError):
+        while os.waitpid(-1, os.WNOHANG)[0]:
+            pass
+    return status

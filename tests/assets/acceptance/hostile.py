@@ -8,6 +8,7 @@ import signal
 import socket
 import subprocess
 import sys
+import threading
 import time
 
 MIB = 1024 * 1024
@@ -69,6 +70,43 @@ def processes(count):
             time.sleep(20)
             os._exit(0)
     return f"started {count}"
+
+
+def threads(count):
+    wait = threading.Event()
+    for _ in range(count):
+        threading.Thread(target=wait.wait, daemon=True).start()
+    return f"started {count}"
+
+
+def stop_itself():
+    os.kill(os.getpid(), signal.SIGSTOP)
+    return "went on"
+
+
+def open_files(count):
+    return f"opened {len([open('/dev/null') for _ in range(count)])}"
+
+
+def many_files(count):
+    for number in range(count):
+        open(f"/tmp/{number}", "w").close()
+    return f"made {count}"
+
+
+def large_file(mib):
+    with open("large", "wb") as stream:
+        stream.truncate(mib * MIB)
+    return f"made {mib} MiB"
+
+
+def memory_of_nobody(mib):
+    """What is in files that live in memory is nobody's: killing processes does not free it."""
+    for number in range(mib):
+        with open(f"{OWN_FOLDERS[number % 3]}/{number}", "wb") as stream:
+            stream.write(os.urandom(MIB))
+    kept = [bytearray(os.urandom(MIB)) for _ in range(mib)]
+    return f"got {mib + len(kept)} MiB"
 
 
 def shout(mib):

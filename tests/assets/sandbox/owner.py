@@ -8,8 +8,10 @@ from pathlib import Path
 from skillyard.ids import BundleDigest
 from skillyard.sandbox.docker import DockerSandbox
 from skillyard.sandbox.engine import Engine
+from skillyard.sandbox.events import Output
+from skillyard.sandbox.guest_code import GuestSource
 from skillyard.sandbox.outcome import Call
-from skillyard.sandbox.sandbox import Output, SandboxSpec
+from skillyard.sandbox.sandbox import SandboxSpec
 from skillyard.skills.permissions import MIB, Granted
 from skillyard.skills.skill import Entry, EntryKind, SkillKind
 
@@ -30,7 +32,9 @@ def show(output: Output) -> None:
 
 async def main() -> None:
     reference, python, bundle, instance = sys.argv[1:]
-    sandbox = DockerSandbox(engine=Engine(), images=Image(reference, python), uid=10001, start_timeout=30.0)
+    sandbox = DockerSandbox(
+        engine=Engine(), images=Image(reference, python), guest=GuestSource(), uid=10001, start_timeout=30.0
+    )
     granted = Granted(256 * MIB, 60.0, 64, 1024, None, 32 * MIB, MIB, MIB, MIB, 256, MIB)
     spec = SandboxSpec(
         SkillKind.PYTHON, BundleDigest("sha256:0"), Path(bundle), None, (), {"instance": instance, "lease": "x"}

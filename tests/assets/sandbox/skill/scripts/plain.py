@@ -2,6 +2,7 @@
 
 import os
 import random
+import socket
 import subprocess
 import sys
 import time
@@ -91,3 +92,13 @@ def reads(path):
 
 
 not_callable = 5
+
+
+def knock(address):
+    """What comes of connecting to a Unix socket."""
+    with socket.socket(socket.AF_UNIX) as connection:
+        try:
+            connection.connect(address)
+        except OSError as error:
+            return type(error).__name__
+        return "connected"
