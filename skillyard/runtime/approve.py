@@ -17,9 +17,9 @@ from skillyard.governance.requested import ApprovalRequest
 from skillyard.governance.rules import RuleDraft
 from skillyard.ids import ApprovalId, Epoch, LockDigest, PersonId, RuleId, SkillVersionId, WorkspaceId
 from skillyard.runtime import store
-from skillyard.runtime.admission import StaleEpoch
 from skillyard.runtime.decide import Decider, subject_of
 from skillyard.runtime.enforce import Enforcer
+from skillyard.runtime.journal import StaleEpoch
 from skillyard.runtime.start import Starter
 from skillyard.runtime.stored import locks_from_json
 from skillyard.runtime.tables import SkillVersionRow

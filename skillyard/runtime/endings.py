@@ -8,13 +8,16 @@ from __future__ import annotations
 
 import asyncio
 from dataclasses import dataclass
+from datetime import timedelta
 
 import structlog
 
+from skillyard.database import utcnow
 from skillyard.errors import NotFoundError
 from skillyard.ids import InvocationId, WorkspaceId
-from skillyard.runtime.admission import AdmissionWriter, AlreadyFinishedError
+from skillyard.runtime.admission import AdmissionWriter
 from skillyard.runtime.events import EventBus, InvocationFinished
+from skillyard.runtime.journal import AlreadyFinishedError
 from skillyard.runtime.values import SkillRef
 from skillyard.sandbox.outcome import Outcome
 
@@ -34,16 +37,18 @@ class Ending:
 class Endings:
     """Records ends. What could not be recorded is bounded by the calls in flight: nothing is admitted meanwhile."""
 
-    def __init__(self, *, writer: AdmissionWriter, events: EventBus) -> None:
+    def __init__(self, *, writer: AdmissionWriter, events: EventBus, keep_files: timedelta) -> None:
+        """``keep_files`` is how long the files that calls leave are kept."""
         self._writer = writer
         self._events = events
+        self._keep_files = keep_files
         self._unsure: dict[InvocationId, Ending] = {}
         """Ends that were not recorded, and ends whose caller left before it was known whether they were."""
 
     async def record(self, ending: Ending) -> None:
         """Returns once the end is durable. Raises what the writer raises; the end is then tried again by ``retry``."""
         try:
-            await self._writer.finish(ending.invocation, ending.outcome)
+            await self._finish(ending)
         except (NotFoundError, AlreadyFinishedError):
             raise
         except BaseException:
@@ -57,11 +62,17 @@ class Endings:
         """Record what was left; raises what the writer raises, and goes on from there the next time."""
         for ending in tuple(self._unsure.values()):
             try:
-                await self._writer.finish(ending.invocation, ending.outcome)
+                await self._finish(ending)
             except AlreadyFinishedError:
                 _log.debug("end_was_recorded", invocation=ending.invocation)
             del self._unsure[ending.invocation]
             self._publish(ending)
+
+    async def _finish(self, ending: Ending) -> None:
+        outcome = ending.outcome
+        left = outcome.files or outcome.result_file is not None
+        until = utcnow() + self._keep_files if left else None
+        await self._writer.finish(ending.invocation, outcome, files_until=until)
 
     def _publish(self, ending: Ending) -> None:
         state = ending.outcome.state.value

@@ -25,17 +25,10 @@ from skillyard.governance.audit import Action, AuditRecord, Entry, Verification
 from skillyard.governance.decision import Agent, Maturity, SkillState
 from skillyard.governance.identity import SYSTEM, Actor, ActorKind, Person, Role
 from skillyard.ids import Epoch, InvocationId, SkillVersionId, WorkspaceId
-from skillyard.runtime.admission import (
-    Admission,
-    AdmissionFailedError,
-    AdmissionOverloadError,
-    AdmissionWriter,
-    Admitted,
-    AlreadyFinishedError,
-    StaleEpoch,
-)
+from skillyard.runtime.admission import AdmissionOverloadError, AdmissionWriter
 from skillyard.runtime.errors import ShuttingDownError
 from skillyard.runtime.invocations import Cursor, InvocationSummary, get_invocation, invocations, mark_lost
+from skillyard.runtime.journal import Admission, AdmissionFailedError, Admitted, AlreadyFinishedError, StaleEpoch
 from skillyard.runtime.tables import InvocationState, SkillRow, SkillVersionRow
 from skillyard.sandbox.outcome import Outcome, OutcomeState, Usage
 
@@ -314,6 +307,20 @@ async def test_concurrent_calls_share_commits_and_make_one_chain(
     assert (await verified(database, new_call().workspace)).records == before.records + 800
 
 
+async def test_calls_that_come_one_by_one_do_not_let_the_write_ahead_log_grow(
+    database: Database, writer: AdmissionWriter, new_call: NewCall
+) -> None:
+    """What is written on the event loop leaves checkpoints to the thread, and nobody else asks for them."""
+    log = database.path.with_name(database.path.name + "-wal")
+    largest = 0
+    for _ in range(400):
+        call = new_call()
+        await writer.admit(call)
+        await writer.finish(call.invocation, DONE)
+        largest = max(largest, log.stat().st_size)
+    assert largest < 16 * 1024 * 1024  # 400 calls write half as much again
+
+
 async def test_writers_of_several_processes_and_transactions_make_one_chain(
     database: Database, writer: AdmissionWriter, new_call: NewCall, agent: Agent
 ) -> None:
@@ -548,7 +555,8 @@ import asyncio, sys, os
 from pathlib import Path
 from skillyard.database import utcnow
 from skillyard.governance.identity import Actor, ActorKind
-from skillyard.runtime.admission import Admission, AdmissionWriter
+from skillyard.runtime.admission import AdmissionWriter
+from skillyard.runtime.journal import Admission
 from skillyard.sandbox.outcome import Outcome, OutcomeState
 import uuid
 
