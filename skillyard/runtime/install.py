@@ -40,6 +40,12 @@ from skillyard.skills.parse import parse_skill
 from skillyard.skills.skill import Ecosystem, ParseMode, Skill
 from skillyard.skills.source import Source
 
+FETCHING = "fetching the skill"
+READING = "reading its files"
+RESOLVING = "resolving its packages"
+SCANNING = "scanning skill and packages"
+"""The steps of preparing, as progress tells them."""
+
 KnownLocks = Callable[[Skill], Awaitable[tuple[Lock, ...] | None]]
 
 
@@ -52,6 +58,8 @@ class Prepared:
     report: Report
     origin: str
     commit: str | None
+    locks_known: bool = False
+    """Whether the locks were there already, and nothing was resolved."""
 
 
 class Installer:
@@ -93,25 +101,31 @@ class Installer:
     ) -> Prepared:
         """Fetch, parse, resolve and scan; the bundle is kept, nothing else. Any refusal is an error with its place.
 
-        ``known_locks`` may answer with the locks of this very content, which are then not resolved again.
+        ``known_locks`` may answer with locks that fit, which are then not resolved again unless the scan blocks them.
         """
         async with staged(self._staging, self._lease) as folder:
-            on_progress(Progress("fetching the skill", 0, 4))
+            on_progress(Progress(FETCHING, 0, 4))
             fetched = await source.fetch(folder)
-            on_progress(Progress("reading its files", 1, 4))
+            on_progress(Progress(READING, 1, 4))
             skill = await asyncio.to_thread(parse_skill, fetched.folder, mode)
             await asyncio.to_thread(self._bundles.put, fetched.folder, skill.bundle)
-            on_progress(Progress("resolving its packages", 2, 4))
+            on_progress(Progress(RESOLVING, 2, 4))
             known = await known_locks(skill) if known_locks else None
-            locks = await self.resolve(skill) if known is None else known
-            on_progress(Progress("scanning skill and packages", 3, 4))
+            locks = await self.resolve(skill, on_progress) if known is None else known
+            on_progress(Progress(SCANNING, 3, 4))
             report = await self.scan(skill, locks)
+            if known and report.verdict is Verdict.BLOCK:
+                # What was locked is known to be bad by now; another release may be better.
+                on_progress(Progress(RESOLVING, 2, 4))
+                known, locks = None, await self.resolve(skill, on_progress)
+                on_progress(Progress(SCANNING, 3, 4))
+                report = await self.scan(skill, locks)
             on_progress(Progress(f"scanned: {report.verdict.name}", 4, 4))
-            return Prepared(skill, locks, report, fetched.origin, fetched.commit)
+            return Prepared(skill, locks, report, fetched.origin, fetched.commit, known is not None)
 
-    async def resolve(self, skill: Skill) -> tuple[Lock, ...]:
+    async def resolve(self, skill: Skill, on_progress: ProgressSink = silent) -> tuple[Lock, ...]:
         """One lock for each ecosystem the skill declares packages of; a skill without packages has none."""
-        return await resolve(skill, self._resolvers, self._target)
+        return await resolve(skill, self._resolvers, self._target, on_progress)
 
     async def scan(self, skill: Skill, locks: tuple[Lock, ...]) -> Report:
         """A fresh report on a stored bundle and its locks."""

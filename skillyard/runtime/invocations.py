@@ -6,7 +6,7 @@ from collections.abc import Collection
 from dataclasses import dataclass
 from datetime import datetime
 
-from sqlalchemy import select, tuple_, update
+from sqlalchemy import func, select, tuple_, update
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from skillyard.database import utcnow
@@ -35,6 +35,8 @@ class InvocationSummary:
     reason: str | None
     started_at: datetime
     ended_at: datetime | None
+    cancel_requested_at: datetime | None
+    """Set where another process than the one that runs it was asked to end it."""
     usage: Usage
     exit_code: int | None
 
@@ -64,6 +66,26 @@ async def invocations(
         query = query.where(tuple_(InvocationRow.started_at, InvocationRow.id) < (after.started_at, after.id))
     newest = query.order_by(InvocationRow.started_at.desc(), InvocationRow.id.desc())
     return tuple(_summary(row) for row in await session.scalars(newest.limit(limit)))
+
+
+async def ask_to_cancel(session: AsyncSession, invocation: InvocationId, by: str) -> None:
+    """Leave word for the process that runs the call; the first word stays."""
+    asked = update(InvocationRow).where(
+        InvocationRow.id == invocation,
+        InvocationRow.state == InvocationState.ACCEPTED,
+        InvocationRow.cancel_requested_at.is_(None),
+    )
+    await session.execute(asked.values(cancel_requested_at=utcnow(), cancel_requested_by=by))
+
+
+async def asked_to_cancel(session: AsyncSession, instance: str) -> tuple[tuple[InvocationId, str], ...]:
+    """The open calls of an instance that somebody wants ended, and who."""
+    query = select(InvocationRow.id, InvocationRow.cancel_requested_by).where(
+        InvocationRow.instance_id == instance,
+        InvocationRow.state == InvocationState.ACCEPTED,
+        InvocationRow.cancel_requested_at.is_not(None),
+    )
+    return tuple((InvocationId(id_), by or "somebody") for id_, by in await session.execute(query))
 
 
 async def mark_lost(session: AsyncSession, instance_ids: Collection[str]) -> int:
@@ -101,6 +123,7 @@ def _summary(row: InvocationRow) -> InvocationSummary:
         reason=row.reason,
         started_at=row.started_at,
         ended_at=row.ended_at,
+        cancel_requested_at=row.cancel_requested_at,
         usage=Usage(row.wall_seconds, row.cpu_seconds, row.peak_memory_bytes),
         exit_code=row.exit_code,
     )
@@ -116,3 +139,13 @@ async def open_instances(session: AsyncSession) -> tuple[str, ...]:
     """The instances that admitted calls which have not ended yet."""
     query = select(InvocationRow.instance_id).where(InvocationRow.state == InvocationState.ACCEPTED).distinct()
     return tuple(await session.scalars(query))
+
+
+async def open_calls(session: AsyncSession) -> dict[str, int]:
+    """How many calls of each instance have not ended yet."""
+    query = (
+        select(InvocationRow.instance_id, func.count())
+        .where(InvocationRow.state == InvocationState.ACCEPTED)
+        .group_by(InvocationRow.instance_id)
+    )
+    return dict((await session.execute(query)).tuples().all())

@@ -8,6 +8,8 @@ answered before the outcome is.
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import errno
 import uuid
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -20,15 +22,20 @@ from skillyard.governance.audit import Action, AuditRecord
 from skillyard.governance.decision import Allow, Deny, Hold
 from skillyard.governance.identity import Actor, ActorKind
 from skillyard.ids import InvocationId
-from skillyard.runtime.admission import Admission, AdmissionWriter, Admitted, StaleEpoch
+from skillyard.runtime.admission import AdmissionWriter
 from skillyard.runtime.approve import Approver
 from skillyard.runtime.decide import Decider
 from skillyard.runtime.endings import Ending, Endings
+from skillyard.runtime.journal import Admission, Admitted, StaleEpoch
+from skillyard.runtime.open_calls import OnAdmitted, OpenCalls, unheard
 from skillyard.runtime.pool import Pool
 from skillyard.runtime.slots import Claim
 from skillyard.runtime.start import Starter
 from skillyard.runtime.values import InstalledVersion, Invocation, InvokeRequest
 from skillyard.runtime.views import View, Views
+from skillyard.sandbox.artefacts import store_result
+from skillyard.sandbox.errors import SandboxError
+from skillyard.sandbox.folders import remove_folder
 from skillyard.sandbox.outcome import Call, Outcome, OutcomeState
 from skillyard.sandbox.sandbox import OutputSink, RunningSandbox, discard
 from skillyard.skills.bundle_store import BundleStore
@@ -66,8 +73,11 @@ class Invoker:
         starter: Starter,
         bundles: BundleStore,
         artefacts: Path,
+        staged_as: Path,
         endings: Endings,
+        calls: OpenCalls,
     ) -> None:
+        """``staged_as``, with a call's id as suffix, is where its files are until all are there."""
         self._views = views
         self._decider = decider
         self._approver = approver
@@ -76,10 +86,16 @@ class Invoker:
         self._starter = starter
         self._bundles = bundles
         self._artefacts = artefacts
+        self._staged_as = staged_as
         self._endings = endings
+        self._calls = calls
 
-    async def invoke(self, request: InvokeRequest, on_output: OutputSink = discard) -> Invocation:
+    async def invoke(
+        self, request: InvokeRequest, on_output: OutputSink = discard, on_admitted: OnAdmitted = unheard
+    ) -> Invocation:
         """Run one call to its end. A refusal is an ``Invocation`` too, with state ``refused`` and the decision.
+
+        ``on_admitted`` is told the call's id once its admission is durable: from then on it can be cancelled.
 
         Raises ``NotFoundError`` for a skill or entry that is not there, ``QueueFullError``, and machine errors; every
         admitted call has been recorded as ended by then.
@@ -89,9 +105,9 @@ class Invoker:
         for _ in range(_ATTEMPTS):
             case = self._decide(invocation, request, view)
             if isinstance(case, _Case) and isinstance(case.decision, Allow):
-                with self._pool.claim(case.version.place) as claim:
+                with self._pool.claim(case.version.place, case.decision.granted) as claim:
                     if isinstance(await self._writer.admit(_admission(case)), Admitted):
-                        return await self._run(case, case.decision, claim, on_output)
+                        return await self._run(case, case.decision, claim, on_output, on_admitted)
             fresh = await self._views.current(request.workspace)
             if fresh is view:
                 # What was seen is what holds: only now may a refusal be given.
@@ -104,30 +120,34 @@ class Invoker:
 
     def _decide(self, invocation: InvocationId, request: InvokeRequest, view: View) -> _Case | NotFoundError:
         try:
-            version = view.find(request.skill)
+            version = view.find_for(request.agent, request.skill)
             entry = find_entry(version, request.entry)
         except NotFoundError as error:
             return error
         decision = self._decider.decide(view, request.agent, version)
         return _Case(invocation, request, view, version, entry, decision)
 
-    async def _run(self, case: _Case, allow: Allow, claim: Claim, on_output: OutputSink) -> Invocation:
+    async def _run(
+        self, case: _Case, allow: Allow, claim: Claim, on_output: OutputSink, on_admitted: OnAdmitted
+    ) -> Invocation:
         """The part behind the admission: whatever happens here, the invocation ends in exactly one state."""
+        call = self._calls.begin(case.id)
         try:
-            outcome = await self._outcome(case, allow, claim, on_output)
-        except asyncio.CancelledError:
-            await self._end(case, Outcome(OutcomeState.CANCELLED, reason="the caller left"))
-            raise
-        except SkillyardError as error:
-            # The caller gets the error, the record its reason. Input is checked before anything of it is sent.
-            ran = claim.served and not isinstance(error, InputError)
-            state = OutcomeState.LOST if ran else OutcomeState.REFUSED
-            await self._end(case, Outcome(state, reason=f"{error.code}: {error}"))
-            raise
-        except BaseException as error:
-            await self._end(case, Outcome(OutcomeState.LOST, reason=f"{type(error).__name__}: {error}"))
-            raise
-        await self._end(case, outcome)
+            try:
+                on_admitted(case.id)
+                outcome = await self._outcome(case, allow, claim, on_output)
+            except BaseException as error:
+                cancelled, outcome = call.settle(), _ending_of(error, claim)
+                if not (cancelled and isinstance(error, asyncio.CancelledError)):
+                    await self._end_without_files(case, outcome)
+                    raise
+                outcome = replace(outcome, reason=f"cancelled by {call.cancelled_by}")
+                await self._end_without_files(case, outcome)
+            else:
+                call.settle()
+                await self._end(case, outcome)
+        finally:
+            self._calls.end(case.id)
         return Invocation(id=case.id, skill=case.version.ref, decision=allow, outcome=outcome)
 
     async def _outcome(self, case: _Case, allow: Allow, claim: Claim, on_output: OutputSink) -> Outcome:
@@ -142,6 +162,7 @@ class Invoker:
             files=request.files,
             timeout_seconds=request.timeout_seconds,
             artefacts_to=self._artefacts / case.id,
+            staged_as=self._staged_as,
         )
 
         async def start() -> RunningSandbox:
@@ -151,7 +172,28 @@ class Invoker:
             outcome = await sandbox.call(call, on_output)
         if outcome.state is OutcomeState.LOST and claim.stopped is not None:
             return replace(outcome, state=OutcomeState.KILLED, reason=str(claim.stopped))
+        most = request.result_file_above
+        if most is not None and outcome.result_json is not None and len(outcome.result_json) > most:
+            return await self._with_result_file(case, outcome, outcome.result_json)
         return outcome
+
+    async def _with_result_file(self, case: _Case, outcome: Outcome, result: bytes) -> Outcome:
+        taken = [file.path for file in outcome.files]
+        try:
+            file = await asyncio.to_thread(store_result, result, self._artefacts / case.id, self._staged_as, taken)
+        except OSError as error:
+            if error.errno not in {errno.ENOSPC, errno.EDQUOT}:
+                raise SandboxError(f"the result could not be stored: {error}") from error
+            reason = "the host has no room for the result"
+            return replace(outcome, state=OutcomeState.DISK_FULL, reason=reason, result_json=None)
+        return replace(outcome, result_json=None, result_file=file)
+
+    async def _end_without_files(self, case: _Case, outcome: Outcome) -> None:
+        """Record the end of a call that gave no outcome, then remove what it left: that is on no record. What cannot
+        be removed is collected as garbage."""
+        await self._end(case, outcome)
+        with contextlib.suppress(OSError):
+            await asyncio.to_thread(remove_folder, self._artefacts / case.id)
 
     def _instructions(self, version: InstalledVersion) -> Outcome:
         """A skill without code answers with its instructions: the text of its SKILL.md."""
@@ -204,6 +246,19 @@ def find_entry(version: InstalledVersion, name: str | None) -> Entry | None:
         known = ", ".join(str(entry) for entry in entries) or "none"
         raise NotFoundError(f"{version.ref} has no entry {name!r}; it has: {known}")
     return found
+
+
+def _ending_of(error: BaseException, claim: Claim) -> Outcome:
+    """What is recorded of a call that gave no outcome. The caller gets the error, the record its reason."""
+    match error:
+        case asyncio.CancelledError():
+            return Outcome(OutcomeState.CANCELLED, reason="the caller left")
+        case SkillyardError():
+            # Nothing of a call runs before all its input is there.
+            ran = claim.served and not isinstance(error, InputError)
+            return Outcome(OutcomeState.LOST if ran else OutcomeState.REFUSED, reason=f"{error.code}: {error}")
+        case _:
+            return Outcome(OutcomeState.LOST, reason=f"{type(error).__name__}: {error}")
 
 
 def _admission(case: _Case) -> Admission:

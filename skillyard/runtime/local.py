@@ -7,22 +7,23 @@ every content is a version of its own, and immutable like any other.
 
 from __future__ import annotations
 
+import contextlib
 from dataclasses import dataclass, replace
 
 from skillyard.database import Database, utcnow
-from skillyard.errors import NotFoundError
+from skillyard.errors import ConflictError, NotFoundError
 from skillyard.governance import epoch, people
 from skillyard.governance.decision import Agent, Allow, Hold, Maturity
 from skillyard.governance.identity import SYSTEM, Person, PersonPrincipal, Role, TokenId
 from skillyard.governance.report import Report
+from skillyard.governance.requested import RequestedPackage
 from skillyard.ids import BundleDigest
 from skillyard.runtime import store
 from skillyard.runtime.install import Prepared
+from skillyard.runtime.kept_locks import fitting_locks
 from skillyard.runtime.runtime import Runtime
-from skillyard.runtime.stored import locks_from_json
-from skillyard.runtime.values import InstalledVersion, Invocation, InvokeRequest, SkillRef
+from skillyard.runtime.values import InstalledVersion, Invocation, InvokeRequest, SkillRef, Swap
 from skillyard.sandbox.environment import Progress, ProgressSink, silent
-from skillyard.sandbox.images import base_target
 from skillyard.sandbox.sandbox import OutputSink, discard
 from skillyard.skills.lock import Lock
 from skillyard.skills.skill import ParseMode, Skill
@@ -85,14 +86,28 @@ class LocalWorkspace:
     async def install(
         self, source: Source, *, mode: ParseMode = ParseMode.LENIENT, on_progress: ProgressSink = silent
     ) -> InstalledVersion:
-        """The skill as it is now, stored. What was resolved for this very content before is not resolved again.
+        """The skill as it is now, stored. Raises what ``prepare`` and ``store`` raise."""
+        return await self.store(await self.prepare(source, mode=mode, on_progress=on_progress))
 
-        Raises what preparing and installing raise, for one ``ReportRefusedError`` for a BLOCK.
+    async def prepare(
+        self,
+        source: Source,
+        *,
+        mode: ParseMode = ParseMode.LENIENT,
+        relock: bool = False,
+        on_progress: ProgressSink = silent,
+    ) -> Prepared:
+        """The skill as it is now, under its local version. As long as it declares the same packages it keeps its lock,
+        unless ``relock`` wants what an index has now. Raises what preparing raises."""
+        known = None if relock else self._known_locks
+        prepared = await self._runtime.prepare(source, mode=mode, known_locks=known, on_progress=on_progress)
+        return replace(prepared, skill=as_local(prepared.skill))
+
+    async def store(self, prepared: Prepared) -> InstalledVersion:
+        """Install what ``prepare`` gave, in the place of the oldest such version where there are many.
+
+        Raises what installing raises, for one ``ReportRefusedError`` for a BLOCK.
         """
-        prepared = await self._runtime.prepare(
-            source, mode=mode, known_locks=self._known_locks, on_progress=on_progress
-        )
-        prepared = replace(prepared, skill=as_local(prepared.skill))
         installation = await self._runtime.install_prepared(
             prepared,
             workspace=self.operator.person.workspace,
@@ -103,6 +118,28 @@ class LocalWorkspace:
         if installation.created:
             await self._remove_old(installation.version)
         return await self._with_fresh_report(installation.version, prepared)
+
+    async def serve(self, version: InstalledVersion, *, on_progress: ProgressSink = silent) -> Swap:
+        """Let calls that name no version go to this one, if it starts and passes its check; see ``Swapper``."""
+        return await self._runtime.activate(
+            version.ref, workspace=version.workspace, actor=self.operator.principal, on_progress=on_progress
+        )
+
+    async def serving(self, name: str) -> InstalledVersion | None:
+        """What answers calls of a skill that name no version."""
+        view = await self._runtime.views.current(self.operator.person.workspace)
+        try:
+            return view.find(SkillRef(PUBLISHER, name))
+        except NotFoundError:
+            return None
+
+    async def approve(self, version: InstalledVersion) -> tuple[RequestedPackage, ...]:
+        """Give the approval that the version waits for, on the record: the packages it was for, none if for none."""
+        asked = await self._runtime.request_approval(self.operator.agent, version)
+        if asked is None:
+            return ()
+        given = await self._runtime.approve(asked, person=self.operator.principal, comment=_APPROVAL, fetch_ahead=False)
+        return given.packages
 
     async def invoke(
         self,
@@ -136,23 +173,25 @@ class LocalWorkspace:
         on_progress(Progress("starting the sandbox", 0, None))
 
     async def _known_locks(self, skill: Skill) -> tuple[Lock, ...] | None:
-        """The locks of this very content, if they were made for the interpreter and platform that run skills now."""
-        local = as_local(skill)
-        ref = SkillRef(PUBLISHER, local.name, local.version)
+        """The locks of this very content, else of the newest that declares the same packages, if they were made for
+        the interpreter and platform that run skills now."""
+        ref = SkillRef(PUBLISHER, skill.name, as_local(skill).version)
         async with self._runtime.database.reading() as session:
-            row = await store.find_version(session, self.operator.person.workspace, ref)
-        if row is None or row.bundle_digest != skill.bundle.digest:
-            return None
-        locks = locks_from_json(row.lock_json)
-        return locks if all(lock.target == base_target() for lock in locks) else None
+            same = await store.find_version(session, self.operator.person.workspace, ref)
+            newest = await store.newest_versions(session, self.operator.person.workspace, ref, limit=_KEPT)
+        return fitting_locks(skill, newest if same is None else (same, *newest))
 
     async def _remove_old(self, newest: InstalledVersion) -> None:
-        async with self._runtime.database.reading() as session:
-            live = await store.live_versions(session, newest.workspace)
-        versions = sorted((row.installed_at, row.version) for _, row in live if row.skill_id == newest.skill_id)
-        for _, version in versions[:-_KEPT]:
-            ref = SkillRef(PUBLISHER, newest.name, version)
-            await self._runtime.uninstall(ref, workspace=newest.workspace, actor=self.operator.principal)
+        """Remove the oldest versions that may go."""
+        view = await self._runtime.views.current(newest.workspace)
+        versions = sorted(
+            (one for one in view.versions.values() if one.skill_id == newest.skill_id),
+            key=lambda one: (one.installed_at, one.id),
+        )
+        for version in versions[:-_KEPT]:
+            # Refused for what serves calls and for what agents are pinned to; and another process may be faster.
+            with contextlib.suppress(NotFoundError, ConflictError):
+                await self._runtime.uninstall(version.ref, workspace=newest.workspace, actor=self.operator.principal)
 
     async def _with_fresh_report(self, version: InstalledVersion, prepared: Prepared) -> InstalledVersion:
         """What is stored of a version that was installed before is judged anew: a server over the same home judges by

@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import asyncio
 from contextlib import AsyncExitStack
-from datetime import datetime
-from pathlib import Path, PurePosixPath
+from datetime import datetime, timedelta
+from pathlib import Path
 from types import TracebackType
 
 from skillyard.database import Database, migrate, open_database, utcnow
@@ -18,29 +18,35 @@ from skillyard.governance import audit, tokens
 from skillyard.governance.advisories.source import AdvisorySource, OnProgress, unobserved
 from skillyard.governance.advisories.update import ensure_index
 from skillyard.governance.audit import Verification
-from skillyard.governance.decision import Maturity, PackageRule
+from skillyard.governance.decision import Agent, Allow, Hold, Maturity, PackageRule
 from skillyard.governance.identity import PersonPrincipal, Principal
 from skillyard.governance.policy import Policy
 from skillyard.governance.requested import ApprovalRequest
 from skillyard.governance.rules import RuleDraft
 from skillyard.ids import ApprovalId, InvocationId, RuleId, WorkspaceId
-from skillyard.runtime import store
+from skillyard.runtime import files, store
 from skillyard.runtime.admission import AdmissionWriter
 from skillyard.runtime.approve import Approver
+from skillyard.runtime.cancel import Canceller
 from skillyard.runtime.decide import Decider
 from skillyard.runtime.endings import Endings
 from skillyard.runtime.enforce import Enforcer
 from skillyard.runtime.events import EventBus
 from skillyard.runtime.install import Installer, KnownLocks, Prepared
 from skillyard.runtime.instance import Lease, home_id, take_lease
-from skillyard.runtime.invocations import get_invocation
+from skillyard.runtime.invocations import InvocationSummary, get_invocation
 from skillyard.runtime.invoke import Invoker
-from skillyard.runtime.pool import Pool, PoolLimits
-from skillyard.runtime.reconcile import Reconciler
+from skillyard.runtime.journal import StaleEpoch
+from skillyard.runtime.kept_locks import active_locks
+from skillyard.runtime.ledger import PoolLimits
+from skillyard.runtime.open_calls import OnAdmitted, OpenCalls, unheard
+from skillyard.runtime.pins import Pins
+from skillyard.runtime.pool import Pool
 from skillyard.runtime.rescan import Rescanned, Rescanner
 from skillyard.runtime.seams import Seams, load_seams
 from skillyard.runtime.start import Starter
 from skillyard.runtime.swap import Swapper
+from skillyard.runtime.upkeep import Upkeep
 from skillyard.runtime.values import (
     Installation,
     InstalledVersion,
@@ -51,15 +57,21 @@ from skillyard.runtime.values import (
     Swap,
 )
 from skillyard.runtime.views import Views
-from skillyard.runtime.watch import Watch
+from skillyard.runtime.warm import ActiveVersions
+from skillyard.runtime.watch import Chore, Watch
 from skillyard.sandbox.engine import Engine
 from skillyard.sandbox.environment import ProgressSink, silent
 from skillyard.sandbox.images import base_target
 from skillyard.sandbox.sandbox import OutputSink, discard
 from skillyard.settings import Settings
 from skillyard.skills.bundle_store import BundleStore
-from skillyard.skills.skill import Ecosystem, ParseMode
+from skillyard.skills.lock import Lock
+from skillyard.skills.permissions import Granted
+from skillyard.skills.skill import Ecosystem, ParseMode, Skill
 from skillyard.skills.source import Source
+
+_CANCEL_PERIOD = 0.5
+"""Seconds between two looks at what other processes were asked to cancel."""
 
 
 async def create_runtime(settings: Settings, *, policy: Policy | None = None, first_person: bool = True) -> Runtime:
@@ -107,36 +119,39 @@ class Runtime:
         self._artefacts = settings.home / "artefacts"
         staging = settings.home / "staging"
         instance = home_id(settings.home)
-        self.pool = Pool(
-            limits=PoolLimits(
-                total=settings.max_sandboxes,
-                per_version=settings.max_sandboxes_per_skill,
-                queue=settings.max_queue,
-                idle_seconds=settings.idle_timeout,
-            )
-        )
+        self.pool = Pool(limits=PoolLimits.from_settings(settings))
         self.views = Views(database=database)
+        self.pins = Pins(database=database)
         self.decider = Decider(policy=policy)
         enforcer = Enforcer(views=self.views, decider=self.decider, pool=self.pool, events=self.events)
-        self._reconciler = Reconciler(
-            home=settings.home,
+        self.upkeep = Upkeep(
+            settings=settings,
             instance=instance,
+            lease=lease,
             database=database,
             engine=self.engine,
             bundles=self.bundles,
             environments=seams.environments,
-            staging=staging,
+            pool=self.pool,
         )
         self.starter = Starter(
             bundles=self.bundles,
             environments=seams.environments,
             sandbox=seams.sandbox,
-            reconciler=self._reconciler,
+            reconciler=self.upkeep.reconciler,
+            started=self.upkeep.started,
             instance=instance,
             lease=lease.id,
         )
+        self.pool.keep_warm(
+            ActiveVersions(count=settings.min_warm, views=self.views, decider=self.decider, starter=self.starter)
+        )
         self._writer = AdmissionWriter(path=database.path, instance=lease.id)
-        self._endings = Endings(writer=self._writer, events=self.events)
+        self._endings = Endings(
+            writer=self._writer, events=self.events, keep_files=timedelta(days=settings.artefact_retention_days)
+        )
+        self.calls = OpenCalls()
+        self._canceller = Canceller(database=database, calls=self.calls, instance=lease.id)
         self._installer = Installer(
             database=database,
             bundles=self.bundles,
@@ -175,10 +190,21 @@ class Runtime:
             starter=self.starter,
             bundles=self.bundles,
             artefacts=self._artefacts,
+            staged_as=staging / lease.id,
             endings=self._endings,
+            calls=self.calls,
         )
         self._rescanner = Rescanner(settings=settings, database=database, installer=self._installer, enforcer=enforcer)
-        self._watch = Watch(database=database, views=self.views, enforcer=enforcer, endings=self._endings)
+        self._watch = Watch(
+            database=database,
+            views=self.views,
+            enforcer=enforcer,
+            endings=self._endings,
+            chores=(
+                *self.upkeep.chores,
+                Chore("cancelling", _CANCEL_PERIOD, self._canceller.look),
+            ),
+        )
 
     async def start(self, *, first_person: bool = True) -> None:
         """Make the first person where there is none, clean up after dead processes, begin to take calls."""
@@ -186,7 +212,7 @@ class Runtime:
         if first_person:
             async with self.database.transaction() as session:
                 self.first_token = await tokens.first_start(session, utcnow())
-        await self._reconciler.reconcile()
+        await self.upkeep.begin()
         await self._writer.start()
         self._watch.start()
 
@@ -200,9 +226,13 @@ class Runtime:
         self._closed = True
         async with AsyncExitStack() as last_first:
             last_first.callback(self._lease.release)
-            for holder in (self.engine, self.seams.environments, self.seams.sandbox, self.database, self._writer):
+            for holder in (self.engine, self.seams.environments, self.seams.sandbox, self.database):
                 last_first.push_async_callback(holder.close)
+            last_first.push_async_callback(self.upkeep.end)
+            last_first.push_async_callback(self._writer.close)
             last_first.push_async_callback(self._endings.retry)
+            # The pool is closed by then, so that calls which nobody waits for have ended, or are about to.
+            last_first.push_async_callback(self.calls.close)
             for worker in (self._swapper, self.pool, self._approver, self._watch):
                 last_first.push_async_callback(worker.close)
 
@@ -213,6 +243,13 @@ class Runtime:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         await self.close()
+
+    # Owning
+
+    @property
+    def lease(self) -> str:
+        """What this process's containers, folders and calls are labelled with."""
+        return self._lease.id
 
     # Installing and swapping
 
@@ -259,10 +296,19 @@ class Runtime:
         publisher: str,
         actor: Principal,
         mode: ParseMode = ParseMode.LENIENT,
+        relock: bool = False,
         on_progress: ProgressSink = silent,
     ) -> Swap:
-        """Install a new version beside the old and move the pointer to it, if it passes its check."""
-        prepared = await self.prepare(source, mode=mode, on_progress=on_progress)
+        """Install a new version beside the old and move the pointer to it, if it passes its check.
+
+        It keeps the lock of the active version where both declare the same packages, unless ``relock`` resolves anew.
+        """
+
+        async def known(skill: Skill) -> tuple[Lock, ...] | None:
+            return await active_locks(self.database, workspace, publisher, skill)
+
+        kept = None if relock else known
+        prepared = await self.prepare(source, mode=mode, known_locks=kept, on_progress=on_progress)
         ref = SkillRef(publisher, prepared.skill.name)
         await self.version(workspace, ref)
         installed = await self.install_prepared(
@@ -270,17 +316,19 @@ class Runtime:
         )
         return await self._swapper.activate(installed.version.ref, workspace=workspace, actor=actor.actor)
 
-    async def activate(self, ref: SkillRef, *, workspace: WorkspaceId, actor: Principal) -> Swap:
+    async def activate(
+        self, ref: SkillRef, *, workspace: WorkspaceId, actor: Principal, on_progress: ProgressSink = silent
+    ) -> Swap:
         """Move the pointer to an installed version."""
-        return await self._swapper.activate(ref, workspace=workspace, actor=actor.actor)
+        return await self._swapper.activate(ref, workspace=workspace, actor=actor.actor, on_progress=on_progress)
 
     async def rollback(self, ref: SkillRef, *, workspace: WorkspaceId, actor: Principal) -> Swap:
         """Move the pointer back to the version before, or to the one that ``ref`` names."""
         return await self._swapper.rollback(ref, workspace=workspace, actor=actor.actor)
 
-    async def uninstall(self, ref: SkillRef, *, workspace: WorkspaceId, actor: Principal) -> None:
-        """Remove one version, or a whole skill."""
-        await self._swapper.uninstall(ref, workspace=workspace, actor=actor.actor)
+    async def uninstall(self, ref: SkillRef, *, workspace: WorkspaceId, actor: Principal, force: bool = False) -> None:
+        """Remove one version, or a whole skill; ``force`` also where agents are pinned to it."""
+        await self._swapper.uninstall(ref, workspace=workspace, actor=actor.actor, force=force)
 
     async def skills(self, workspace: WorkspaceId, *, after: int = 0, limit: int = 100) -> tuple[SkillSummary, ...]:
         """Installed skills in the order of their ids, beginning behind ``after``."""
@@ -293,20 +341,55 @@ class Runtime:
 
     # Calling
 
-    async def invoke(self, request: InvokeRequest, on_output: OutputSink = discard) -> Invocation:
-        """Run one call; see ``invoke.Invoker``."""
-        return await self._invoker.invoke(request, on_output)
+    @property
+    def uploads(self) -> Path:
+        """Where input of calls lies on its way in: folders named after the lease of the process that took it."""
+        return self.settings.home / "uploads"
 
-    async def artefact(self, workspace: WorkspaceId, invocation: InvocationId, path: str) -> Path:
-        """Where a file that a call left is kept; raises ``NotFoundError``, also for a call of another workspace."""
+    async def granted(self, ref: SkillRef, agent: Agent) -> Granted | None:
+        """What a call would be granted as things stand; ``None`` where it would not run."""
+        view = await self.views.latest(agent.workspace)
+        try:
+            decision = self.decider.decide(view, agent.id, view.find_for(agent.id, ref))
+        except NotFoundError:
+            return None
+        return decision.granted if isinstance(decision, Allow) else None
+
+    async def invoke(
+        self, request: InvokeRequest, on_output: OutputSink = discard, on_admitted: OnAdmitted = unheard
+    ) -> Invocation:
+        """Run one call; see ``invoke.Invoker``. Raises ``LeaseLapsedError`` where others may have ended our calls."""
+        self.upkeep.tenure.require()
+        return await self._invoker.invoke(request, on_output, on_admitted)
+
+    async def cancel(self, invocation: InvocationId, *, principal: Principal) -> InvocationSummary:
+        """End a call before its time; see ``cancel.Canceller``."""
+        return await self._canceller.cancel(invocation, principal)
+
+    async def artefact(
+        self, workspace: WorkspaceId, invocation: InvocationId, path: str
+    ) -> tuple[files.CallFile, Path]:
+        """A file that a call left, and where it is kept.
+
+        Raises ``NotFoundError``, also for a call of another workspace, and ``ArtefactExpiredError``.
+        """
         async with self.database.reading() as session:
             await get_invocation(session, workspace, invocation)
-        found = await asyncio.to_thread(_file_below, self._artefacts / invocation, path)
-        if found is None:
-            raise NotFoundError(f"invocation {invocation} left no file {path!r}")
-        return found
+            file = await files.call_file(session, workspace, invocation, path)
+        return file, await files.location_of(file, self._artefacts / invocation)
 
     # Governing
+
+    async def request_approval(self, agent: Agent, version: InstalledVersion) -> ApprovalId | None:
+        """The request for what keeps an agent from calling a version; ``None`` where no approval is what it lacks."""
+        while True:
+            view = await self.views.current(version.workspace)
+            hold = self.decider.decide(view, agent.id, version)
+            if not isinstance(hold, Hold):
+                return None
+            asked = await self._approver.request(agent, version, hold, seen=view.epoch)
+            if not isinstance(asked, StaleEpoch):
+                return asked
 
     async def approve(
         self,
@@ -361,14 +444,3 @@ class Runtime:
         """Check the workspace's whole audit chain."""
         async with self.database.reading() as session:
             return await audit.verify(session, workspace)
-
-
-def _file_below(folder: Path, path: str) -> Path | None:
-    """A regular file that lies in a folder, reached through no link; ``None`` where there is none under this path."""
-    found = folder / PurePosixPath(path)
-    try:
-        inside = found.resolve(strict=True) == folder.resolve(strict=True) / PurePosixPath(path)
-        return found if inside and found.is_file() and folder in found.parents else None
-    except (OSError, ValueError, RuntimeError):
-        # What no file can be called (a zero byte, too long a name) or what leads in a circle is no file of this call.
-        return None

@@ -111,8 +111,10 @@ class _NoResolver:
     ecosystem: Ecosystem
     reason: str
 
-    async def resolve(self, declared: tuple[DeclaredPackage, ...], target: Target) -> Lock:
-        del declared, target
+    async def resolve(
+        self, declared: tuple[DeclaredPackage, ...], target: Target, on_progress: ProgressSink = silent
+    ) -> Lock:
+        del declared, target, on_progress
         raise PluginUnavailableError(self.reason)
 
 

@@ -1,4 +1,4 @@
-"""What the pool counts: places that sandboxes are of, claims of calls on them, and the slot that holds both."""
+"""What the pool counts: places that sandboxes are of, claims of calls on them, slots that hold both, and workspaces."""
 
 from __future__ import annotations
 
@@ -7,9 +7,13 @@ from collections import deque
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 
-from skillyard.ids import LockDigest, SkillVersionId
+from skillyard.ids import LockDigest, SkillVersionId, WorkspaceId
+from skillyard.runtime.capacity import Room, Share
+from skillyard.runtime.counts import Tally
 from skillyard.runtime.errors import RuntimeRefusalError
+from skillyard.runtime.pace import Pace
 from skillyard.sandbox.sandbox import RunningSandbox
+from skillyard.skills.permissions import Granted
 
 StartSandbox = Callable[[], Awaitable[RunningSandbox]]
 
@@ -23,14 +27,15 @@ class Place:
 
     version: SkillVersionId
     lock: LockDigest
+    workspace: WorkspaceId = field(compare=False)
+    """Follows from the version."""
 
 
 @dataclass(slots=True, eq=False)
 class Claim:
     """One call's share in a place, from before its admission to its end."""
 
-    place: Place
-    ended: asyncio.Event = field(default_factory=asyncio.Event)
+    slot: Slot
     stopped: RuntimeRefusalError | None = None
     """Why the call was cut short, if it was."""
     sandbox: RunningSandbox | None = None
@@ -40,6 +45,25 @@ class Claim:
     turn: int = 0
     """Its place in the order in which calls began to wait, over all slots."""
     waiter: asyncio.Future[RunningSandbox] | None = None
+    patience: asyncio.TimerHandle | None = None
+    """Ends its waiting."""
+    is_over: bool = False
+    _watched: asyncio.Event | None = None
+
+    @property
+    def place(self) -> Place:
+        return self.slot.place
+
+    def end(self) -> None:
+        self.is_over = True
+        if self._watched is not None:
+            self._watched.set()
+
+    async def ended(self) -> None:
+        """Wait for the call's end. Few calls are ever waited for, so what it takes is made here."""
+        if not self.is_over:
+            self._watched = self._watched or asyncio.Event()
+            await self._watched.wait()
 
 
 @dataclass(slots=True)
@@ -51,52 +75,54 @@ class Idle:
 
 
 @dataclass(slots=True, eq=False)
+class Party:
+    """A workspace's part in the pool."""
+
+    share: Share
+    hungry: dict[Slot, None] = field(default_factory=dict)
+    """Its slots that calls wait at."""
+    turn: int = 0
+    """When one of its waiting calls was served last, in the order of all servings."""
+    tally: Tally = field(default_factory=Tally)
+    pace: Pace = field(default_factory=Pace)
+
+
+@dataclass(slots=True, eq=False)
 class Slot:
     """One place's share of the pool."""
 
+    place: Place
+    party: Party
+    granted: Granted
+    room: Room
     start: StartSandbox | None = None
     idle: list[Idle] = field(default_factory=list)
+    """The one used last comes last, and is lent first."""
     busy: set[RunningSandbox] = field(default_factory=set)
     starts: set[asyncio.Task[None]] = field(default_factory=set)
     waiting: deque[Claim] = field(default_factory=deque)
     claims: set[Claim] = field(default_factory=set)
+    queued: int = 0
+    """Calls that wait and that no sandbox is being started for."""
     start_failed: bool = False
     """The last start failed while others were there: none is tried before one of those is given back."""
 
     @property
-    def size(self) -> int:
+    def living(self) -> int:
         return len(self.idle) + len(self.busy) + len(self.starts)
 
     @property
     def empty(self) -> bool:
-        return not (self.claims or self.size)
+        return not (self.claims or self.living or self.room.place.present)
 
     @property
     def wants_start(self) -> bool:
-        return len(self.waiting) > len(self.starts) and not (self.start_failed and self.size)
+        return len(self.waiting) > len(self.starts) and not (self.start_failed and self.living)
 
-    def lend(self, sandbox: RunningSandbox) -> bool:
-        """Give the sandbox to the call that waits longest; false where none waits."""
-        while self.waiting:
-            claim = self.waiting.popleft()
-            if claim.waiter is not None and not claim.waiter.done():
-                self.busy.add(sandbox)
-                claim.sandbox, claim.served = sandbox, True
-                claim.waiter.set_result(sandbox)
-                return True
-        return False
+    @property
+    def may_call(self) -> bool:
+        return self.room.workspace.may_call and self.room.total.may_call
 
-    def fail(self, error: Exception) -> None:
-        """Tell every call that waits here that there is nothing to wait for."""
-        for claim in self.waiting:
-            if claim.waiter is not None and not claim.waiter.done():
-                claim.waiter.set_exception(error)
-        self.waiting.clear()
-
-    def cut(self, claim: Claim, error: RuntimeRefusalError) -> RunningSandbox | None:
-        """Mark a call as stopped and let it wait no longer; the sandbox it runs in is for the caller to stop."""
-        claim.stopped = claim.stopped or error
-        if claim.waiter is not None and not claim.waiter.done():
-            claim.waiter.set_exception(claim.stopped)
-            self.waiting.remove(claim)
-        return claim.sandbox
+    def is_started_for(self, claim: Claim) -> bool:
+        """Whether a sandbox is being started for a call that waits here: the first in line get the first ones."""
+        return claim in self.waiting and self.waiting.index(claim) < len(self.starts)

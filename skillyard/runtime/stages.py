@@ -38,7 +38,9 @@ async def read(
         lease.release()
 
 
-async def resolve(skill: Skill, resolvers: Mapping[Ecosystem, Resolver], target: Target) -> tuple[Lock, ...]:
+async def resolve(
+    skill: Skill, resolvers: Mapping[Ecosystem, Resolver], target: Target, on_progress: ProgressSink = silent
+) -> tuple[Lock, ...]:
     """One lock for each ecosystem the skill declares packages of; raises what its resolver raises."""
     locks = []
     for ecosystem in Ecosystem:
@@ -48,7 +50,7 @@ async def resolve(skill: Skill, resolvers: Mapping[Ecosystem, Resolver], target:
         resolver = resolvers.get(ecosystem)
         if resolver is None:
             raise NotFoundError(f"no resolver for {ecosystem.value} packages is installed")
-        locks.append(await resolver.resolve(declared, target))
+        locks.append(await resolver.resolve(declared, target, on_progress))
     return tuple(locks)
 
 

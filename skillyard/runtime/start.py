@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from skillyard.governance.decision import Allow
 from skillyard.runtime.reconcile import Reconciler
+from skillyard.runtime.started import Ground, Started
 from skillyard.runtime.values import InstalledVersion
 from skillyard.sandbox.environment import Environment, EnvironmentStore, ProgressSink, silent
 from skillyard.sandbox.errors import StartError
@@ -21,6 +22,7 @@ class Starter:
         environments: EnvironmentStore,
         sandbox: Sandbox,
         reconciler: Reconciler,
+        started: Started,
         instance: str,
         lease: str,
     ) -> None:
@@ -28,6 +30,7 @@ class Starter:
         self._environments = environments
         self._sandbox = sandbox
         self._reconciler = reconciler
+        self._started = started
         self._instance = instance
         self._lease = lease
 
@@ -60,7 +63,10 @@ class Starter:
                 "lease": self._lease,
             },
         )
-        return await self._sandbox.start(spec, allow.granted)
+        ground = Ground.of(spec.bundle, spec.environment)
+        running = await self._sandbox.start(spec, allow.granted)
+        self._started.add(running, version.id, ground)
+        return running
 
 
 def _preload(version: InstalledVersion, environment: Environment | None) -> tuple[str, ...]:

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 
-from sqlalchemy import func, select, update
+from sqlalchemy import delete, func, select, update
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from skillyard.database import utcnow
@@ -17,10 +17,10 @@ from skillyard.governance.decision import SkillState
 from skillyard.governance.identity import Actor, ActorKind
 from skillyard.governance.report import Report
 from skillyard.governance.report_json import report_from_json, report_to_json
-from skillyard.ids import LockDigest, SkillId, SkillVersionId, WorkspaceId
+from skillyard.ids import AgentId, LockDigest, PersonId, SkillId, SkillVersionId, WorkspaceId
 from skillyard.runtime.stored import locks_from_json, locks_to_json, skill_from_json, skill_to_json
-from skillyard.runtime.tables import PointerMoveRow, SkillRow, SkillVersionRow
-from skillyard.runtime.values import InstalledVersion, SkillRef, SkillSummary, VersionSummary
+from skillyard.runtime.tables import AgentPinRow, PointerMoveRow, SkillRow, SkillVersionRow
+from skillyard.runtime.values import InstalledVersion, Pin, SkillRef, SkillSummary, VersionSummary
 from skillyard.skills.lock import Lock, closure_digest
 from skillyard.skills.skill import Skill
 
@@ -202,6 +202,22 @@ async def locks_by_digest(
     return {LockDigest(digest): locks_from_json(text) for digest, text in rows}
 
 
+async def newest_versions(
+    session: AsyncSession, workspace: WorkspaceId, ref: SkillRef, *, limit: int
+) -> tuple[SkillVersionRow, ...]:
+    """The versions of one skill that were installed last, the newest first; those that were removed since included."""
+    skill = await find_skill(session, workspace, ref)
+    if skill is None:
+        return ()
+    rows = await session.scalars(
+        select(SkillVersionRow)
+        .where(SkillVersionRow.skill_id == skill.id)
+        .order_by(SkillVersionRow.installed_at.desc(), SkillVersionRow.id.desc())
+        .limit(limit)
+    )
+    return tuple(rows)
+
+
 async def versions_of(session: AsyncSession, skill: SkillRow) -> tuple[SkillVersionRow, ...]:
     """The versions of one skill that are not removed."""
     rows = await session.scalars(
@@ -225,6 +241,34 @@ async def live_versions(
     if workspace is not None:
         query = query.where(SkillRow.workspace_id == workspace)
     return tuple((skill, version) for skill, version in await session.execute(query))
+
+
+@dataclass(frozen=True, slots=True)
+class LiveReferences:
+    """What versions that are not removed refer to, over all workspaces."""
+
+    bundles: frozenset[str]
+    locks: frozenset[str]
+
+
+async def live_references(session: AsyncSession) -> LiveReferences:
+    """Digests alone: quick, however large the locks are."""
+    live = SkillVersionRow.state != SkillState.REMOVED
+    bundles = await session.scalars(select(SkillVersionRow.bundle_digest).where(live).distinct())
+    locks = await session.scalars(select(SkillVersionRow.lock_digest).where(live).distinct())
+    return LiveReferences(frozenset(bundles), frozenset(locks))
+
+
+async def locks_of_anybody(session: AsyncSession, wanted: Collection[str]) -> dict[str, tuple[Lock, ...]]:
+    """The locks behind digests, whatever workspace they are of. Raises ``StoredValueError``."""
+    found: dict[str, tuple[Lock, ...]] = {}
+    for digest in wanted:
+        text = await session.scalar(
+            select(SkillVersionRow.lock_json).where(SkillVersionRow.lock_digest == digest).limit(1)
+        )
+        if text is not None:
+            found[digest] = locks_from_json(text)
+    return found
 
 
 async def summaries(
@@ -302,3 +346,63 @@ def installed(skill: SkillRow, row: SkillVersionRow) -> InstalledVersion:
         commit=row.origin_commit,
         installed_at=row.installed_at,
     )
+
+
+async def pins(session: AsyncSession, workspace: WorkspaceId) -> dict[tuple[AgentId, str, str], SkillVersionId]:
+    """Every pin of a workspace: agent, publisher and name of the skill → the version."""
+    query = select(AgentPinRow.agent_id, SkillRow.publisher, SkillRow.name, AgentPinRow.skill_version_id).join(
+        SkillRow, SkillRow.id == AgentPinRow.skill_id
+    )
+    rows = await session.execute(query.where(AgentPinRow.workspace_id == workspace))
+    return {(AgentId(agent), publisher, name): SkillVersionId(version) for agent, publisher, name, version in rows}
+
+
+async def pins_of(session: AsyncSession, workspace: WorkspaceId, agent: AgentId) -> tuple[Pin, ...]:
+    """What one agent is pinned to, in the order of the skills' names."""
+    query = (
+        select(SkillRow.publisher, SkillRow.name, SkillVersionRow.version, AgentPinRow.pinned_at)
+        .join(SkillRow, SkillRow.id == AgentPinRow.skill_id)
+        .join(SkillVersionRow, SkillVersionRow.id == AgentPinRow.skill_version_id)
+        .where(AgentPinRow.workspace_id == workspace, AgentPinRow.agent_id == agent)
+        .order_by(SkillRow.publisher, SkillRow.name)
+    )
+    rows = await session.execute(query)
+    return tuple(Pin(agent, SkillRef(publisher, name, version), at) for publisher, name, version, at in rows)
+
+
+async def pinned_to(session: AsyncSession, versions: Collection[SkillVersionId]) -> tuple[tuple[AgentId, int], ...]:
+    """Agents that are pinned to one of these versions, each with the skill's key."""
+    rows = await session.execute(
+        select(AgentPinRow.agent_id, AgentPinRow.skill_id)
+        .where(AgentPinRow.skill_version_id.in_(versions))
+        .order_by(AgentPinRow.agent_id)
+    )
+    return tuple((AgentId(agent), skill) for agent, skill in rows)
+
+
+async def set_pin(
+    session: AsyncSession, agent: AgentId, skill: SkillRow, version: SkillVersionId, by: PersonId
+) -> AgentPinRow:
+    """Pin, in the place of an earlier pin of this agent to this skill."""
+    await remove_pin(session, agent, SkillId(skill.id))
+    row = AgentPinRow(
+        agent_id=agent,
+        skill_id=skill.id,
+        workspace_id=skill.workspace_id,
+        skill_version_id=version,
+        pinned_by_id=by,
+        pinned_at=utcnow(),
+    )
+    session.add(row)
+    await session.flush()
+    return row
+
+
+async def remove_pin(session: AsyncSession, agent: AgentId, skill: SkillId) -> bool:
+    """Whether there was one."""
+    gone = await session.execute(
+        delete(AgentPinRow)
+        .where(AgentPinRow.agent_id == agent, AgentPinRow.skill_id == skill)
+        .returning(AgentPinRow.agent_id)
+    )
+    return gone.first() is not None

@@ -22,16 +22,23 @@ from skillyard.runtime import store
 from skillyard.runtime.decide import Decider
 from skillyard.runtime.errors import DecisionRefusedError, NothingToRollBackError, VersionStoppedError
 from skillyard.runtime.events import EventBus, PointerMoved
+from skillyard.runtime.pins import release_pins
 from skillyard.runtime.pool import Pool
 from skillyard.runtime.slots import Claim
 from skillyard.runtime.start import Starter
 from skillyard.runtime.tables import SkillRow, SkillVersionRow
 from skillyard.runtime.values import InstalledVersion, SkillRef, Swap
 from skillyard.runtime.views import View, Views
+from skillyard.sandbox.environment import Progress, ProgressSink, silent
 from skillyard.sandbox.errors import HealthError, StartError
 from skillyard.sandbox.sandbox import RunningSandbox
 
 _log = structlog.get_logger("skillyard.swap")
+
+STARTING = "starting the new version beside the old"
+CHECKING = "checking its entries"
+MOVING = "moving the pointer"
+"""The steps of a swap, as progress tells them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,7 +82,13 @@ class Swapper:
         self._moves: set[asyncio.Task[None]] = set()
 
     async def activate(
-        self, ref: SkillRef, *, workspace: WorkspaceId, actor: Actor, action: Action = Action.SKILL_UPGRADED
+        self,
+        ref: SkillRef,
+        *,
+        workspace: WorkspaceId,
+        actor: Actor,
+        action: Action = Action.SKILL_UPGRADED,
+        on_progress: ProgressSink = silent,
     ) -> Swap:
         """Make the pointer name an installed version, if it starts and passes its check.
 
@@ -97,8 +110,8 @@ class Swapper:
                 return Swap(version.ref, old=old_version, new=version.version, moved=False, reason=str(refusal))
             raise
         move = _Move(version, view, old=old, actor=actor, action=action)
-        with self._pool.claim(version.place) as claim:
-            await self._check_and_move(move, allow, claim)
+        with self._pool.claim(version.place, allow.granted) as claim:
+            await self._check_and_move(move, allow, claim, on_progress)
         return Swap(version.ref, old=old_version, new=version.version, moved=True)
 
     async def rollback(self, ref: SkillRef, *, workspace: WorkspaceId, actor: Actor) -> Swap:
@@ -109,8 +122,11 @@ class Swapper:
         target = ref if ref.version is not None else await self._previous(ref, workspace)
         return await self.activate(target, workspace=workspace, actor=actor, action=Action.SKILL_ROLLED_BACK)
 
-    async def uninstall(self, ref: SkillRef, *, workspace: WorkspaceId, actor: Actor) -> None:
-        """Remove one version, or all of a skill where none is named; its calls end first, its records stay."""
+    async def uninstall(self, ref: SkillRef, *, workspace: WorkspaceId, actor: Actor, force: bool = False) -> None:
+        """Remove one version, or all of a skill where none is named; its calls end first, its records stay.
+
+        Raises ``VersionPinnedError`` where agents are pinned to what is to go, unless ``force`` ends their pins.
+        """
         async with self._database.transaction() as session:
             skill = await store.find_skill(session, workspace, ref)
             rows = await self._removable(session, workspace, ref, skill)
@@ -122,6 +138,7 @@ class Swapper:
                 raise ConflictError(f"{ref} is active; upgrade or roll back first, or remove the whole skill")
             if active in [row.id for row in rows]:
                 await store.move_pointer(session, skill, None, actor)
+            await release_pins(session, skill, rows, actor, force=force)
             for row in rows:
                 await store.set_state(session, SkillVersionId(row.id), SkillState.REMOVED)
                 subject = f"{skill.publisher}/{skill.name}@{row.version}"
@@ -152,19 +169,23 @@ class Swapper:
             return (await store.need_version(session, workspace, ref),)
         return () if skill is None else await store.versions_of(session, skill)
 
-    async def _check_and_move(self, move: _Move, allow: Allow, claim: Claim) -> None:
+    async def _check_and_move(self, move: _Move, allow: Allow, claim: Claim, on_progress: ProgressSink) -> None:
         """Start, check, move. The sandbox that passed is warm for the first call, one that did not is stopped."""
         if not move.version.skill.entries:
+            on_progress(Progress(MOVING, 2, 3))
             await self._moved(move)
             return
 
         async def start() -> RunningSandbox:
-            return await self._starter.start(move.version, allow)
+            return await self._starter.start(move.version, allow, on_progress)
 
+        on_progress(Progress(STARTING, 0, 3))
         try:
             async with self._pool.lease(claim, start) as sandbox:
                 try:
+                    on_progress(Progress(CHECKING, 1, 3))
                     await sandbox.check(move.version.skill.entries)
+                    on_progress(Progress(MOVING, 2, 3))
                     await self._moved(move)
                 except BaseException:
                     await asyncio.shield(sandbox.stop())

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import datetime
+from pathlib import Path
 
 from skillyard.errors import InputError
 from skillyard.governance.decision import Decision, SkillState
@@ -63,7 +64,7 @@ class InstalledVersion:
     @property
     def place(self) -> Place:
         """What its sandboxes are of."""
-        return Place(self.id, self.lock_digest)
+        return Place(self.id, self.lock_digest, self.workspace)
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,6 +104,15 @@ class VersionSummary:
 
 
 @dataclass(frozen=True, slots=True)
+class Pin:
+    """What calls of an agent go to where they name no version. ``skill`` names one."""
+
+    agent: AgentId
+    skill: SkillRef
+    pinned_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
 class Swap:
     """A pointer that moved from ``old`` to ``new``; ``reason`` says why it did not; ``new`` is then only stored."""
 
@@ -123,9 +133,11 @@ class InvokeRequest:
     entry: str | None = None
     input_json: bytes = b"{}"
     argv: tuple[str, ...] = ()
-    stdin: bytes = b""
+    stdin: bytes | Path = b""
     files: tuple[InputFile, ...] = ()
     timeout_seconds: float | None = None
+    result_file_above: int | None = None
+    """Results of more bytes than this come as a file of the call instead; ``None`` keeps every result as it is."""
 
 
 @dataclass(frozen=True, slots=True)

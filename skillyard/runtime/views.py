@@ -49,8 +49,20 @@ class View:
     versions: Mapping[SkillVersionId, InstalledVersion]
     by_ref: Mapping[SkillRef, InstalledVersion]
     pointers: Mapping[_Name, SkillVersionId | None]
+    pins: Mapping[tuple[AgentId, str, str], SkillVersionId]
+    """What calls of an agent to a publisher's skill go to, where they name no version."""
     rulings: dict[SkillVersionId, Ruling] = field(default_factory=dict, repr=False)
     """What ``decide`` worked out from this view so far."""
+
+    def find_for(self, agent: AgentId, ref: SkillRef) -> InstalledVersion:
+        """As ``find``, but without a version it is the one that the agent is pinned to, where there is a pin."""
+        pinned = self.pins.get((agent, ref.publisher, ref.name)) if self.pins and ref.version is None else None
+        if pinned is None:
+            return self.find(ref)
+        found = self.versions.get(pinned)
+        if found is None:
+            raise NotFoundError(f"the version of {ref} that this agent is pinned to is not installed")
+        return found
 
     def find(self, ref: SkillRef) -> InstalledVersion:
         """The named version, or the one the pointer names; raises ``NotFoundError``."""
@@ -94,6 +106,7 @@ class Views:
                 versions=versions,
                 by_ref={version.ref: version for version in versions.values()},
                 pointers={(skill.publisher, skill.name): _id(skill.active_version_id) for skill, _ in rows},
+                pins=await store.pins(session, workspace),
             )
             self._latest[workspace] = view
             return view

@@ -1,12 +1,14 @@
 """What has to be looked at now and then: changes that other processes made, dates that passed, ends left to record.
 
-Admission needs none of this, it checks the epoch itself. This is for what runs or stands ready already.
+Admission needs none of this, it checks the epoch itself. This is for what runs or stands ready already, and for the
+process itself: renewing its lease, sweeping, collecting.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass
 
 import structlog
 
@@ -21,25 +23,41 @@ _log = structlog.get_logger("skillyard.watch")
 _SECONDS = 0.5
 
 
-class Watch:
-    """One task that ends with ``close``. What fails is logged when it begins to, and tried again."""
+@dataclass(frozen=True, slots=True)
+class Chore:
+    """Work that recurs, ``seconds`` after it last ended."""
 
-    def __init__(self, *, database: Database, views: Views, enforcer: Enforcer, endings: Endings) -> None:
+    name: str
+    seconds: float
+    work: Callable[[], Awaitable[None]]
+
+
+class Watch:
+    """Tasks that end with ``close``. What fails is logged when it begins to, and tried again.
+
+    Each chore has a task of its own: a slow one must not hold up the renewal of the lease.
+    """
+
+    def __init__(
+        self, *, database: Database, views: Views, enforcer: Enforcer, endings: Endings, chores: Sequence[Chore] = ()
+    ) -> None:
         self._database = database
         self._views = views
         self._enforcer = enforcer
         self._endings = endings
         self._enforced: Epoch | None = None
         self._failing: dict[str, str] = {}
-        self._task: asyncio.Task[None] | None = None
+        self._chores = chores
+        self._tasks: list[asyncio.Task[None]] = []
 
     def start(self) -> None:
-        self._task = asyncio.create_task(self._watch())
+        self._tasks = [asyncio.create_task(self._watch())]
+        self._tasks += [asyncio.create_task(self._recur(chore)) for chore in self._chores]
 
     async def close(self) -> None:
-        if self._task is not None:
-            self._task.cancel()
-            await asyncio.gather(self._task, return_exceptions=True)
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
 
     async def _watch(self) -> None:
         while True:
@@ -47,6 +65,11 @@ class Watch:
             await self._try("enforcing", self._enforce)
             await self._try("lapsing", self._lapse)
             await self._try("recording_ends", self._endings.retry)
+
+    async def _recur(self, chore: Chore) -> None:
+        while True:
+            await asyncio.sleep(chore.seconds)
+            await self._try(chore.name, chore.work)
 
     async def _try(self, what: str, work: Callable[[], Awaitable[None]]) -> None:
         try:

@@ -39,7 +39,7 @@ async def lock(
     async with read(source, home=settings.home, mode=mode, on_progress=on_progress) as (_folder, skill):
         seams = await asyncio.to_thread(load_seams, settings)
         on_progress(Progress("resolving its packages", 0, None))
-        return skill, await resolve(skill, seams.resolvers, base_target())
+        return skill, await resolve(skill, seams.resolvers, base_target(), on_progress)
 
 
 async def examine(
@@ -50,7 +50,7 @@ async def examine(
         await ensure_index(settings.home, now=utcnow())
         seams = await asyncio.to_thread(load_seams, settings)
         on_progress(Progress("resolving its packages", 0, None))
-        locks = await resolve(skill, seams.resolvers, base_target())
+        locks = await resolve(skill, seams.resolvers, base_target(), on_progress)
         on_progress(Progress("scanning skill and packages", 0, None))
         target = ScanTarget(skill=skill, locks=locks, folder=folder)
         report = await scan(target, seams.scanners, policy=policy, now=utcnow(), missing=seams.missing_scanners)

@@ -3,17 +3,26 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from pathlib import Path
 
 import pytest
+from skillyard.database import utcnow
 from skillyard.errors import NotFoundError
-from skillyard.runtime.errors import QueueFullError
+from skillyard.governance.decision import Allow
+from skillyard.governance.rules import draft_ban
+from skillyard.runtime.counts import PoolCounts
+from skillyard.runtime.errors import QueueFullError, QueueTimeoutError, SandboxTooLargeError
+from skillyard.runtime.instance import home_id
 from skillyard.runtime.invocations import invocations
-from skillyard.runtime.pool import PoolCounts
 from skillyard.runtime.tables import InvocationState
+from skillyard.runtime.values import SkillRef
 from skillyard.settings import Settings
+from skillyard.skills.permissions import MIB
 from tests.runtime.conftest import Yard, no_containers, open_yard, until
+from tests.runtime.test_races import Forwarded
 
 SLEEP = "import time\n\n\ndef run(x: float) -> float:\n    time.sleep(x)\n    return x\n"
 
@@ -37,9 +46,9 @@ async def test_a_call_beyond_the_queue_is_refused_and_recorded(small: Yard) -> N
     await until(lambda: pool.counts().busy == 1)
     second = asyncio.create_task(small.invoke(bot, given={"x": 0}))
     await until(lambda: pool.counts().waiting == 1)
-    with pytest.raises(QueueFullError) as refused:
+    with pytest.raises(QueueFullError, match="1 calls wait"):
         await small.invoke(bot, given={"x": 0})
-    assert refused.value.retry_after > 0
+    assert pool.status(bot.workspace).since_start.queue_full == 1
     assert [one.outcome.result_json for one in await asyncio.gather(first, second)] == [b"2", b"0"]
     async with small.runtime.database.reading() as session:
         states = [one.state for one in await invocations(session, bot.workspace, limit=10)]
@@ -60,7 +69,8 @@ async def test_unused_sandboxes_go_away_and_the_next_call_starts_one(small: Yard
     await small.install(small.skill())
     bot = await small.agent("bot")
     await small.invoke(bot)
-    await until(lambda: small.runtime.pool.counts() == PoolCounts(0, 0, 0, 0))
+    await until(lambda: small.runtime.pool.counts() == PoolCounts())
+    assert small.runtime.pool.status(bot.workspace).since_start.expiries == 1
     await no_containers(small.runtime.engine, small.runtime.settings)
     assert (await small.invoke(bot)).outcome.result_json == b"2"
 
@@ -104,3 +114,155 @@ async def test_without_a_queue_calls_that_need_not_wait_are_served_all_the_same(
         with pytest.raises(QueueFullError):
             await yard.invoke(bot, given={"x": 0})
         assert (await running).outcome.result_json == b"2"
+
+
+@asynccontextmanager
+async def opened(settings: Settings, folder: Path, **changed: object) -> AsyncIterator[Yard]:
+    yard = await open_yard(settings.model_copy(update=changed), folder / "skills")
+    async with yard.runtime:
+        yield yard
+    await no_containers(yard.runtime.engine, settings)
+    await yard.runtime.engine.close()
+
+
+async def test_granted_memory_is_capped_by_the_containers_that_are_really_there(
+    settings: Settings, tmp_path: Path
+) -> None:
+    async with opened(settings, tmp_path, max_sandbox_memory_mib=1024) as yard:
+        bot = await yard.agent("bot")
+        for name in ("one", "two", "three"):
+            await yard.install(yard.skill(SLEEP, name=name))
+        mine = {"skillyard.instance": home_id(settings.home)}
+        calls = [
+            asyncio.create_task(yard.invoke(bot, f"acme/{name}", given={"x": 0.2}))
+            for name in ("one", "two", "three") * 2
+        ]
+        most = 0
+        while not all(call.done() for call in calls):
+            most = max(most, len(await yard.runtime.engine.containers(mine)))
+            await asyncio.sleep(0)
+        assert [call.result().outcome.result_json for call in calls] == [b"0.2"] * 6
+        assert most == 2, "512 MiB each"
+        status = yard.runtime.pool.status(bot.workspace)
+        assert status.since_start.evictions >= 1
+        assert status.now.memory_bytes == 1024 * MIB
+
+
+async def test_a_skill_that_is_granted_more_than_all_may_have_is_refused_and_recorded(
+    settings: Settings, tmp_path: Path
+) -> None:
+    async with opened(settings, tmp_path, max_sandbox_memory_mib=256) as yard:
+        await yard.install(yard.skill())
+        bot = await yard.agent("bot")
+        with pytest.raises(SandboxTooLargeError, match="512 MiB"):
+            await yard.invoke(bot)
+        async with yard.runtime.database.reading() as session:
+            (kept,) = await invocations(session, bot.workspace, limit=10)
+        assert kept.state is InvocationState.REFUSED
+
+
+async def test_who_waits_too_long_is_told_so_and_what_runs_is_not_disturbed(settings: Settings, tmp_path: Path) -> None:
+    async with opened(settings, tmp_path, max_sandboxes=1, queue_timeout=0.3) as yard:
+        await yard.install(yard.skill(SLEEP))
+        bot = await yard.agent("bot")
+        running = asyncio.create_task(yard.invoke(bot, given={"x": 3}))
+        await until(lambda: yard.runtime.pool.counts().busy == 1)
+        with pytest.raises(QueueTimeoutError):
+            await yard.invoke(bot, given={"x": 0})
+        assert not running.done()
+        assert (await running).outcome.result_json == b"3"
+        assert yard.runtime.pool.status().since_start.queue_timeouts == 1
+
+
+async def test_an_untrusted_publishers_calls_each_get_a_container_of_their_own(
+    settings: Settings, tmp_path: Path
+) -> None:
+    async with opened(settings, tmp_path, single_use_publishers=("ac*",)) as yard:
+        await yard.install(yard.skill())
+        bot = await yard.agent("bot")
+        calls = [await yard.invoke(bot) for _ in range(3)]
+        assert yard.runtime.pool.status().since_start.starts == 3
+        decision = calls[0].decision
+        assert isinstance(decision, Allow)
+        assert decision.granted.single_use
+        assert [one.message for one in decision.reasons if one.code == "single_use"] != []
+        assert yard.runtime.pool.counts().idle == 0
+
+
+async def test_a_version_that_was_called_stays_warm_and_so_does_the_one_that_replaces_it(
+    settings: Settings, tmp_path: Path
+) -> None:
+    async with opened(settings, tmp_path, min_warm=2, idle_timeout=0.2) as yard:
+        first = (await yard.install(yard.skill())).version
+        bot = await yard.agent("bot")
+        pool = yard.runtime.pool
+        assert pool.counts() == PoolCounts()
+        await yard.invoke(bot)
+        await until(lambda: pool.counts(first.id).idle == 2)
+        await yard.upgrade(yard.skill(version="2.0.0"))
+        second = await yard.runtime.version(bot.workspace, SkillRef("acme", "adder"))
+        await until(lambda: pool.counts(second.id).idle == 2)
+        await until(lambda: pool.counts(first.id) == PoolCounts())
+
+
+async def test_a_ban_ends_what_stands_ready_and_nothing_is_started_ahead_again(
+    settings: Settings, tmp_path: Path
+) -> None:
+    async with opened(settings, tmp_path, min_warm=1, idle_timeout=0.2) as yard:
+        await yard.install(yard.skill(python="iniconfig==2.1.0"))
+        bot = await yard.agent("bot")
+        held = await yard.invoke(bot)
+        assert held.approval is not None
+        await yard.runtime.approve(held.approval, person=yard.second)
+        await yard.invoke(bot)
+        draft = draft_ban(ecosystem="pypi", name="iniconfig", reason="for the test", now=utcnow())
+        await yard.runtime.add_rule(draft, person=yard.admin)
+        pool = yard.runtime.pool
+        await until(lambda: pool.counts() == PoolCounts())
+        starts = pool.status().since_start.starts
+        # Another skill's sandbox is swept meanwhile, so that there was time to start one.
+        await yard.install(yard.skill(name="other"))
+        await yard.invoke(bot, "acme/other")
+        await until(lambda: pool.status().since_start.starts == starts + 1)
+        assert {place.version for place in pool.places} == {
+            (await yard.runtime.version(bot.workspace, SkillRef("acme", "other"))).id
+        }
+
+
+async def test_a_start_that_hangs_keeps_nobody_else_waiting(settings: Settings, tmp_path: Path) -> None:
+    engine = await SlowEngine.open(tmp_path / "engine.sock")
+    try:
+        async with opened(settings, tmp_path, docker_host=f"unix://{engine.path}") as yard:
+            await yard.install(yard.skill(name="slow"))
+            await yard.install(yard.skill(name="quick"))
+            bot = await yard.agent("bot")
+            await yard.invoke(bot, "acme/quick")
+            engine.creates.clear()
+            cold = asyncio.create_task(yard.invoke(bot, "acme/slow"))
+            await until(lambda: yard.runtime.pool.counts().starting == 1)
+            for _ in range(20):
+                assert (await yard.invoke(bot, "acme/quick")).outcome.result_json == b"2"
+            assert yard.runtime.pool.counts().starting == 1
+            engine.creates.set()
+            assert (await cold).outcome.result_json == b"2"
+    finally:
+        await engine.close()
+
+
+class SlowEngine(Forwarded):
+    """The engine's socket, on which creating a container takes until ``creates`` is set."""
+
+    def __init__(self, path: Path) -> None:
+        super().__init__(path)
+        self.creates = asyncio.Event()
+        self.creates.set()
+
+    async def _copy(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        with contextlib.suppress(ConnectionError):
+            while data := await reader.read(65536):
+                if b"/containers/create" in data:
+                    await self.creates.wait()
+                writer.write(data)
+                await writer.drain()
+            if writer.can_write_eof():
+                writer.write_eof()

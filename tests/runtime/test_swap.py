@@ -3,17 +3,22 @@
 from __future__ import annotations
 
 import asyncio
+from pathlib import Path
 
 import orjson
 import pytest
-from skillyard.errors import ConflictError, NotFoundError
+from pydantic import SecretStr
+from skillyard.errors import ConflictError, NotFoundError, SkillyardError
 from skillyard.governance.decision import Maturity
 from skillyard.runtime.errors import NothingToRollBackError
+from skillyard.runtime.runtime import create_runtime
 from skillyard.runtime.values import SkillRef
 from skillyard.sandbox.errors import HealthError
 from skillyard.sandbox.outcome import OutcomeState
+from skillyard.settings import Settings
 from skillyard.skills.errors import SkillError
-from tests.runtime.conftest import Yard, until
+from skillyard.skills.sources.folder import FolderSource
+from tests.runtime.conftest import Yard, open_yard, until
 
 REF = SkillRef("acme", "adder")
 ADD_TEN = "def run(x: int) -> int:\n    return x + 10\n"
@@ -72,6 +77,31 @@ async def test_a_version_with_unapproved_packages_is_stored_and_does_not_take_th
     assert not swap.moved
     assert "iniconfig==2.1.0" in (swap.reason or "")
     assert (await yard.runtime.version(yard.admin.workspace, REF)).version == "1.0.0"
+
+
+async def test_an_upgrade_keeps_the_lock_while_the_same_packages_are_declared(
+    settings: Settings, tmp_path: Path
+) -> None:
+    """An index that is gone is noticed only where something has to be resolved."""
+    yard = await open_yard(settings, tmp_path / "skills")
+    async with yard.runtime:
+        first = await yard.install(yard.skill(python="iniconfig>=2"))
+    away = settings.model_copy(update={"index_url": SecretStr("http://127.0.0.1:9/simple"), "index_timeout": 20.0})
+    async with await create_runtime(away) as runtime:
+        yard.runtime = runtime
+        swap = await yard.upgrade(yard.skill(ADD_TEN, version="2.0.0", python="iniconfig>=2"))
+        kept = await runtime.version(yard.admin.workspace, SkillRef("acme", "adder", swap.new))
+        assert kept.lock_digest == first.version.lock_digest
+        with pytest.raises(SkillyardError):
+            await yard.upgrade(yard.skill(ADD_TEN, version="3.0.0", python="iniconfig>=2.0.1"))
+        with pytest.raises(SkillyardError):
+            await runtime.upgrade(
+                FolderSource(yard.skill(ADD_TEN, version="4.0.0", python="iniconfig>=2")),
+                workspace=yard.admin.workspace,
+                publisher="acme",
+                actor=yard.admin,
+                relock=True,
+            )
 
 
 async def test_a_call_in_flight_ends_in_the_old_version(yard: Yard) -> None:
