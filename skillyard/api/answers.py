@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import replace
 from typing import assert_never
 from urllib.parse import quote
 
+import orjson
 from pydantic import JsonValue
 from pydantic_core import from_json
 
@@ -13,6 +15,7 @@ from skillyard.api.schemas.invocations import (
     DecisionView,
     GrantedView,
     InvocationView,
+    KeptFileView,
     OutcomeView,
     OutputFileView,
     UsageView,
@@ -22,16 +25,34 @@ from skillyard.api.schemas.reports import PackageView, ReasonView
 from skillyard.governance.decision import Allow, Decision, Deny, Hold, Reason
 from skillyard.governance.report import PackageRef
 from skillyard.ids import InvocationId
+from skillyard.runtime.files import CallFile
 from skillyard.runtime.values import Invocation
 from skillyard.sandbox.outcome import Outcome, OutcomeState, OutputFile
 
 
 def invocation_view(invocation: Invocation) -> InvocationView:
+    """The whole call as values; what a skill returned is taken apart for it."""
+    state, reason, result = _result(invocation.outcome)
+    return _view(invocation, replace(invocation.outcome, state=state, reason=reason), result)
+
+
+def invocation_json(invocation: Invocation) -> bytes:
+    """The same as JSON on one line. A result goes in as the skill's process wrote it and the sandbox checked it: taking
+    megabytes apart and putting them together again would hold up everybody else, and lose digits."""
+    document = _view(invocation, invocation.outcome, None).model_dump(mode="json")
+    result = invocation.outcome.result_json
+    if result is not None:
+        # Between tokens a line break is white space, and elsewhere JSON has none.
+        document["outcome"]["result"] = orjson.Fragment(result.replace(b"\n", b" ").replace(b"\r", b" "))
+    return orjson.dumps(document)
+
+
+def _view(invocation: Invocation, outcome: Outcome, result: JsonValue) -> InvocationView:
     return InvocationView(
         id=invocation.id,
         skill=str(invocation.skill),
         decision=decision_view(invocation.decision),
-        outcome=_outcome_view(invocation.id, invocation.outcome),
+        outcome=_outcome_view(invocation.id, outcome, result),
         approval=invocation.approval,
     )
 
@@ -70,20 +91,39 @@ def file_url(invocation: InvocationId, path: str) -> str:
 
 
 def file_views(invocation: InvocationId, files: Iterable[OutputFile]) -> tuple[OutputFileView, ...]:
-    return tuple(
-        OutputFileView(path=file.path, sha256=file.sha256, size=file.size, url=file_url(invocation, file.path))
-        for file in files
+    return tuple(_file_view(invocation, file) for file in files)
+
+
+def _file_view(invocation: InvocationId, file: OutputFile) -> OutputFileView:
+    return OutputFileView(
+        path=file.path,
+        sha256=file.sha256,
+        size=file.size,
+        media_type=file.media_type,
+        url=file_url(invocation, file.path),
     )
 
 
-def _outcome_view(invocation: InvocationId, outcome: Outcome) -> OutcomeView:
+def kept_file_view(invocation: InvocationId, file: CallFile) -> KeptFileView:
+    return KeptFileView(
+        path=file.path,
+        sha256=file.sha256,
+        size=file.size,
+        media_type=file.media_type,
+        url=file_url(invocation, file.path),
+        expires_at=file.expires_at,
+        removed_at=file.removed_at,
+    )
+
+
+def _outcome_view(invocation: InvocationId, outcome: Outcome, result: JsonValue) -> OutcomeView:
     stdout, stdout_base64 = text_and_bytes(outcome.stdout)
     stderr, stderr_base64 = text_and_bytes(outcome.stderr)
-    state, reason, result = _result(outcome)
     return OutcomeView(
-        state=state,
-        reason=reason,
+        state=outcome.state,
+        reason=outcome.reason,
         result=result,
+        result_file=None if outcome.result_file is None else _file_view(invocation, outcome.result_file),
         exit_code=outcome.exit_code,
         signal=outcome.signal,
         stdout=stdout,

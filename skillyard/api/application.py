@@ -13,19 +13,21 @@ from skillyard.api.auth import Authentication
 from skillyard.api.body_limit import BodyLimit
 from skillyard.api.openapi import describe
 from skillyard.api.problems import install_handlers
-from skillyard.api.routes import advisories, approvals, audit, invocations, packages, people, skills, system
+from skillyard.api.routes import advisories, approvals, audit, invocations, packages, people, pins, skills, system
 from skillyard.api.safe_headers import SafeHeaders
 from skillyard.api.state import ADVISORIES, RUNTIME
 from skillyard.api.throttle import FailedAttempts
 from skillyard.governance.advisories.index import IndexFile, index_path
+from skillyard.ids import WorkspaceId
 from skillyard.runtime.runtime import Runtime, create_runtime
 from skillyard.settings import Settings
 
 
-def create_app(settings: Settings, *, runtime: Runtime | None = None) -> FastAPI:
+def create_app(settings: Settings, *, runtime: Runtime | None = None, only: WorkspaceId | None = None) -> FastAPI:
     """An application over a runtime.
 
-    Without ``runtime`` it makes one when it starts and closes it when it stops; a given one stays its owner's.
+    Without ``runtime`` it makes one when it starts and closes it when it stops; a given one stays its owner's. With
+    ``only``, no token of another workspace is a token here: for a runtime whose policy is not meant for the others.
     """
 
     @asynccontextmanager
@@ -54,7 +56,7 @@ def create_app(settings: Settings, *, runtime: Runtime | None = None) -> FastAPI
     app.openapi = lambda: describe(app)  # type: ignore[method-assign]  # FastAPI's documented way to extend it
     # The last one added is the outermost: browsers' preflight requests carry no token.
     app.add_middleware(BodyLimit)
-    app.add_middleware(Authentication, attempts=FailedAttempts())
+    app.add_middleware(Authentication, attempts=FailedAttempts(), only=only)
     if settings.cors_origins:
         app.add_middleware(
             CORSMiddleware,
@@ -69,6 +71,6 @@ def create_app(settings: Settings, *, runtime: Runtime | None = None) -> FastAPI
 def versioned() -> APIRouter:
     """Every route of version 1."""
     router = APIRouter(prefix="/v1")
-    for module in (system, skills, invocations, packages, approvals, people, audit, advisories):
+    for module in (system, skills, invocations, packages, approvals, people, pins, audit, advisories):
         router.include_router(module.router)
     return router

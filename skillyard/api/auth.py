@@ -22,6 +22,7 @@ from skillyard.api.throttle import FailedAttempts
 from skillyard.database import utcnow
 from skillyard.governance.identity import AgentPrincipal, PersonPrincipal, Principal, Role
 from skillyard.governance.tokens import authenticate
+from skillyard.ids import WorkspaceId
 
 PUBLIC_PATHS = frozenset({"/health", "/openapi.json"})
 """Everything else needs a token, also paths that do not exist."""
@@ -35,9 +36,11 @@ _log = structlog.get_logger("skillyard.api")
 class Authentication:
     """ASGI middleware. Answers 401 or 429 itself; otherwise the principal travels in the scope."""
 
-    def __init__(self, app: ASGIApp, *, attempts: FailedAttempts) -> None:
+    def __init__(self, app: ASGIApp, *, attempts: FailedAttempts, only: WorkspaceId | None = None) -> None:
+        """``only`` is the workspace whose tokens are let in; ``None`` lets in those of all."""
         self._app = app
         self._attempts = attempts
+        self._only = only
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "lifespan" or (scope["type"] == "http" and scope["path"] in PUBLIC_PATHS):
@@ -71,7 +74,8 @@ class Authentication:
         if scheme.lower() != "bearer" or len(token) > MAX_TOKEN_LENGTH:
             return None
         async with runtime_of(scope).database.reading() as session:
-            return await authenticate(session, token, now=utcnow())
+            found = await authenticate(session, token, now=utcnow())
+        return None if found is not None and self._only not in (None, found.workspace) else found
 
 
 def _unauthenticated(detail: str, error: str | None) -> Response:

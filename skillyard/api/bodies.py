@@ -4,21 +4,23 @@ from __future__ import annotations
 
 import asyncio
 import json
+from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any
 
 from fastapi import Request
-from starlette.datastructures import FormData, UploadFile
+from fastapi.exceptions import RequestValidationError
 
+from skillyard.api.multipart import Form, read_form
 from skillyard.api.problems import MediaTypeError
-from skillyard.api.schemas.invocations import MAX_FILES, CallForm, CallRequest
+from skillyard.api.schemas.invocations import MAX_FILES, CallForm, CallRequest, OnDisconnect
+from skillyard.api.spool import Spool
 from skillyard.api.uploads import media_type, validated
 from skillyard.errors import InputError
-from skillyard.ids import AgentId, WorkspaceId
+from skillyard.governance.identity import AgentPrincipal
+from skillyard.runtime.runtime import Runtime
 from skillyard.runtime.values import InvokeRequest, SkillRef
 from skillyard.sandbox.outcome import InputFile
-
-MAX_REQUEST_FIELD_BYTES = 8 * 1024 * 1024
-"""Most that the JSON in the field ``request`` of a multipart body may hold; files go beside it."""
 
 _LARGE = 64 * 1024
 """From this size on, JSON is taken apart in a thread, so that one large body does not hold up everybody's calls."""
@@ -35,32 +37,59 @@ CALL_BODY: dict[str, Any] = {
 BODY_MODELS = (CallRequest, CallForm)
 
 
-async def call_of(request: Request, *, workspace: WorkspaceId, agent: AgentId) -> InvokeRequest:
-    """The call that a request's body asks for.
+@dataclass(frozen=True, slots=True)
+class WantedCall:
+    """A call as a client asked for it. ``spool`` holds its files until the call has ended."""
 
-    Raises ``MediaTypeError``, ``InputError`` and ``RequestValidationError`` for a body that does not fit.
+    request: InvokeRequest
+    on_disconnect: OnDisconnect
+    spool: Spool
+
+
+async def call_of(
+    request: Request, runtime: Runtime, caller: AgentPrincipal, *, result_file_above: int | None
+) -> WantedCall:
+    """The call that a request's body asks for; of its result, what is larger comes as a file.
+
+    Raises ``MediaTypeError``, ``InputError``, ``RequestValidationError`` and ``HTTPException`` 413 for a body that does
+    not fit, ``DiskFullError`` where its files do not; nothing of them stays then.
     """
+    spool = Spool(runtime.uploads, lease=runtime.lease)
+    try:
+        call, wanted = await _read(request, runtime, caller, spool)
+    except BaseException:
+        await spool.discard()
+        raise
+    return WantedCall(replace(wanted, result_file_above=result_file_above), call.on_disconnect, spool)
+
+
+async def _read(
+    request: Request, runtime: Runtime, caller: AgentPrincipal, spool: Spool
+) -> tuple[CallRequest, InvokeRequest]:
     match media_type(request):
         case "application/json":
             call = await _parsed(await request.body())
-            files: tuple[InputFile, ...] = ()
+            return call, _request(call, caller, (), None)
         case "multipart/form-data":
-            async with request.form(max_files=MAX_FILES, max_fields=4, max_part_size=MAX_REQUEST_FIELD_BYTES) as form:
-                call, files = await _parsed(_request_field(form)), await _files(form)
+            form = await _read_form(request, runtime, caller, spool)
+            call = await _parsed(form.request)
+            return call, _request(call, caller, form.files, form.stdin)
         case other:
             raise MediaTypeError(f"{other or 'no media type'}: send application/json or multipart/form-data")
-    inline = tuple(InputFile(path, content) for path, content in call.files.items())
-    return InvokeRequest(
-        workspace=workspace,
-        agent=agent,
-        skill=SkillRef.parse(call.skill),
-        entry=call.entry,
-        input_json=_json(call),
-        argv=call.argv,
-        stdin=call.stdin_base64 or (call.stdin or "").encode(),
-        files=_distinct((*inline, *files)),
-        timeout_seconds=call.timeout_seconds,
-    )
+
+
+async def _read_form(request: Request, runtime: Runtime, caller: AgentPrincipal, spool: Spool) -> Form:
+    most = runtime.policy.limits.scratch_max_bytes
+
+    async def room_for(field: bytes) -> int:
+        try:
+            ref = SkillRef.parse((await _parsed(field)).skill)
+        except (InputError, RequestValidationError):
+            return most  # What is wrong with it is said once the whole body is there.
+        granted = await runtime.granted(ref, caller.agent)
+        return most if granted is None else granted.scratch_bytes
+
+    return await read_form(request.headers["content-type"], request.stream(), spool, room=most, room_for=room_for)
 
 
 async def _parsed(body: bytes) -> CallRequest:
@@ -69,19 +98,23 @@ async def _parsed(body: bytes) -> CallRequest:
     return await asyncio.to_thread(validated, CallRequest, body)
 
 
-def _request_field(form: FormData) -> bytes:
-    field = form.get("request")
-    if not isinstance(field, str):
-        raise InputError("the multipart field `request` must hold the call as JSON", field="request")
-    return field.encode()
-
-
-async def _files(form: FormData) -> tuple[InputFile, ...]:
-    uploads = form.getlist("files")
-    if not all(isinstance(upload, UploadFile) and upload.filename for upload in uploads):
-        raise InputError("every part named `files` needs a file name, which is its path", field="files")
-    return tuple(
-        [InputFile(upload.filename or "", await upload.read()) for upload in uploads if isinstance(upload, UploadFile)]
+def _request(
+    call: CallRequest, caller: AgentPrincipal, files: tuple[tuple[str, Path], ...], stdin: Path | None
+) -> InvokeRequest:
+    if stdin is not None and (call.stdin is not None or call.stdin_base64 is not None):
+        raise InputError("give standard input once", field="stdin")
+    inline = [InputFile(path, content) for path, content in call.files.items()]
+    spooled = [InputFile(path, place) for path, place in files]
+    return InvokeRequest(
+        workspace=caller.workspace,
+        agent=caller.agent.id,
+        skill=SkillRef.parse(call.skill),
+        entry=call.entry,
+        input_json=_json(call),
+        argv=call.argv,
+        stdin=stdin or call.stdin_base64 or (call.stdin or "").encode(),
+        files=_distinct((*inline, *spooled)),
+        timeout_seconds=call.timeout_seconds,
     )
 
 

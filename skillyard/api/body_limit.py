@@ -19,13 +19,17 @@ BODY_BYTES = 256 * 1024
 UPLOAD_BYTES = 32 * MIB
 """A bundle holds at most 16 MiB; an archive adds headers, and may hold folders that a bundle leaves out."""
 INVOCATION_BYTES = 32 * MIB
-"""Input, standard input and files of one call, in base64 or as multipart."""
+"""Input, standard input and files of one call, in base64. All of it is in memory."""
+CALL_FORM_BYTES = 144 * MIB
+"""The same as multipart, which goes to disk; how much of it a call may bring is checked there, by its grant."""
 
 LARGE_BODIES: Mapping[tuple[str, str], int] = {
     ("POST", "/v1/skills"): UPLOAD_BYTES,
     ("POST", "/v1/skills/upgrade"): UPLOAD_BYTES,
     ("POST", "/v1/invocations"): INVOCATION_BYTES,
 }
+LARGE_FORMS: Mapping[tuple[str, str], int] = {("POST", "/v1/invocations"): CALL_FORM_BYTES}
+"""What holds instead for ``multipart/form-data``."""
 ARRIVAL_SECONDS = 300.0
 """Longest time from a request's headers to the end of its body."""
 
@@ -40,8 +44,11 @@ class BodyLimit:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        limit = LARGE_BODIES.get((scope["method"], scope["path"]), BODY_BYTES)
-        reader = _Reader(receive, limit, declared=Headers(scope=scope).get("content-length"))
+        headers, place = Headers(scope=scope), (scope["method"], scope["path"])
+        limit = LARGE_BODIES.get(place, BODY_BYTES)
+        if headers.get("content-type", "").lower().startswith("multipart/form-data"):
+            limit = LARGE_FORMS.get(place, limit)
+        reader = _Reader(receive, limit, declared=headers.get("content-length"))
         await self._app(scope, reader.receive, send)
 
 

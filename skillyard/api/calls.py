@@ -1,42 +1,54 @@
-"""A call in flight on behalf of one HTTP request: followed to its end, or cancelled when the client goes away."""
+"""A call in flight on behalf of one HTTP request: followed to its end; cancelled, or let go on, without its client."""
 
 from __future__ import annotations
 
 import asyncio
-import codecs
-from collections.abc import AsyncIterator
+from collections.abc import Coroutine
 from types import TracebackType
+from typing import Any
 
-from fastapi.responses import Response
 from starlette.requests import ClientDisconnect
-from starlette.types import Receive, Scope, Send
+from starlette.types import Receive
 
-from skillyard.api.answers import invocation_view
-from skillyard.api.problems import detail_of, log_if_ours, log_unknown
-from skillyard.api.schemas.invocations import ErrorEvent, OutcomeEvent, OutputEvent
-from skillyard.errors import SkillyardError
+from skillyard.api.bodies import WantedCall
+from skillyard.api.unsent import Unsent
+from skillyard.ids import InvocationId
 from skillyard.runtime.runtime import Runtime
-from skillyard.runtime.values import Invocation, InvokeRequest
-from skillyard.sandbox.sandbox import Output
-
-NDJSON = "application/x-ndjson"
-SEND_SECONDS = 60.0
-"""Longest time a client may take to read what was sent before it counts as gone."""
+from skillyard.runtime.values import Invocation
 
 
 class RunningCall:
-    """A call and the output it has given so far. Leaving the ``async with`` cancels it if it still runs.
+    """A call and what it has said so far. Leaving the ``async with`` cancels it if it still runs, unless its client
+    asked for it to continue: then the runtime owns it.
 
-    Output waits in memory until it is sent; it is bounded by what a call may print at all.
+    The call owns its uploaded files, and drops them when it ends.
     """
 
-    def __init__(self, runtime: Runtime, request: InvokeRequest, receive: Receive) -> None:
+    def __init__(self, runtime: Runtime, wanted: WantedCall, receive: Receive) -> None:
+        self.unsent = Unsent()
+        self.id: InvocationId | None = None
+        """Known once the call is admitted."""
+        self._runtime = runtime
+        self._wanted = wanted
         self._receive = receive
-        self._output: asyncio.Queue[Output | None] = asyncio.Queue()
-        self._call = asyncio.create_task(runtime.invoke(request, self._output.put_nowait))
-        self._call.add_done_callback(lambda _: self._output.put_nowait(None))
+        self._admitted = asyncio.Event()
+        self._call = asyncio.create_task(self._run())
+        self._call.add_done_callback(self._ended)
         self._gone = asyncio.create_task(self._disconnected())
-        self._held: Output | None = None
+
+    async def _run(self) -> Invocation:
+        try:
+            return await self._runtime.invoke(self._wanted.request, self.unsent.add, self._on_admitted)
+        finally:
+            await self._wanted.spool.discard()
+
+    def _on_admitted(self, invocation: InvocationId) -> None:
+        self.id = invocation
+        self._admitted.set()
+
+    def _ended(self, _call: object) -> None:
+        self._admitted.set()
+        self.unsent.end()
 
     async def __aenter__(self) -> RunningCall:
         return self
@@ -49,6 +61,11 @@ class RunningCall:
     async def close(self) -> None:
         """Cancel what still runs and wait until it has ended: a cancelled call is killed and recorded before that."""
         self._gone.cancel()
+        if self._wanted.on_disconnect == "continue" and not self._call.done():
+            self.unsent.drop()
+            self._runtime.calls.adopt(self._call)
+            await asyncio.wait([self._gone])
+            return
         self._call.cancel()
         await asyncio.wait([self._gone, self._call])
         if not self._call.cancelled():
@@ -61,79 +78,24 @@ class RunningCall:
             raise ClientDisconnect
         return self._call.result()
 
-    async def printed(self) -> bool:
-        """Wait for the first output or the end, and say whether there was output."""
-        first = asyncio.ensure_future(self._output.get())
-        await asyncio.wait([first, self._gone], return_when=asyncio.FIRST_COMPLETED)
-        if not first.done():
-            first.cancel()
-            raise ClientDisconnect
-        self._held = first.result()
-        return self._held is not None
+    async def admitted(self) -> bool:
+        """Wait until the call is on record, or was refused before; says which. Raises ``ClientDisconnect``."""
+        await self._until(self._admitted.wait())
+        return self.id is not None
 
-    async def output(self) -> AsyncIterator[Output]:
-        """Every piece of output until the call has ended; to be asked for after ``printed`` said that there is some.
+    async def changed(self) -> None:
+        """Wait until the call has said something, or has ended. Raises ``ClientDisconnect``."""
+        await self._until(self.unsent.changed())
 
-        Raises ``ClientDisconnect`` as soon as the client is gone.
-        """
-        piece = self._held
-        while piece is not None:
-            yield piece
-            following = asyncio.ensure_future(self._output.get())
-            await asyncio.wait([following, self._gone], return_when=asyncio.FIRST_COMPLETED)
-            if not following.done():
-                following.cancel()
+    async def _until(self, event: Coroutine[Any, Any, object]) -> None:
+        waiting = asyncio.ensure_future(event)
+        try:
+            await asyncio.wait([waiting, self._gone], return_when=asyncio.FIRST_COMPLETED)
+            if not waiting.done():
                 raise ClientDisconnect
-            piece = following.result()
+        finally:
+            waiting.cancel()
 
     async def _disconnected(self) -> None:
         while (await self._receive())["type"] != "http.disconnect":
             pass
-
-
-class CallStream(Response):
-    """A running call as JSON lines: its output while it runs, its outcome last. Closes the call, however it ends."""
-
-    media_type = NDJSON
-
-    def __init__(self, call: RunningCall) -> None:
-        super().__init__()
-        self._call = call
-        del self.headers["content-length"]
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:  # noqa: ARG002 - the ASGI signature
-        try:
-            await send({"type": "http.response.start", "status": self.status_code, "headers": self.raw_headers})
-            async for line in self._lines(f"{scope['method']} {scope['path']}"):
-                async with asyncio.timeout(SEND_SECONDS):
-                    await send({"type": "http.response.body", "body": line, "more_body": True})
-            await send({"type": "http.response.body", "body": b""})
-        except (ClientDisconnect, TimeoutError):
-            return  # Nobody is left to tell; closing the call cancels it.
-        finally:
-            await self._call.close()
-
-    async def _lines(self, place: str) -> AsyncIterator[bytes]:
-        decoders = {stream: codecs.getincrementaldecoder("utf-8")(errors="replace") for stream in (1, 2)}
-        async for piece in self._call.output():
-            text = decoders[piece.stream].decode(piece.data)
-            if text:
-                yield _line(OutputEvent(event="stdout" if piece.stream == 1 else "stderr", text=text))
-        yield _line(await self._last(place))
-
-    async def _last(self, place: str) -> OutcomeEvent | ErrorEvent:
-        try:
-            return OutcomeEvent(event="outcome", invocation=invocation_view(await self._call.end()))
-        except SkillyardError as error:
-            log_if_ours(error, place=place)
-            return ErrorEvent(event="error", detail=detail_of(error), code=error.code)
-        except ClientDisconnect:
-            raise
-        except Exception as error:  # noqa: BLE001 - the status is sent already: the stream must say that it failed
-            log_unknown(error, place=place)
-            detail = "Something went wrong on the server; its log says what."
-            return ErrorEvent(event="error", detail=detail, code="internal")
-
-
-def _line(event: OutputEvent | OutcomeEvent | ErrorEvent) -> bytes:
-    return event.model_dump_json().encode() + b"\n"

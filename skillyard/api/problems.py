@@ -26,13 +26,14 @@ from skillyard.governance.errors import AdminRoleError, AdvisoryIndexError, Seco
 from skillyard.runtime.admission import AdmissionOverloadError
 from skillyard.runtime.errors import (
     DecisionRefusedError,
-    QueueFullError,
+    QueueError,
     ReportRefusedError,
     RuntimeRefusalError,
     ShuttingDownError,
 )
+from skillyard.runtime.files import ArtefactExpiredError
 from skillyard.runtime.stored import StoredValueError
-from skillyard.sandbox.errors import DiskFullError, HealthError, StartError, WheelError
+from skillyard.sandbox.errors import BuildError, DiskFullError, HealthError, StartError, WheelError
 from skillyard.skills.errors import BundleTooLargeError, SourceError
 
 _log = structlog.get_logger("skillyard.api")
@@ -50,10 +51,12 @@ STATUSES: Mapping[type[SkillyardError], int] = {
     DiskFullError: 507,
     WheelError: 502,
     StartError: 422,
+    BuildError: 422,
     HealthError: 422,
     AdvisoryIndexError: 503,
     RuntimeRefusalError: 409,
-    QueueFullError: 429,
+    QueueError: 429,
+    ArtefactExpiredError: 410,
     AdmissionOverloadError: 429,
     ShuttingDownError: 503,
     ReportRefusedError: 422,
@@ -158,10 +161,16 @@ def _facts(error: SkillyardError) -> dict[str, Any]:
             return {}
 
 
+def retry_after(error: SkillyardError) -> int | None:
+    """Seconds after which it makes sense to try again; ``None`` where nothing is known about that."""
+    seconds = (_headers(error) or {}).get("Retry-After")
+    return None if seconds is None else int(seconds)
+
+
 def _headers(error: SkillyardError) -> dict[str, str] | None:
     match error:
-        case QueueFullError():
-            return {"Retry-After": str(max(1, math.ceil(error.retry_after)))}
+        case QueueError(retry_after=float() | int() as seconds):
+            return {"Retry-After": str(max(1, math.ceil(seconds)))}
         case AdmissionOverloadError():
             return {"Retry-After": "1"}
         case ShuttingDownError():

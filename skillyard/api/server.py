@@ -13,7 +13,8 @@ import uvicorn
 
 from skillyard.api.application import create_app
 from skillyard.errors import MachineError
-from skillyard.runtime.runtime import create_runtime
+from skillyard.ids import WorkspaceId
+from skillyard.runtime.runtime import Runtime, create_runtime
 from skillyard.settings import Settings
 
 GRACE_SECONDS = 30
@@ -44,21 +45,33 @@ async def serve(settings: Settings, *, on_ready: Callable[[Serving], None] = ign
 
     ``on_ready`` is told once the server answers. Raises ``AddressError``, and what starting the runtime raises.
     """
-    with _listen(settings) as listener:
+    with listen(settings) as listener:
         async with await create_runtime(settings) as runtime:
-            config = uvicorn.Config(
-                create_app(settings, runtime=runtime),
-                log_config=None,
-                access_log=False,
-                server_header=False,
-                # An address that a client states in a header must not decide whose failures are counted.
-                proxy_headers=False,
-                timeout_graceful_shutdown=GRACE_SECONDS,
-                lifespan="on",
-            )
-            serving = Serving(_url(listener), runtime.first_token)
-            server = _Server(config, lambda: on_ready(serving))
-            await _to_the_end(server, listener)
+            await serve_runtime(runtime, listener, on_ready=on_ready)
+
+
+async def serve_runtime(
+    runtime: Runtime,
+    listener: socket.socket,
+    *,
+    only: WorkspaceId | None = None,
+    grace_seconds: int = GRACE_SECONDS,
+    on_ready: Callable[[Serving], None] = ignore,
+) -> None:
+    """The same over a runtime that stays its owner's. ``only`` lets tokens of that workspace in, and no others."""
+    config = uvicorn.Config(
+        create_app(runtime.settings, runtime=runtime, only=only),
+        log_config=None,
+        access_log=False,
+        server_header=False,
+        # An address that a client states in a header must not decide whose failures are counted.
+        proxy_headers=False,
+        timeout_graceful_shutdown=grace_seconds,
+        lifespan="on",
+    )
+    serving = Serving(_url(listener), runtime.first_token)
+    server = _Server(config, lambda: on_ready(serving))
+    await _to_the_end(server, listener)
 
 
 class _Server(uvicorn.Server):
@@ -96,7 +109,8 @@ async def _to_the_end(server: uvicorn.Server, listener: socket.socket) -> None:
         raise
 
 
-def _listen(settings: Settings) -> socket.socket:
+def listen(settings: Settings) -> socket.socket:
+    """A socket that listens where the settings say. Raises ``AddressError``."""
     try:
         found = socket.getaddrinfo(settings.host, settings.port, type=socket.SOCK_STREAM, proto=socket.IPPROTO_TCP)
         family, kind, protocol, _, address = found[0]

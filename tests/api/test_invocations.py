@@ -72,6 +72,7 @@ def test_files_go_in_and_what_the_call_left_can_be_downloaded(house: House, kind
     left = {file["path"]: file for file in answer["outcome"]["files"]}
     copied = left["out/größe #1?.bin"]
     assert copied["sha256"] == hashlib.sha256(content).hexdigest()
+    assert copied["media_type"] == "application/octet-stream"
     download = house.agent.get(copied["url"])
     assert download.content == content
     assert download.headers["content-disposition"].startswith("attachment")
@@ -138,10 +139,12 @@ def test_output_streams_while_the_call_still_runs_and_a_client_that_leaves_cance
     with house.agent.stream("POST", "/v1/invocations", json=wanted, headers=headers) as response:
         assert response.headers["content-type"] == "application/x-ndjson"
         lines = response.iter_lines()
+        accepted = json.loads(next(lines))
         heard = {(event := json.loads(next(lines)))["event"]: event["text"] for _ in range(2)}
         assert heard == {"stdout": "grüße\n", "stderr": "on the other stream\n"}
         running = newest(house)
         assert running["state"] == "accepted"  # the script never ends by itself
+        assert accepted == {"event": "accepted", "invocation_id": running["id"]}
     assert ended(house, running["id"])["state"] == "cancelled"
     assert made(call(house.agent))["outcome"]["state"] == "succeeded"  # the sandbox is free again
 
@@ -149,7 +152,8 @@ def test_output_streams_while_the_call_still_runs_and_a_client_that_leaves_cance
 def test_a_stream_ends_with_the_outcome(house: House) -> None:
     wanted = {"skill": "local/echo", "entry": "scripts/talk.py", "argv": ["end"]}
     response = house.agent.post("/v1/invocations", json=wanted, headers={"Accept": "application/x-ndjson"})
-    *output, last = [json.loads(line) for line in response.text.splitlines()]
+    first, *output, last = [json.loads(line) for line in response.text.splitlines()]
+    assert first == {"event": "accepted", "invocation_id": last["invocation"]["id"]}
     assert "".join(event["text"] for event in output if event["event"] == "stdout") == "grüße\n"
     assert last["event"] == "outcome"
     assert last["invocation"]["outcome"]["state"] == "succeeded"

@@ -9,18 +9,20 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Path, Request
 from fastapi.responses import FileResponse, Response
 
-from skillyard.api.answers import invocation_view, status_of_call
+from skillyard.api.answers import invocation_json, invocation_view, kept_file_view, status_of_call
 from skillyard.api.auth import Anyone, AnyPerson, Caller
 from skillyard.api.bodies import CALL_BODY, call_of
-from skillyard.api.calls import NDJSON, CallStream, RunningCall
-from skillyard.api.paging import Cursor, PageSize, cut
-from skillyard.api.schemas.invocations import InvocationRecordView, InvocationView, RefusedView
+from skillyard.api.calls import RunningCall
+from skillyard.api.downloads import download
+from skillyard.api.paging import Cursor, PageSize, cut, key_of
+from skillyard.api.schemas.invocations import InvocationRecordView, InvocationView, KeptFileView, RefusedView
 from skillyard.api.schemas.values import Page
 from skillyard.api.state import TheRuntime
+from skillyard.api.streams import NDJSON, RESULT_BYTES, CallStream
 from skillyard.errors import InputError, NotFoundError
 from skillyard.governance.identity import AgentPrincipal, Principal
 from skillyard.ids import InvocationId
-from skillyard.runtime import invocations
+from skillyard.runtime import files, invocations
 from skillyard.runtime.invocations import InvocationSummary
 from skillyard.runtime.runtime import Runtime
 from skillyard.runtime.values import Invocation
@@ -29,6 +31,16 @@ router = APIRouter(prefix="/invocations", tags=["invocations"])
 
 Id = Annotated[uuid.UUID, Path()]
 
+_CANCELLED: dict[int | str, dict[str, Any]] = {
+    202: {"model": InvocationRecordView, "description": "Another process runs it, and is told; look again."},
+    409: {"description": "It had ended before, or ended otherwise."},
+}
+_FILES: dict[int | str, dict[str, Any]] = {
+    206: {"description": "The range that was asked for."},
+    304: {"description": "The client has it already."},
+    410: {"description": "It was kept for its time and is gone."},
+    416: {"description": "The file is shorter than that."},
+}
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _REFUSALS: dict[int | str, dict[str, Any]] = {
     202: {"model": RefusedView, "description": "Held: `approval` must be decided by a second person."},
@@ -41,13 +53,15 @@ _REFUSALS: dict[int | str, dict[str, Any]] = {
 async def invoke(request: Request, runtime: TheRuntime, caller: Caller) -> Response:
     """Call a skill and wait for its end: 200 whatever came of it, also when the skill failed.
 
-    With `Accept: application/x-ndjson` the output streams while the call runs, and the outcome is the last line. A
-    client that goes away cancels its call.
+    With `Accept: application/x-ndjson` an admitted call is answered line by line while it runs: its id first, then
+    output, progress and log lines, the outcome last. A client that goes away cancels its call, unless the request
+    says `"on_disconnect": "continue"`.
     """
-    wanted = await call_of(request, workspace=caller.workspace, agent=caller.agent.id)
+    streamed = NDJSON in request.headers.get("accept", "").lower()
+    wanted = await call_of(request, runtime, caller, result_file_above=RESULT_BYTES if streamed else None)
     call = RunningCall(runtime, wanted, request.receive)
     try:
-        if NDJSON in request.headers.get("accept", "").lower() and await call.printed():
+        if streamed and await call.admitted():
             return CallStream(call)  # which closes the call
         invocation = await call.end()
     except BaseException:
@@ -75,19 +89,43 @@ async def get_invocation(runtime: TheRuntime, principal: Anyone, invocation_id: 
     return InvocationRecordView.model_validate(await _record(runtime, principal, invocation_id))
 
 
-@router.get("/{invocation_id}/files/{path:path}", response_class=FileResponse)
-async def get_file(
-    runtime: TheRuntime, principal: Anyone, invocation_id: Id, path: Annotated[str, Path(max_length=512)]
-) -> FileResponse:
-    """A file that the call left behind, as a download; never shown by a browser as a page of this server."""
+@router.post("/{invocation_id}/cancel", responses=_CANCELLED)
+async def cancel(runtime: TheRuntime, principal: Anyone, invocation_id: Id, response: Response) -> InvocationRecordView:
+    """End a call before its time. An agent may its own calls, a person those of their agents, an admin any."""
+    record = await runtime.cancel(InvocationId(str(invocation_id)), principal=principal)
+    if record.ended_at is None:
+        response.status_code = 202
+    return InvocationRecordView.model_validate(record)
+
+
+@router.get("/{invocation_id}/files")
+async def list_files(
+    runtime: TheRuntime, principal: Anyone, invocation_id: Id, cursor: Cursor = None, limit: PageSize = 100
+) -> Page[KeptFileView]:
+    """What the call left behind, also what is not kept any more."""
     record = await _record(runtime, principal, invocation_id)
-    location = await runtime.artefact(principal.workspace, record.id, path)
-    return FileResponse(
-        location,
-        media_type="application/octet-stream",
-        filename=path.rpartition("/")[2],
-        content_disposition_type="attachment",
-    )
+    async with runtime.database.reading() as session:
+        found = await files.call_files(session, principal.workspace, record.id, limit=limit + 1, after=key_of(cursor))
+    page, last = cut(found, limit)
+    items = tuple(kept_file_view(record.id, file) for file in page)
+    return Page(items=items, next_cursor=None if last is None else str(last.key))
+
+
+@router.get("/{invocation_id}/files/{path:path}", response_class=FileResponse, responses=_FILES)
+async def get_file(
+    request: Request,
+    runtime: TheRuntime,
+    principal: Anyone,
+    invocation_id: Id,
+    path: Annotated[str, Path(max_length=1024)],
+) -> Response:
+    """A file that the call left behind, as a download; never shown by a browser as a page of this server.
+
+    `ETag` is its sha256, which never changes; `Range`, `If-Range` and `If-None-Match` are honoured.
+    """
+    record = await _record(runtime, principal, invocation_id)
+    file, location = await runtime.artefact(principal.workspace, record.id, path)
+    return download(request.headers, file, location)
 
 
 async def _record(runtime: Runtime, principal: Principal, invocation_id: uuid.UUID) -> InvocationSummary:
@@ -100,12 +138,11 @@ async def _record(runtime: Runtime, principal: Principal, invocation_id: uuid.UU
 
 
 def _answer(invocation: Invocation) -> Response:
-    view = invocation_view(invocation)
     status = status_of_call(invocation)
     if status == 200:
-        return Response(view.model_dump_json(), media_type="application/json")
+        return Response(invocation_json(invocation), media_type="application/json")
     refused = RefusedView(
-        **view.__dict__,
+        **invocation_view(invocation).__dict__,
         detail=invocation.outcome.reason or "the call was refused",
         code=(invocation.outcome.refusal or {}).get("code", "refused"),
     )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated
 
-from fastapi import APIRouter, Path, Request, Response
+from fastapi import APIRouter, Path, Query, Request, Response
 
 from skillyard.api.auth import Admin, Anyone
 from skillyard.api.paging import Cursor, PageSize, cut, key_of
@@ -25,6 +25,8 @@ router = APIRouter(prefix="/skills", tags=["skills"])
 
 Part = Annotated[str, Path(min_length=1, max_length=64)]
 Version = Annotated[str, Path(min_length=1, max_length=128)]
+Relock = Annotated[bool, Query(description="Resolve anew, also where the same packages are declared.")]
+Force = Annotated[bool, Query(description="Also where agents are pinned to it; their pins end.")]
 
 
 @router.get("")
@@ -55,8 +57,10 @@ async def install(request: Request, response: Response, runtime: TheRuntime, adm
 
 
 @router.post("/upgrade", openapi_extra=UPLOAD_BODY)
-async def upgrade(request: Request, runtime: TheRuntime, admin: Admin) -> SwapView:
-    """Install another version of an installed skill, start it beside the old one, check it, move the pointer."""
+async def upgrade(request: Request, runtime: TheRuntime, admin: Admin, relock: Relock = False) -> SwapView:
+    """Install another version of an installed skill, start it beside the old one, check it, move the pointer.
+
+    It keeps the lock of the active version where both declare the same packages."""
     async with submission(request, runtime.settings) as wanted:
         swap = await runtime.upgrade(
             wanted.source,
@@ -64,6 +68,7 @@ async def upgrade(request: Request, runtime: TheRuntime, admin: Admin) -> SwapVi
             publisher=wanted.publisher,
             actor=admin,
             mode=wanted.mode,
+            relock=relock,
         )
     return SwapView.model_validate(swap)
 
@@ -101,12 +106,15 @@ async def rollback(
 
 
 @router.delete("/{publisher}/{name}", status_code=204)
-async def remove_skill(runtime: TheRuntime, admin: Admin, publisher: Part, name: Part) -> None:
-    """Remove a skill with all its versions; their sandboxes are stopped."""
-    await runtime.uninstall(SkillRef(publisher, name), workspace=admin.workspace, actor=admin)
+async def remove_skill(runtime: TheRuntime, admin: Admin, publisher: Part, name: Part, force: Force = False) -> None:
+    """Remove a skill with all its versions; their calls end first."""
+    await runtime.uninstall(SkillRef(publisher, name), workspace=admin.workspace, actor=admin, force=force)
 
 
 @router.delete("/{publisher}/{name}/versions/{version}", status_code=204)
-async def remove_version(runtime: TheRuntime, admin: Admin, publisher: Part, name: Part, version: Version) -> None:
-    """Remove one version."""
-    await runtime.uninstall(SkillRef(publisher, name, version), workspace=admin.workspace, actor=admin)
+async def remove_version(
+    runtime: TheRuntime, admin: Admin, *, publisher: Part, name: Part, version: Version, force: Force = False
+) -> None:
+    """Remove one version; its calls end first."""
+    ref = SkillRef(publisher, name, version)
+    await runtime.uninstall(ref, workspace=admin.workspace, actor=admin, force=force)

@@ -7,10 +7,12 @@ from typing import assert_never
 from fastapi import APIRouter
 
 import skillyard
-from skillyard.api.auth import Anyone
+from skillyard.api.auth import Anyone, AnyPerson
 from skillyard.api.schemas.people import AgentView, IdentityView, PersonView
+from skillyard.api.schemas.system import PoolStatusView, StatusView
 from skillyard.api.schemas.values import Health
-from skillyard.governance.identity import AgentPrincipal, PersonPrincipal
+from skillyard.api.state import TheRuntime
+from skillyard.governance.identity import AgentPrincipal, PersonPrincipal, Role
 
 public = APIRouter(tags=["system"])
 router = APIRouter(tags=["system"])
@@ -20,6 +22,16 @@ router = APIRouter(tags=["system"])
 async def health() -> Health:
     """The server answers. Public; says nothing about what is installed."""
     return Health(status="ok", version=skillyard.__version__)
+
+
+@router.get("/status")
+async def status(person: AnyPerson, runtime: TheRuntime) -> StatusView:
+    """The pool of sandboxes: what it holds now, and what happened since the server started."""
+    everywhere = runtime.pool.status() if person.person.role is Role.ADMIN else None
+    return StatusView(
+        workspace=PoolStatusView.model_validate(runtime.pool.status(person.workspace)),
+        instance=None if everywhere is None else PoolStatusView.model_validate(everywhere),
+    )
 
 
 @router.get("/me")

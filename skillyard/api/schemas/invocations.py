@@ -12,8 +12,10 @@ from skillyard.api.schemas.reports import PackageView, ReasonView
 from skillyard.api.schemas.values import Base64Text, Body, SkillText, View
 from skillyard.governance.identity import ActorKind
 from skillyard.runtime.tables import InvocationState
+from skillyard.sandbox.events import LogLevel
 from skillyard.sandbox.outcome import OutcomeState
 
+OnDisconnect = Literal["cancel", "continue"]
 FilePath = Annotated[str, StringConstraints(min_length=1, max_length=240)]
 Argument = Annotated[str, StringConstraints(max_length=32 * 1024)]
 
@@ -40,6 +42,9 @@ class CallRequest(Body):
     timeout_seconds: Annotated[float, Field(gt=0, le=86_400)] | None = Field(
         default=None, description="A shorter time-out than the granted one."
     )
+    on_disconnect: OnDisconnect = Field(
+        default="cancel", description="What becomes of the call when its client goes away before its end."
+    )
 
     @model_validator(mode="after")
     def _one_stdin(self) -> CallRequest:
@@ -53,12 +58,15 @@ class CallForm(Body):
 
     request: str = Field(description="A CallRequest as JSON.")
     files: tuple[bytes, ...] = Field(default=(), description="Input files; a part's file name is the file's path.")
+    stdin: bytes | None = Field(default=None, description="Standard input; instead of the request's own.")
 
 
 class GrantedView(View):
     memory_bytes: int
     timeout_seconds: float
     processes: int
+    single_use: bool
+    """Whether the sandbox serves this call alone."""
 
 
 class DecisionView(View):
@@ -72,12 +80,23 @@ class DecisionView(View):
 
 
 class OutputFileView(View):
-    """A file that the call left behind; ``url`` downloads it with a token of the same workspace."""
+    """A file that the call left behind; ``url`` downloads it with a token of the same workspace.
+
+    ``media_type`` is by the file's name; nothing looked at its content.
+    """
 
     path: str
     sha256: str
     size: int
+    media_type: str
     url: str
+
+
+class KeptFileView(OutputFileView):
+    """The same, with how long it is kept; from ``expires_at`` or ``removed_at`` on, ``url`` answers 410."""
+
+    expires_at: datetime
+    removed_at: datetime | None
 
 
 class UsageView(View):
@@ -89,12 +108,15 @@ class UsageView(View):
 class OutcomeView(View):
     """How the call ended. ``result`` is what a function returned, and null in every state but ``succeeded``.
 
+    Of a streamed call, a result larger than 1 MiB is in the file ``result_file`` instead.
+
     ``stdout`` and ``stderr`` are text; where the bytes are not UTF-8, the exact bytes are in the ``_base64`` field.
     """
 
     state: OutcomeState
     reason: str | None
     result: JsonValue
+    result_file: OutputFileView | None
     exit_code: int | None
     signal: int | None
     stdout: str
@@ -123,6 +145,31 @@ class RefusedView(InvocationView):
     code: str
 
 
+class AcceptedEvent(View):
+    """The first line of a stream: the call is admitted and on record, and can be cancelled by this id."""
+
+    event: Literal["accepted"]
+    invocation_id: str
+
+
+class ProgressEvent(View):
+    """How far the skill says that it is, in the terms of the Model Context Protocol."""
+
+    event: Literal["progress"]
+    progress: int | float
+    total: int | float | None
+    message: str | None
+
+
+class LogEvent(View):
+    """A log line of the skill, in the terms of the Model Context Protocol."""
+
+    event: Literal["log"]
+    level: LogLevel
+    message: str
+    data: JsonValue
+
+
 class OutputEvent(View):
     """A piece of the running call's output, as text for people; the exact bytes are in the outcome."""
 
@@ -131,7 +178,7 @@ class OutputEvent(View):
 
 
 class OutcomeEvent(View):
-    """The last line of a stream that reached its end."""
+    """The last line of a stream whose call ended."""
 
     event: Literal["outcome"]
     invocation: InvocationView
@@ -141,8 +188,10 @@ class ErrorEvent(View):
     """The last line of a stream that the server could not bring to its end."""
 
     event: Literal["error"]
+    status: int = Field(description="The status that a plain answer would have had.")
     detail: str
     code: str
+    retry_after_seconds: int | None = None
 
 
 class CallerView(View):
@@ -161,6 +210,7 @@ class InvocationRecordView(View):
     reason: str | None
     started_at: datetime
     ended_at: datetime | None
+    cancel_requested_at: datetime | None
     usage: UsageView
     exit_code: int | None
 

@@ -9,6 +9,7 @@ from pydantic import Field, StringConstraints
 
 from skillyard.api.schemas.values import Body, Comment, FutureTime, MaturityName, PackageName, Specifier, View
 from skillyard.governance.decision import ApprovalState, RuleState
+from skillyard.governance.requested import PackageRole
 from skillyard.skills.skill import Ecosystem
 
 Hash = Annotated[str, StringConstraints(pattern="^[0-9a-f]{64}$")]
@@ -82,6 +83,7 @@ class RequestedPackageView(View):
     name: str
     version: str
     hashes: tuple[str, ...]
+    role: PackageRole
 
 
 class ApprovalView(View):

@@ -10,6 +10,7 @@ from pydantic import Field, StringConstraints, model_validator
 from skillyard.api.schemas.values import MAX_KEY, Body, FutureTime, MaturityName, Name, View
 from skillyard.governance.decision import AgentState
 from skillyard.governance.identity import Role
+from skillyard.runtime.values import Pin
 
 Id = Annotated[int, Field(ge=1, le=MAX_KEY)]
 
@@ -47,6 +48,39 @@ class AgentView(View):
     owner: int
     maturity: MaturityName
     state: AgentState
+
+
+class PinRequest(Body):
+    """``version`` is one that is installed."""
+
+    version: Annotated[str, StringConstraints(min_length=1, max_length=128)]
+
+
+class PinView(View):
+    """Calls of ``agent`` to this skill that name no version go to ``version``, wherever the skill's pointer is."""
+
+    agent: int
+    publisher: str
+    name: str
+    version: str
+    pinned_at: datetime
+
+    @classmethod
+    def of(cls, pin: Pin) -> PinView:
+        ref = pin.skill
+        return cls(
+            agent=pin.agent,
+            publisher=ref.publisher,
+            name=ref.name,
+            version=ref.version or "",
+            pinned_at=pin.pinned_at,
+        )
+
+
+class PinsView(View):
+    """All pins of one agent: at most one for each skill."""
+
+    items: tuple[PinView, ...]
 
 
 class IssueTokenRequest(Body):

@@ -119,11 +119,19 @@ class TargetView(View):
     platform: str
 
 
+class SourceBuildView(View):
+    """A package that is built from its source archive, with the closure of what its build needs."""
+
+    package: str
+    requirements: tuple[LockedPackageView, ...]
+
+
 class LockView(View):
     ecosystem: Ecosystem
     digest: str
     target: TargetView
     packages: tuple[LockedPackageView, ...]
+    builds: tuple[SourceBuildView, ...]
 
 
 def _entry_text(value: object) -> object:
