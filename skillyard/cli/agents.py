@@ -7,13 +7,15 @@ from typing import Annotated
 
 import typer
 
-from skillyard.api.schemas.people import AgentView, PersonView
-from skillyard.cli.client import Client, Server, connected, parsed
-from skillyard.cli.exit_codes import ExitCode
+from skillyard.api.schemas.people import AgentView, PersonView, PinsView, PinView
+from skillyard.cli.client import Client, Server, connected, parsed, quoted
+from skillyard.cli.exit_codes import ExitCode, UsageProblemError
+from skillyard.cli.installed import reference
 from skillyard.cli.people import Days, Label, issue
 from skillyard.cli.screen import Json, Screen, table
 from skillyard.errors import NotFoundError
 from skillyard.governance.decision import Maturity
+from skillyard.runtime.values import SkillRef
 
 app = typer.Typer(add_completion=False, help="List, add and change agents, and issue tokens for them.")
 
@@ -28,6 +30,7 @@ class MaturityName(StrEnum):
 
 
 Name = Annotated[str, typer.Argument(metavar="NAME")]
+Pinned = Annotated[str, typer.Argument(metavar="SKILL", help="publisher/name@version; to unpin, publisher/name.")]
 Why = Annotated[str, typer.Option("--reason", help="Why; it is recorded.")]
 
 
@@ -103,12 +106,53 @@ def token(
     return ExitCode.DONE
 
 
+@app.command()
+def pin(name: Name, skill: Pinned, *, server: Server = None, json: Json = False) -> ExitCode:
+    """Keep an agent at one version of a skill.
+
+    Its calls that name no version go to this one, through upgrades and rollbacks, until it is unpinned.
+    """
+    screen, ref = Screen(json=json), reference(skill)
+    if ref.version is None:
+        raise UsageProblemError("name the version as well: publisher/name@version", field="SKILL")
+    with connected(server) as client:
+        made = parsed(PinView, client.put(_pin_path(client, name, ref), {"version": ref.version}).value)
+    screen.answer(made, lambda: [f"{name} stays with {ref}"])
+    return ExitCode.DONE
+
+
+@app.command()
+def unpin(name: Name, skill: Pinned, *, server: Server = None, json: Json = False) -> ExitCode:
+    """Let an agent's calls follow the skill's pointer again."""
+    screen, ref = Screen(json=json), reference(skill)
+    with connected(server) as client:
+        client.delete(_pin_path(client, name, ref))
+    followed = f"{ref.publisher}/{ref.name}"
+    screen.answer({"unpinned": followed}, lambda: [f"{name} follows the pointer of {followed}"])
+    return ExitCode.DONE
+
+
+@app.command()
+def pins(name: Name, *, server: Server = None, json: Json = False) -> ExitCode:
+    """What an agent is pinned to."""
+    screen = Screen(json=json)
+    with connected(server) as client:
+        found = parsed(PinsView, client.get(f"/v1/agents/{agent_id(client, name)}/pins").value)
+    rows = [(f"{one.publisher}/{one.name}", one.version, f"{one.pinned_at:%Y-%m-%d %H:%M}") for one in found.items]
+    screen.answer({"pins": found.items}, lambda: table(("skill", "version", "since"), rows))
+    return ExitCode.DONE
+
+
 def agent_id(client: Client, name: str) -> int:
     """The agent's key. Raises ``NotFoundError``."""
     found = next((one.id for one in client.pages("/v1/agents", AgentView) if one.name == name), None)
     if found is None:
         raise NotFoundError(f"there is no agent named {name}")
     return found
+
+
+def _pin_path(client: Client, name: str, ref: SkillRef) -> str:
+    return f"/v1/agents/{agent_id(client, name)}/pins/{quoted(ref.publisher)}/{quoted(ref.name)}"
 
 
 def _person(client: Client, name: str) -> int:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Iterator, Mapping
-from typing import TextIO
+from typing import TextIO, assert_never
 
 from pydantic_core import to_json
 
@@ -12,18 +12,45 @@ from skillyard.api.schemas.invocations import InvocationView
 from skillyard.cli.exit_codes import ExitCode, of_denial
 from skillyard.cli.saved import SavedFile
 from skillyard.cli.screen import Screen, plain, size
+from skillyard.sandbox.environment import Progress, ProgressSink
+from skillyard.sandbox.environment import silent as unwatched
+from skillyard.sandbox.events import Emitted, Logged, Output, Progressed
 from skillyard.sandbox.outcome import OutcomeState
 
 
 class LiveOutput:
     """What a call prints, passed on while it runs: a script's as it is, a function's as notes, because its answer is
-    what it returns. With ``--json`` nothing is passed on; the document has it all."""
+    what it returns. With ``--json`` none of that is passed on; the document has it all. Progress and log lines are on
+    standard error in any case."""
 
-    def __init__(self, *, script: bool, silent: bool, before: Callable[[], None]) -> None:
-        """``before`` is called ahead of each piece, for whoever draws on the same terminal."""
+    def __init__(
+        self,
+        *,
+        script: bool,
+        silent: bool,
+        before: Callable[[], None],
+        step: ProgressSink = unwatched,
+    ) -> None:
+        """``before`` is called ahead of each piece, for whoever draws on the same terminal; ``step`` shows how far the
+        call says that it is."""
         self._silent = silent
         self._before = before
+        self._step = step
         self._streams: Mapping[int, TextIO] = {1: sys.stdout if script else sys.stderr, 2: sys.stderr}
+
+    def emit(self, emitted: Emitted) -> None:
+        match emitted:
+            case Output(stream=stream, data=data):
+                self.write(stream, data)
+            case Progressed():
+                self._step(_as_step(emitted))
+            case Logged(level=level, message=message, data=data):
+                self._before()
+                more = "" if data is None else f" {to_json(data).decode()}"
+                sys.stderr.write(plain(f"{level}: {message}{more}".replace("\n", " ")) + "\n")
+                sys.stderr.flush()
+            case _:
+                assert_never(emitted)
 
     def write(self, stream: int, data: bytes) -> None:
         if self._silent:
@@ -37,6 +64,16 @@ class LiveOutput:
             target.flush()
             target.buffer.write(data)
         target.flush()
+
+
+def _as_step(progressed: Progressed) -> Progress:
+    """In whole steps: as they are where they are whole, otherwise in hundredths of the way."""
+    done, total, what = progressed.progress, progressed.total, progressed.message or "the call goes on"
+    if total is None or total <= 0:
+        return Progress(what, int(done), None)
+    if float(done).is_integer() and float(total).is_integer():
+        return Progress(what, int(done), int(total))
+    return Progress(what, int(100 * done / total), 100)
 
 
 def show_invocation(

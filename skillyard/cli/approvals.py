@@ -14,8 +14,15 @@ from skillyard.cli.client import Server, connected, parsed
 from skillyard.cli.exit_codes import ExitCode
 from skillyard.cli.screen import Json, Screen, table
 from skillyard.governance.decision import ApprovalState
+from skillyard.governance.requested import PackageRole
 
 app = typer.Typer(add_completion=False, help="Decide what waits for a second person.")
+
+_ROLES = {
+    PackageRole.RUNTIME: "",
+    PackageRole.SOURCE: ", built from source",
+    PackageRole.BUILD: ", only needed to build another",
+}
 
 Id = Annotated[int, typer.Argument(metavar="ID", min=1)]
 Comment = Annotated[str | None, typer.Option("--comment", help="For the record.")]
@@ -118,4 +125,4 @@ def _shown(found: ApprovalView) -> Iterator[str]:
     if found.comment:
         yield f"  comment: {found.comment}"
     yield f"  {len(found.packages)} new packages:"
-    yield from (f"    {one.name} {one.version} ({one.ecosystem.value})" for one in found.packages)
+    yield from (f"    {one.name} {one.version} ({one.ecosystem.value}{_ROLES[one.role]})" for one in found.packages)

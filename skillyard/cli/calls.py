@@ -10,6 +10,7 @@ from __future__ import annotations
 import base64
 import binascii
 import json
+import stat
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -34,6 +35,9 @@ Files = Annotated[
 ]
 EntryName = Annotated[str | None, typer.Option("--entry", "-e", help="What to call; without it, the first entry.")]
 Timeout = Annotated[float | None, typer.Option("--timeout", min=0.001, help="Seconds; at most what is granted.")]
+Stdin = Annotated[
+    Path | None, typer.Option("--stdin", metavar="PATH", help="Hand a script this file as its standard input.")
+]
 OutputDir = Annotated[
     Path | None,
     typer.Option("--output-dir", "-o", help="Where files that come back go.", show_default="skillyard-output/ID"),
@@ -44,12 +48,15 @@ _SCRIPT_KEYS = ("argv", "stdin", "stdin_base64", "files")
 
 @dataclass(frozen=True, slots=True)
 class CallInput:
-    """One call's input. ``arguments`` is a function's; ``argv`` and ``stdin`` are a script's."""
+    """One call's input. ``arguments`` is a function's; ``argv`` and ``stdin`` are a script's.
+
+    What is on disk stays there until it is sent, piece by piece.
+    """
 
     arguments: Mapping[str, object]
     argv: tuple[str, ...]
-    stdin: bytes
-    files: Mapping[str, bytes]
+    stdin: bytes | Path
+    files: Mapping[str, bytes | Path]
 
 
 def read_input(text: str | None) -> Mapping[str, object]:
@@ -68,16 +75,25 @@ def read_input(text: str | None) -> Mapping[str, object]:
     return value
 
 
-def call_input(given: Mapping[str, object], files: Sequence[str] | None, *, script: bool) -> CallInput:
+def call_input(
+    given: Mapping[str, object], files: Sequence[str] | None, *, script: bool, stdin: Path | None = None
+) -> CallInput:
     """The input for an entry of a known kind. Raises ``UsageProblemError`` naming the field."""
     named = dict(_named_file(item) for item in files or ())
     if not script:
+        if stdin is not None:
+            raise UsageProblemError("the entry is a function, which takes no standard input", field="--stdin")
         return CallInput(given, (), b"", named)
     unknown = [key for key in given if key not in _SCRIPT_KEYS]
     if unknown:
         known = ", ".join(_SCRIPT_KEYS)
         raise UsageProblemError(f"the entry is a script, which takes {known}; not {unknown[0]!r}", field="--input")
-    return CallInput({}, _argv(given.get("argv", [])), _stdin(given), {**_files(given.get("files", {})), **named})
+    typed: bytes | Path = _stdin(given)
+    if stdin is not None:
+        if typed:
+            raise UsageProblemError("standard input is given twice", field="--stdin")
+        typed = _checked(stdin, "--stdin")
+    return CallInput({}, _argv(given.get("argv", [])), typed, {**_files(given.get("files", {})), **named})
 
 
 def _raw(text: str) -> tuple[str | None, str]:
@@ -102,13 +118,29 @@ def _refuse_constant(name: str) -> object:
     raise ValueError(f"{name} is no JSON value")
 
 
-def _named_file(item: str) -> tuple[str, bytes]:
+def _named_file(item: str) -> tuple[str, Path]:
     name, equals, path = item.partition("=")
     if not equals:
         name, path = Path(item).name, item
     if not name or not path:
         raise UsageProblemError(f"{item!r} is not NAME=PATH", field="--file")
-    return name, _read_file(Path(path), MAX_FILE_BYTES, "--file")
+    return name, _checked(Path(path), "--file")
+
+
+def _checked(path: Path, field: str) -> Path:
+    """A regular file that can be read and is not too large; whatever else is wrong shows before anything is sent."""
+    found = path.expanduser()
+    try:
+        status = found.stat()
+        if not stat.S_ISREG(status.st_mode):
+            # Opening a pipe that nobody writes to would take for ever.
+            raise UsageProblemError("is not a regular file", file=str(path), field=field)
+        found.open("rb").close()
+    except OSError as error:
+        raise UsageProblemError(f"cannot be read: {error.strerror}", file=str(path), field=field) from error
+    if status.st_size > MAX_FILE_BYTES:
+        raise UsageProblemError(f"is larger than {MAX_FILE_BYTES} bytes", file=str(path), field=field)
+    return found
 
 
 def _read_file(path: Path, limit: int, field: str) -> bytes:
@@ -139,17 +171,17 @@ def _stdin(given: Mapping[str, object]) -> bytes:
     return value.encode(errors="surrogatepass")
 
 
-def _files(value: object) -> Mapping[str, bytes]:
+def _files(value: object) -> Mapping[str, bytes | Path]:
     if not isinstance(value, dict):
         raise UsageProblemError("must be an object of name to path", field="--input: files")
     return {name: _content(name, item) for name, item in value.items()}
 
 
-def _content(name: str, value: object) -> bytes:
+def _content(name: str, value: object) -> bytes | Path:
     field = f"--input: files: {name}"
     match value:
         case str():
-            return _read_file(Path(value), MAX_FILE_BYTES, field)
+            return _checked(Path(value), field)
         case {"content": str(text), **rest} if not rest:
             return text.encode(errors="surrogatepass")
         case {"content_base64": encoded, **rest} if not rest:

@@ -6,18 +6,17 @@ import asyncio
 import os
 import shutil
 import subprocess
-from dataclasses import dataclass, field
-from enum import StrEnum
 
+from skillyard.cli.diagnosis import Check, Diagnosis, State
+from skillyard.cli.stock_checks import stock_checks
 from skillyard.database import database_path, schema_state, utcnow
 from skillyard.errors import MachineError, SkillyardError
 from skillyard.governance.advisories.index import AdvisoryIndex, index_path
 from skillyard.governance.errors import AdvisoryIndexError, AdvisoryIndexMissingError
 from skillyard.plugins import Group, PluginState, PluginStatus
-from skillyard.runtime.instance import is_alive
+from skillyard.runtime.inventory import Stock
 from skillyard.runtime.seams import plugin_statuses
 from skillyard.sandbox.engine import Engine
-from skillyard.sandbox.hostconfig import LABEL_PREFIX
 from skillyard.sandbox.images import BaseImages
 from skillyard.sandbox.index import uv_program
 from skillyard.settings import Settings
@@ -28,42 +27,15 @@ _LITTLE_DISK = 2 * 1024**3
 """Bytes; the base image and the packages of a larger skill need about this."""
 
 
-class State(StrEnum):
-    """``missing`` is what makes ``doctor`` fail; a ``warning`` works but wants attention."""
-
-    OK = "ok"
-    WARNING = "warning"
-    MISSING = "missing"
-
-
-@dataclass(frozen=True, slots=True)
-class Check:
-    """One thing that was looked at. ``hint`` says what to do where something is not right."""
-
-    name: str
-    state: State
-    detail: str
-    hint: str | None = None
-    facts: dict[str, object] = field(default_factory=dict)
-
-
-@dataclass(frozen=True, slots=True)
-class Diagnosis:
-    checks: tuple[Check, ...]
-    plugins: tuple[PluginStatus, ...]
-
-    @property
-    def ok(self) -> bool:
-        return all(check.state is not State.MISSING for check in self.checks)
-
-
 async def diagnose(settings: Settings) -> Diagnosis:
     """Every check, in the order in which things are needed."""
     engine = Engine(address=settings.docker_host, timeout=ENGINE_SECONDS)
     try:
         answering = await _engine(engine, settings)
         up = answering.state is not State.MISSING
-        on_engine = [await _image(engine, settings), await _leftovers(engine, settings)] if up else []
+        on_engine = [await _image(engine, settings)] if up else []
+        async with Stock(settings, engine=engine) as stock:
+            held = await stock_checks(stock, engine_up=up)
     finally:
         await engine.close()
     plugins = await asyncio.to_thread(plugin_statuses, settings)
@@ -73,6 +45,7 @@ async def diagnose(settings: Settings) -> Diagnosis:
         answering,
         *on_engine,
         await _database(settings),
+        *held,
         await asyncio.to_thread(_advisories, settings),
         _plugins(plugins, settings),
     )
@@ -111,6 +84,7 @@ async def _engine(engine: Engine, settings: Settings) -> Check:
         hint = "Start Docker (systemctl start docker, or dockerd), or set SKILLYARD_DOCKER_HOST to an engine."
         return Check("Docker Engine", State.MISSING, str(error), hint)
     runtimes = sorted(info.get("Runtimes") or {})
+    options = [str(option) for option in info.get("SecurityOptions") or ()]
     facts: dict[str, object] = {
         "version": version.get("Version"),
         "api_version": version.get("ApiVersion"),
@@ -119,14 +93,19 @@ async def _engine(engine: Engine, settings: Settings) -> Check:
         "cgroup_version": info.get("CgroupVersion"),
         "storage_driver": info.get("Driver"),
         "runtimes": runtimes,
+        "security": options,
     }
+    seccomp = any("name=seccomp" in option for option in options)
     detail = (
         f"{facts['version']} ({facts['os']}/{facts['architecture']}), cgroup v{facts['cgroup_version']}, "
-        f"storage {facts['storage_driver']}, runtimes {', '.join(runtimes)}"
+        f"storage {facts['storage_driver']}, runtimes {', '.join(runtimes)}, {'' if seccomp else 'NO '}seccomp"
     )
     if settings.runtime_name is not None and settings.runtime_name not in runtimes:
         hint = "Install that OCI runtime for the engine, or unset SKILLYARD_RUNTIME_NAME."
         return Check("Docker Engine", State.MISSING, f"it has no runtime {settings.runtime_name!r}", hint, facts)
+    if not seccomp:
+        hint = "Sandboxes then have the guest's own filter alone: run an engine and a kernel with seccomp."
+        return Check("Docker Engine", State.WARNING, detail, hint, facts)
     return Check("Docker Engine", State.OK, detail, facts=facts)
 
 
@@ -145,24 +124,6 @@ async def _image(engine: Engine, settings: Settings) -> Check:
         return Check("base image", State.MISSING, "there is none, and mmdebstrap is not installed", hint, facts)
     text = f"there is none yet, and without mmdebstrap only {settings.python_base_image} can be pulled"
     return Check("base image", State.WARNING, text, hint, facts)
-
-
-async def _leftovers(engine: Engine, settings: Settings) -> Check:
-    """Containers of this home whose process is gone."""
-    identity = settings.home / "instance-id"
-    if not identity.is_file():
-        return Check("leftovers", State.OK, "none", facts={"containers": 0})
-    try:
-        ours = await engine.containers({f"{LABEL_PREFIX}instance": identity.read_text().strip()})
-    except SkillyardError as error:
-        return Check("leftovers", State.WARNING, str(error))
-    lease = f"{LABEL_PREFIX}lease"
-    dead = [one for one in ours if not is_alive(settings.home, one.labels.get(lease, "-"))]
-    facts: dict[str, object] = {"containers": len(dead), "running": len(ours) - len(dead)}
-    if dead:
-        text = f"{len(dead)} containers of processes that are gone"
-        return Check("leftovers", State.WARNING, text, "The next start of a server or run removes them.", facts)
-    return Check("leftovers", State.OK, f"none ({len(ours)} containers in use)", facts=facts)
 
 
 async def _database(settings: Settings) -> Check:

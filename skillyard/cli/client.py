@@ -5,8 +5,9 @@ from __future__ import annotations
 import ipaddress
 import json
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 from typing import IO, Annotated, Any, TypeVar
 from urllib.parse import quote
 
@@ -28,6 +29,7 @@ CONNECT_SECONDS = 10.0
 ANSWER_SECONDS = 900.0
 """Longest silence of a server: an upgrade fetches packages, a call may take ten minutes."""
 
+_BYTES = "application/octet-stream"
 _PAGE = 200
 _MOST_DETAIL = 2000
 
@@ -71,8 +73,8 @@ class Client:
     def get(self, path: str, **params: str | int | None) -> Answer:
         return self._send("GET", path, params={name: value for name, value in params.items() if value is not None})
 
-    def post(self, path: str, body: Mapping[str, object] | None = None) -> Answer:
-        return self._send("POST", path, json=body)
+    def post(self, path: str, body: Mapping[str, object] | None = None, *, seconds: float = ANSWER_SECONDS) -> Answer:
+        return self._send("POST", path, json=body, timeout=httpx.Timeout(seconds, connect=CONNECT_SECONDS))
 
     def put(self, path: str, body: Mapping[str, object]) -> Answer:
         return self._send("PUT", path, json=body)
@@ -94,15 +96,28 @@ class Client:
                 return
 
     @contextmanager
-    def stream(self, path: str, request: Mapping[str, object], files: Mapping[str, bytes]) -> Iterator[httpx.Response]:
-        """A call whose output comes while it runs: the response is either NDJSON or one JSON document."""
-        parts = [("files", (name, content, "application/octet-stream")) for name, content in files.items()]
-        body: dict[str, Any] = {"json": dict(request)}
-        if parts:
-            body = {"data": {"request": json.dumps(request)}, "files": parts}
-        headers = {"Accept": "application/x-ndjson, application/json"}
-        with _reached(self.address), self._http.stream("POST", path, headers=headers, **body) as response:
-            yield response
+    def stream(
+        self,
+        path: str,
+        request: Mapping[str, object],
+        files: Mapping[str, bytes | Path],
+        stdin: Path | None = None,
+    ) -> Iterator[httpx.Response]:
+        """A call whose output comes while it runs: the response is either NDJSON or one JSON document.
+
+        Files on disk are sent as they are read.
+        """
+        with ExitStack() as opened:
+            named: list[tuple[str, str, bytes | Path]] = [("files", name, content) for name, content in files.items()]
+            if stdin is not None:
+                named.append(("stdin", "stdin", stdin))
+            parts = [(field, (name, _opened(opened, content), _BYTES)) for field, name, content in named]
+            body: dict[str, Any] = {"json": dict(request)}
+            if parts:
+                body = {"data": {"request": json.dumps(request)}, "files": parts}
+            headers = {"Accept": "application/x-ndjson, application/json"}
+            with _reached(self.address), self._http.stream("POST", path, headers=headers, **body) as response:
+                yield response
 
     def download(self, path: str) -> Iterator[bytes]:
         """A file in pieces."""
@@ -120,6 +135,10 @@ class Client:
         return Answer(
             response.status_code, None if response.status_code == httpx.codes.NO_CONTENT else json_of(response)
         )
+
+
+def _opened(stack: ExitStack, content: bytes | Path) -> bytes | IO[bytes]:
+    return content if isinstance(content, bytes) else stack.enter_context(content.open("rb"))
 
 
 @contextmanager

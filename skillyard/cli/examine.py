@@ -75,7 +75,7 @@ def scan(path: SkillPath, json: Json = False) -> ExitCode:
     document = {
         "skill": examined.skill.name,
         "version": examined.skill.version,
-        "packages": sum(len(one.packages) for one in examined.locks),
+        "packages": sum(len(one.all_packages) for one in examined.locks),
         **ReportView.model_validate(examined.report).model_dump(),
     }
     screen.answer(document, lambda: _scanned(examined.skill, examined.report))

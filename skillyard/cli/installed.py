@@ -24,6 +24,8 @@ Origin = Annotated[str, typer.Argument(metavar="SKILL", help="A folder, an archi
 Publisher = Annotated[str, typer.Option("--publisher", "-p", help="Under whose name it is installed.")]
 Strict = Annotated[bool, typer.Option("--strict", help="Take only what the open specification allows.")]
 Named = Annotated[str, typer.Argument(metavar="SKILL", help="publisher/name, or publisher/name@version.")]
+Relock = Annotated[bool, typer.Option("--relock", help="Resolve anew, also what was locked before.")]
+Force = Annotated[bool, typer.Option("--force", help="Also where agents are pinned to it; their pins end.")]
 
 
 @app.command()
@@ -70,18 +72,26 @@ def list_skills(*, server: Server = None, json: Json = False) -> ExitCode:
 
 @app.command()
 def upgrade(
-    skill: Origin, *, publisher: Publisher = "local", strict: Strict = False, server: Server = None, json: Json = False
+    skill: Origin,
+    *,
+    publisher: Publisher = "local",
+    strict: Strict = False,
+    relock: Relock = False,
+    server: Server = None,
+    json: Json = False,
 ) -> ExitCode:
     """Swap in a new version while calls run.
 
-    It is installed beside the old one and checked; then the pointer moves, and no call is lost.
+    It is installed beside the old one and checked; then the pointer moves, and no call is lost. As long as it declares
+    the same packages it keeps the old one's lock, unless the scan finds that lock to be bad.
 
     Exit code 4 if the new version waits for an approval; the old one serves calls until then.
     """
     screen = Screen(json=json)
     with connected(server) as client, screen.watch("upgrading") as watcher:
         watcher.step(Progress(f"upgrading to {skill}", 0, None))
-        answer = _send(client, "/v1/skills/upgrade", skill, {"publisher": publisher, "mode": _mode(strict=strict)})
+        path = f"/v1/skills/upgrade{'?relock=true' if relock else ''}"
+        answer = _send(client, path, skill, {"publisher": publisher, "mode": _mode(strict=strict)})
     return _swapped(screen, parsed(SwapView, answer.value))
 
 
@@ -98,15 +108,15 @@ def rollback(skill: Named, *, server: Server = None, json: Json = False) -> Exit
 
 
 @app.command()
-def uninstall(skill: Named, *, server: Server = None, json: Json = False) -> ExitCode:
+def uninstall(skill: Named, *, force: Force = False, server: Server = None, json: Json = False) -> ExitCode:
     """Remove a skill or one of its versions.
 
-    Calls that run end first; the records of it stay.
+    Calls that run end first; the records of it stay. Refused where agents are pinned to what would go.
     """
     screen, ref = Screen(json=json), reference(skill)
     version = "" if ref.version is None else f"/versions/{quoted(ref.version)}"
     with connected(server) as client:
-        client.delete(f"{_path(ref)}{version}")
+        client.delete(f"{_path(ref)}{version}{'?force=true' if force else ''}")
     screen.answer({"removed": str(ref)}, lambda: [f"removed {ref}"])
     return ExitCode.DONE
 

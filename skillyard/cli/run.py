@@ -13,7 +13,7 @@ import typer
 from skillyard.api.answers import invocation_view
 from skillyard.cli.answers import LiveOutput, show_invocation
 from skillyard.cli.author import SkillPath, source_of
-from skillyard.cli.calls import CallInput, EntryName, Files, Input, OutputDir, Timeout, call_input, read_input
+from skillyard.cli.calls import CallInput, EntryName, Files, Input, OutputDir, Stdin, Timeout, call_input, read_input
 from skillyard.cli.configuration import settings_for
 from skillyard.cli.exit_codes import ExitCode
 from skillyard.cli.loop import to_the_end
@@ -26,7 +26,6 @@ from skillyard.runtime.local import LocalWorkspace, ensure_operator
 from skillyard.runtime.runtime import create_runtime
 from skillyard.runtime.values import InstalledVersion, Invocation, InvokeRequest
 from skillyard.sandbox.outcome import InputFile
-from skillyard.sandbox.sandbox import Output
 from skillyard.settings import Settings
 from skillyard.skills.skill import EntryKind
 from skillyard.skills.source import Source
@@ -45,6 +44,7 @@ class _Wanted:
     entry: str | None
     given: Mapping[str, object]
     files: tuple[str, ...]
+    stdin: Path | None
     timeout: float | None
     approve: bool
 
@@ -56,6 +56,7 @@ def run(
     given: Input = None,
     entry: EntryName = None,
     file: Files = None,
+    stdin: Stdin = None,
     approve: Annotated[bool, typer.Option("--approve", help="Approve what is held, on the record.")] = False,
     timeout: Timeout = None,
     output_dir: OutputDir = None,
@@ -69,7 +70,7 @@ def run(
     Exit code 0 if it succeeded, 1 if it failed or was refused, 3 for INDETERMINATE, 4 if packages wait for --approve.
     """
     screen, settings = Screen(json=json), settings_for()
-    wanted = _Wanted(source_of(path, settings), entry, read_input(given), tuple(file or ()), timeout, approve)
+    wanted = _Wanted(source_of(path, settings), entry, read_input(given), tuple(file or ()), stdin, timeout, approve)
     with screen.watch("running") as watcher:
         version, invocation = to_the_end(_run(settings, wanted, screen, watcher))
     view = invocation_view(invocation)
@@ -86,12 +87,8 @@ async def _run(
         local = LocalWorkspace(runtime=runtime, operator=await ensure_operator(runtime.database))
         version = await local.install(wanted.source, on_progress=watcher.step)
         request, script = _request(local, version, wanted)
-        live = LiveOutput(script=script, silent=screen.json, before=watcher.clear)
-
-        def on_output(output: Output) -> None:
-            live.write(output.stream, output.data)
-
-        invocation = await local.invoke(request, approve=wanted.approve, on_progress=watcher.step, on_output=on_output)
+        live = LiveOutput(script=script, silent=screen.json, before=watcher.clear, step=watcher.step)
+        invocation = await local.invoke(request, approve=wanted.approve, on_progress=watcher.step, on_output=live.emit)
         return version, invocation
 
 
@@ -99,7 +96,7 @@ def _request(local: LocalWorkspace, version: InstalledVersion, wanted: _Wanted) 
     """The call, and whether what it calls is a script. Raises ``UsageProblemError`` for input that does not fit."""
     entry = find_entry(version, wanted.entry)
     script = entry is not None and entry.kind is EntryKind.SCRIPT
-    given: CallInput = call_input(wanted.given, wanted.files, script=script)
+    given: CallInput = call_input(wanted.given, wanted.files, script=script, stdin=wanted.stdin)
     request = InvokeRequest(
         workspace=local.operator.person.workspace,
         agent=local.operator.agent.id,

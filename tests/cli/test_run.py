@@ -109,14 +109,17 @@ def test_a_skill_with_known_bad_packages_never_runs(cli: Cli) -> None:
     assert not any(one["action"].startswith("invocation") for one in records(cli))
 
 
-def test_unchanged_content_is_not_resolved_again(cli: Cli, tmp_path: Path) -> None:
-    """The second run works without any index; changed content needs one."""
+def test_what_declares_the_same_packages_is_not_resolved_again(cli: Cli, tmp_path: Path) -> None:
+    """The second run works without any index, also with other code; other packages need one."""
     folder = skill(tmp_path, python="iniconfig==2.1.0")
     assert cli("run", folder, "--input", '{"x": 1}', "--approve").code == 0
     offline = {"index_url": "http://127.0.0.1:9/simple", "index_timeout": "20"}
     again = cli("run", folder, "--input", '{"x": 1}', **offline)
     assert (again.code, again.out) == (0, "2\n")
-    (folder / "NOTES.md").write_text("changed")
+    (folder / "scripts" / "main.py").write_text("def run(x: int) -> int:\n    return x + 2\n")
+    edited = cli("run", folder, "--input", '{"x": 1}', **offline)
+    assert (edited.code, edited.out) == (0, "3\n")
+    skill(tmp_path, python="iniconfig>=2")
     changed = cli("run", folder, "--input", '{"x": 1}', "--json", **offline)
     assert (changed.code, changed.document["code"]) == (5, "resolver_unavailable")
 

@@ -18,6 +18,7 @@ from skillyard.cli.client import parsed
 from skillyard.cli.demo.server import command
 from skillyard.cli.demo.stage import REPORT, Stage, make_call
 from skillyard.cli.demo.swap import swap_while_calls_run
+from skillyard.cli.demo.timeline import draw
 from skillyard.cli.exit_codes import RefusedByServerError
 from skillyard.cli.installed import skill_path
 from skillyard.cli.saved import save
@@ -134,8 +135,16 @@ def upgrade(stage: Stage) -> None:
         f"{told.calls} calls: {told.by_version['1.0.0']} answered by 1.0.0, {told.by_version['1.1.0']} by 1.1.0, "
         "none lost, none failed."
     )
+    stage.narrator.say(f"From the request to the new version answering: {told.swap_seconds * 1000:.0f} ms.")
+    for line in draw(told.answered):
+        stage.narrator.say(f"  {line}")
     stage.narrator.good("The pointer is back at 1.0.0.")
-    stage.notes["swap"] = {"calls": told.calls, "by_version": told.by_version, "lost": 0}
+    stage.notes["swap"] = {
+        "calls": told.calls,
+        "by_version": told.by_version,
+        "lost": 0,
+        "milliseconds": round(told.swap_seconds * 1000),
+    }
 
 
 def blocked(stage: Stage) -> None:

@@ -15,6 +15,7 @@ from pathlib import Path
 from skillyard.api.schemas.skills import SwapView
 from skillyard.cli.client import Client, parsed
 from skillyard.cli.demo.stage import REPORT, Stage, StoryError
+from skillyard.cli.demo.timeline import Answered
 from skillyard.errors import SkillyardError
 from skillyard.sandbox.outcome import OutcomeState
 
@@ -34,6 +35,9 @@ class Swapped:
 
     calls: int
     by_version: dict[str, int]
+    answered: tuple[Answered, ...]
+    swap_seconds: float
+    """From the request of the upgrade to its answer, which says that the pointer has moved."""
 
 
 @dataclass(slots=True)
@@ -43,6 +47,7 @@ class _Count:
     lock: threading.Lock = field(default_factory=threading.Lock)
     started: int = 0
     answered: Counter[str] = field(default_factory=Counter)
+    times: list[Answered] = field(default_factory=list)
     failures: list[str] = field(default_factory=list)
 
     def of(self, version: str) -> int:
@@ -57,7 +62,9 @@ def swap_while_calls_run(stage: Stage) -> Swapped:
         patched = patched_copy(stage.skills / "csv-report", Path(folder))
         with _calling(stage, count), stage.narrator.waiting("calling and swapping", lambda: (count.started, None)):
             _wait(count, "1.0.0", _ENOUGH)
+            asked = time.monotonic()
             up = parsed(SwapView, stage.install(stage.cast.alice, patched, upgrade=True))
+            swap_seconds = time.monotonic() - asked
             stage.require(up.moved and up.new == "1.1.0", "the pointer to move to 1.1.0", up.reason)
             _wait(count, "1.1.0", _ENOUGH)
             before = count.of("1.0.0")
@@ -68,7 +75,7 @@ def swap_while_calls_run(stage: Stage) -> Swapped:
     answered = sum(count.answered.values())
     stage.require(not count.failures, "no call to fail", count.failures[:3])
     stage.require(answered == count.started, "every call to be answered", f"{answered} of {count.started} were")
-    return Swapped(answered, dict(count.answered))
+    return Swapped(answered, dict(count.answered), tuple(count.times), swap_seconds)
 
 
 def patched_copy(skill: Path, parent: Path) -> Path:
@@ -106,6 +113,7 @@ def _call_on(stage: Stage, count: _Count, over: threading.Event) -> None:
         while not over.is_set():
             with count.lock:
                 count.started += 1
+            began = time.monotonic()
             try:
                 view = stage.report_call(client)
             except SkillyardError as error:
@@ -114,6 +122,7 @@ def _call_on(stage: Stage, count: _Count, over: threading.Event) -> None:
                 continue
             version = view.skill.rpartition("@")[2]
             edition = view.outcome.result.get("edition") if isinstance(view.outcome.result, dict) else None
+            ended = time.monotonic()
             told = "1.1.0" if edition == "1.1.0" else "1.0.0"
             with count.lock:
                 if view.outcome.state is not OutcomeState.SUCCEEDED:
@@ -121,6 +130,7 @@ def _call_on(stage: Stage, count: _Count, over: threading.Event) -> None:
                 elif told != version:
                     count.failures.append(f"{version} answered as {told}")
                 count.answered[version] += 1
+                count.times.append(Answered(version, ended, ended - began))
 
 
 def _wait(count: _Count, version: str, calls: int) -> None:
