@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from tests.acceptance.stories import (
     approval,
     audit_tamper,
+    escape,
     failclosed,
     hot_swap,
     known_answers,
@@ -18,5 +19,5 @@ from tests.acceptance.story import Story
 
 STORIES: Mapping[str, Story] = {
     module.STORY.name: module.STORY
-    for module in (main_job, known_answers, failclosed, approval, audit_tamper, limits, leftovers, hot_swap)
+    for module in (main_job, known_answers, failclosed, approval, audit_tamper, limits, leftovers, hot_swap, escape)
 }

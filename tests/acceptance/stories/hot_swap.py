@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+import io
+import json
+import signal
+import subprocess
 import threading
+import zipfile
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from itertools import pairwise
@@ -13,13 +18,15 @@ from pathlib import Path
 import httpx
 from tests.acceptance import engine
 from tests.acceptance.people import Agent, Json, People, answered, said
+from tests.acceptance.server import SKILLYARD
 from tests.acceptance.skills import made
 from tests.acceptance.stage import Stage
-from tests.acceptance.story import Break, Edit, Story
+from tests.acceptance.story import Break, Edit, HarnessError, Story
 
 SKILL = "acme/ticker"
 CLIENTS = 4
 IN_FLIGHT = "a call that was under way ends where it began"
+BROKEN_EDIT = "and the last version that passed goes on serving"
 
 
 def version(number: str, code: str = "") -> bytes:
@@ -66,6 +73,96 @@ def tell(stage: Stage) -> None:
     stage.until("the version that was replaced is drained and stopped", lambda: _versions(home) == {"1.0.0"})
     listed = answered(people.admin.get("/v1/skills"))["items"][0]
     stage.check("the pointer is where it was put", listed["active_version"] == "1.0.0", str(listed))
+    _check_pins(stage, people, robots[0])
+    _edit_a_folder(stage)
+
+
+def _check_pins(stage: Stage, people: People, robot: Agent) -> None:
+    path = f"/v1/agents/{robot.id}/pins/{SKILL}"
+    answered(people.admin.put(path, json={"version": "2.0.0"}))
+    got = answered(robot.call(SKILL))["outcome"]["result"]
+    stage.check("an agent is answered by the version it is pinned to", got == "2.0.0", str(got))
+    refused = people.admin.delete(f"/v1/skills/{SKILL}/versions/2.0.0")
+    stage.check("what is pinned is not pulled away", refused.status_code == 409, said(refused))
+
+
+def _edit_a_folder(stage: Stage) -> None:
+    """`skillyard dev`, under calls: what is saved takes over, what is broken stays out, and nothing of it stays."""
+    home, folder = stage.home(), stage.folder() / "ticker"
+    with zipfile.ZipFile(io.BytesIO(version("1.0.0"))) as archive:
+        archive.extractall(folder.parent)
+    with _developing(stage, home, folder) as told:
+        ready = told("ready")
+        token = Path(ready["token_file"]).read_text().strip()
+        lost: list[str] = []
+        with httpx.Client(
+            base_url=ready["url"], headers={"Authorization": f"Bearer {token}"}, trust_env=False
+        ) as client:
+
+            def call() -> object:
+                response = client.post("/v1/invocations", json={"skill": ready["skill"]}, timeout=60)
+                outcome: Json = response.json().get("outcome", {})
+                if outcome.get("state") != "succeeded":
+                    lost.append(said(response))
+                return outcome.get("result")
+
+            stage.check("a folder is served while it is edited", call() == "1.0.0")
+            _save(folder, "2.0.0")
+            stage.until("what is saved by a rename takes over", lambda: call() == "2.0.0")
+            stage.figures["edit_to_swap_ms"] = told("swapped")["total_ms"]
+            _save(folder, "3.0.0", "raise ImportError('broken on purpose')")
+            refused = told("refused")
+            where = (refused["file"], bool(refused["line"]))
+            stage.check("a broken edit is told with its place", where == ("scripts/main.py", True), str(refused))
+            stage.check(BROKEN_EDIT, call() == "2.0.0")
+            _save(folder, "4.0.0")
+            stage.until("mended, it takes over", lambda: call() == "4.0.0")
+            stage.check("and no call was lost", not lost, "; ".join(lost[:3]))
+    left = engine.containers(home)
+    stage.check("Ctrl-C leaves nothing", not left and not list((home / "leases").iterdir()), str(left))
+
+
+def _save(folder: Path, number: str, code: str = "") -> None:
+    """As editors do it: a new file beside, renamed over the old one."""
+    with zipfile.ZipFile(io.BytesIO(version(number, code))) as archive:
+        content = archive.read("ticker/scripts/main.py")
+    beside = folder / "scripts" / ".main.py.new"
+    beside.write_bytes(content)
+    beside.replace(folder / "scripts" / "main.py")
+
+
+@contextmanager
+def _developing(stage: Stage, home: Path, folder: Path) -> Iterator[Callable[[str], Json]]:
+    """``skillyard dev`` over a folder, and the next event of a kind that it tells."""
+    log = home.with_name(f"{home.name}-dev.log")
+    with (
+        log.open("w") as stderr,
+        subprocess.Popen(
+            [SKILLYARD, "dev", folder, "--json"],
+            env=stage.environment(home),
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=stderr,
+            text=True,
+            cwd=home.parent,
+        ) as process,
+    ):
+
+        def told(kind: str) -> Json:
+            for line in process.stdout or ():
+                event: Json = json.loads(line)
+                if event["event"] == kind:
+                    return event
+            raise HarnessError(f"skillyard dev ended without {kind!r}; its log ends:\n{log.read_text()[-2000:]}")
+
+        try:
+            # The first content takes over before it says that it is ready.
+            told("swapped")
+            yield told
+            process.send_signal(signal.SIGINT)
+            stage.check("dev ends with Ctrl-C", process.wait(60) == 0)
+        finally:
+            process.kill()
 
 
 def _check_broken_stays_out(stage: Stage, people: People, traffic: Traffic) -> None:

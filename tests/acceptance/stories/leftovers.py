@@ -62,6 +62,8 @@ def _killed_with_a_stuck_container(stage: Stage, server: Server, people: People)
     now = People(server, people.token)
     caller = _call_in_the_background(now.agent("second", "AUTONOMOUS"))
     _ends_as(stage, "a call runs once more", now, "accepted")
+    # It is admitted before its container is started.
+    stage.until("in a container again", lambda: engine.containers(home) != ())
     stuck = engine.containers(home)
     for container in stuck:
         subprocess.run(["docker", "pause", container], check=True, capture_output=True, timeout=30)
@@ -160,8 +162,8 @@ STORY = Story(
         edits=(
             Edit(
                 "skillyard/runtime/reconcile.py",
-                '{"instance": self._instance}, lambda lease: is_alive(self._home, lease)',
-                '{"instance": self._instance}, lambda lease: True',
+                'if not self._observer.is_alive(one.labels.get(_LEASE, ""))',
+                "if not one.labels",
             ),
         ),
         trips=NEXT_START,

@@ -20,12 +20,18 @@ MEMORY = "more memory than granted is out_of_memory"
 HOSTILE: tuple[tuple[str, str, Json, str], ...] = (
     (MEMORY, "memory", {"mib": 400}, "out_of_memory"),
     ("also of a process that the skill starts", "memory_of_another", {"mib": 400}, "out_of_memory"),
+    ("and of files that live in memory", "memory_of_nobody", {"mib": 80}, "out_of_memory"),
     ("a call that does not end is timed_out", "sleep", {"seconds": 60}, "timed_out"),
     ("also if it is busy and deaf to signals", "deaf", {"seconds": 60}, "timed_out"),
+    ("also if it stopped itself", "stop_itself", {}, "timed_out"),
     ("more processes than granted is process_limit", "processes", {"count": 200}, "process_limit"),
+    ("threads are processes", "threads", {"count": 200}, "process_limit"),
     ("more output than granted is output_limit", "shout", {"mib": 4}, "output_limit"),
     ("a larger result than granted is output_limit", "result", {"mib": 12}, "output_limit"),
     ("a full disk is disk_full", "fill", {"mib": 200}, "disk_full"),
+    ("also of files without content", "many_files", {"count": 20_000}, "disk_full"),
+    ("a file larger than granted is disk_full", "large_file", {"mib": 80}, "disk_full"),
+    ("more open files than granted is failed", "open_files", {"count": 2_000}, "failed"),
     ("ending by a signal is killed", "kill_itself", {}, "killed"),
     ("an error is failed", "fails", {}, "failed"),
 )
