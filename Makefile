@@ -11,11 +11,11 @@ MAKEFLAGS += --no-print-directory
 BIN := .venv/bin
 WORKERS ?= 2
 
-.PHONY: help setup python demo serve test test-long check format lock reference bench accept clean
+.PHONY: help setup python demo serve test test-long check format lock reference bench bench-compare bench-baseline accept clean
 
 help: ## List these commands
 	@printf 'Skillyard: a self-hosted marketplace runtime for AI-agent skills.\n\nUsage: make COMMAND\n\n'
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 	@printf '\nNew here? Run `make demo`, then read docs/index.md.\n'
 
 setup: ## Make .venv and a Docker Engine ready (every command does this first; quick when done)
@@ -56,8 +56,14 @@ reference: python ## Write .env.example, docs/reference/settings.md and cli.md f
 bench: setup ## Measure, and write benchmarks/results.json; ONLY=warm_call picks one
 	@$(BIN)/python -m benchmarks $(ONLY)
 
+bench-compare: setup ## Measure quickly; fail if a ratio is 1.5 times worse than benchmarks/baseline.json
+	@$(BIN)/python -m benchmarks.compare $(ONLY)
+
+bench-baseline: setup ## Make what is measured now the baseline; ONLY=warm_call that of one
+	@$(BIN)/python -m benchmarks.compare --accept $(ONLY)
+
 accept: setup ## Run acceptance stories; ONLY=main-job picks one, BREAK=1 breaks what it guards
 	@$(BIN)/python -m tests.acceptance $(ONLY)
 
 clean: ## Remove .venv and everything else these commands made in this folder
-	rm -rf .venv .tools .demo demo-output .accept .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis dist
+	rm -rf .venv .tools .bench .demo demo-output .accept .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis dist

@@ -2,34 +2,21 @@
 
 from __future__ import annotations
 
-import asyncio
 import sys
-import tempfile
-from collections.abc import Callable, Coroutine, Mapping
 
-import structlog
-
-from benchmarks import decision, throughput, warm_call
+from benchmarks.claims import CLAIMS, measured, measuring, unknown
+from benchmarks.effort import FULL
 from benchmarks.page import write_page
-from benchmarks.results import RESULTS, Result, read, write
-
-CLAIMS: Mapping[str, Callable[[], Coroutine[None, None, Result]]] = {
-    "warm_call": warm_call.measure,
-    "throughput": throughput.measure,
-    "decision": decision.measure,
-}
+from benchmarks.results import RESULTS, read, write
 
 
 def main(names: list[str]) -> int:
-    unknown = [name for name in names if name not in CLAIMS]
-    if unknown:
-        print(f"no such benchmark: {', '.join(unknown)}; there are: {', '.join(CLAIMS)}", file=sys.stderr)
+    if (wrong := unknown(names)) is not None:
+        print(wrong, file=sys.stderr)
         return 2
-    with tempfile.TemporaryFile("w") as log:
-        # A server writes a line for every call, and so does what is measured.
-        structlog.configure(logger_factory=structlog.PrintLoggerFactory(log), cache_logger_on_first_use=True)
+    with measuring():
         for name in names or CLAIMS:
-            result = asyncio.run(CLAIMS[name]())
+            result = measured(name, FULL)
             write(result)
             write_page(read())
             print(result.text(), flush=True)

@@ -8,25 +8,25 @@ from dataclasses import replace
 from skillyard.governance.decision import Allow
 from skillyard.runtime.decide import Decider
 
+from benchmarks.effort import FULL, Effort
 from benchmarks.measure import typical
 from benchmarks.results import Result
 from benchmarks.yard import open_yard
 
-ROUNDS = 5
 _DECISIONS = 2000
 
 
-async def measure() -> Result:
+async def measure(effort: Effort = FULL) -> Result:
     async with open_yard() as yard:
         view = await yard.runtime.views.current(yard.agent.workspace)
         version = view.find(yard.request.skill)
         decider: Decider = yard.runtime.decider
         warm: list[list[float]] = []
         cold: list[list[float]] = []
-        for _ in range(ROUNDS):
+        for _ in range(effort.rounds):
             for taken, keep in ((warm, True), (cold, False)):
                 times = []
-                for _ in range(_DECISIONS):
+                for _ in range(effort.of(_DECISIONS)):
                     seen = view if keep else replace(view, rulings={})
                     began = time.perf_counter_ns()
                     decided = decider.decide(seen, yard.agent.id, version)
@@ -46,5 +46,5 @@ async def measure() -> Result:
         },
         peers={},
         floor=None,
-        rounds=ROUNDS,
+        rounds=effort.rounds,
     )

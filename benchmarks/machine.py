@@ -33,7 +33,7 @@ def now() -> str:
 
 def commit() -> str:
     """The commit that was measured, with ``+`` where the working tree had changes to the package on top of it."""
-    changed = _said("git", "-C", str(_ROOT), "status", "--porcelain", "--", "skillyard")
+    changed = _said("git", "--no-optional-locks", "-C", str(_ROOT), "status", "--porcelain", "--", "skillyard")
     return _said("git", "-C", str(_ROOT), "rev-parse", "--short=12", "HEAD") + ("+" if changed else "")
 
 

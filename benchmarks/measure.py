@@ -5,9 +5,20 @@ from __future__ import annotations
 import asyncio
 import statistics
 import time
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 
 Call = Callable[[], Awaitable[object]]
+Turn = Callable[[], Awaitable[list[float]]]
+"""Measures for a while; the times, in milliseconds."""
+
+
+async def alternating(turns: Mapping[str, Turn], rounds: int) -> dict[str, list[list[float]]]:
+    """Each turn's times, round by round: what disturbs the machine for a while disturbs all of them."""
+    taken: dict[str, list[list[float]]] = {name: [] for name in turns}
+    for _ in range(rounds):
+        for name, turn in turns.items():
+            taken[name].append(await turn())
+    return taken
 
 
 async def back_to_back(call: Call, count: int) -> list[float]:

@@ -1,12 +1,18 @@
-"""The figures in ``docs/benchmarks.md``: written from the results, between two marks, never by hand."""
+"""The figures in ``docs/benchmarks.md`` and their picture: written from the results, never by hand."""
 
 from __future__ import annotations
 
 from pathlib import Path
 from typing import Any
 
+from benchmarks.chart import chart
+
 PAGE = Path(__file__).parent.parent / "docs" / "benchmarks.md"
+CHART = PAGE.with_suffix(".svg")
 _BEGIN, _END = "<!-- figures: written by `make bench` -->\n", "<!-- end of figures -->\n"
+_UNITS = {"_ms": "ms", "_s": "s", "_percent": "%"}
+_COUNTS = ("calls", "swaps", "sandboxes")
+"""Figures whose names end so are plain numbers."""
 
 
 def with_figures(text: str, entries: list[dict[str, Any]]) -> str:
@@ -20,14 +26,16 @@ def with_figures(text: str, entries: list[dict[str, Any]]) -> str:
 
 def write_page(entries: list[dict[str, Any]]) -> None:
     PAGE.write_text(with_figures(PAGE.read_text(), entries))
+    CHART.write_text(chart(entries))
 
 
 def _section(entry: dict[str, Any]) -> str:
     unit = entry["unit"]
-    rows = [(_ours(name), _figure(name, value, unit), "") for name, value in entry["ours"].items()]
-    rows += [
-        (f"`{name}`", f"{value:g} {unit}", f"{entry['ratio'][name]:g} times") for name, value in entry["peers"].items()
-    ]
+    rows = [(f"ours, {_called(name)}", _figure(name, value, unit), "") for name, value in entry["ours"].items()]
+    for peer, value in entry["peers"].items():
+        rows.append((f"`{peer}`", f"{value:g} {unit}", f"{entry['ratio'][peer]:g} times"))
+        for name, figure in entry.get("peer_figures", {}).get(peer, {}).items():
+            rows.append((f"`{peer}`, {_called(name)}", _figure(name, figure, unit), ""))
     if entry["floor"] is not None:
         rows.append(("floor", f"{entry['floor']:g} {unit}", ""))
     table = "\n".join(f"| {name} | {figure} | {ratio} |" for name, figure, ratio in rows)
@@ -43,9 +51,13 @@ def _section(entry: dict[str, Any]) -> str:
     )
 
 
-def _ours(name: str) -> str:
-    return "ours, " + name.removesuffix("_ms").replace("_", " ")
+def _called(name: str) -> str:
+    for ending in _UNITS:
+        name = name.removesuffix(ending)
+    return name.replace("_", " ")
 
 
 def _figure(name: str, value: float, unit: str) -> str:
-    return f"{value:g} ms" if name.endswith("_ms") else f"{value:g} {unit}"
+    if name.endswith(_COUNTS) or name.startswith("times_"):
+        return f"{value:g}"
+    return f"{value:g} {next((other for ending, other in _UNITS.items() if name.endswith(ending)), unit)}"

@@ -28,6 +28,8 @@ class Result:
     peers: Mapping[str, float]
     floor: float | None
     rounds: int
+    peer_figures: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
+    """What else was measured of a peer, as in ``ours``."""
     machine: Mapping[str, Any] = field(default_factory=machine)
     date: str = field(default_factory=now)
     commit: str = field(default_factory=commit)
@@ -47,6 +49,7 @@ class Result:
             "better": self.better,
             "ours": dict(self.ours),
             "peers": dict(self.peers),
+            "peer_figures": {name: dict(figures) for name, figures in self.peer_figures.items()},
             "ratio": self.ratio(),
             "floor": self.floor,
             "rounds": self.rounds,
@@ -61,6 +64,11 @@ class Result:
         lines += [f"  ours {name}: {value:g}" for name, value in self.ours.items()]
         ratio = self.ratio()
         lines += [f"  {name}: {value:g} (ours is {ratio[name]:g} times better)" for name, value in self.peers.items()]
+        lines += [
+            f"  {peer}, {name}: {value:g}"
+            for peer, figures in self.peer_figures.items()
+            for name, value in figures.items()
+        ]
         if self.floor is not None:
             lines.append(f"  floor: {self.floor:g}")
         return "\n".join(lines)

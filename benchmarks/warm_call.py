@@ -6,33 +6,39 @@ process of its own, recorded in a second durable transaction. The peers only run
 
 from __future__ import annotations
 
-from benchmarks.measure import Call, back_to_back, paced, typical
+from functools import partial
+
+from benchmarks.effort import FULL, Effort
+from benchmarks.llm_sandbox_peer import open_llm_sandbox
+from benchmarks.measure import Call, alternating, back_to_back, paced, typical
 from benchmarks.peers import open_peers
 from benchmarks.results import Result
 from benchmarks.yard import open_yard
 
-ROUNDS = 5
 _CALLS = 400
 _PACED, _PER_SECOND = 60, 20.0
-_RUNS, _EXECS = 6, 15
+_RUNS, _EXECS, _SESSIONS = 6, 15, 8
 
 
-async def measure() -> Result:
-    async with open_yard() as yard, open_peers(yard.runtime.settings, yard.skill, forks=1) as peers:
-        (fork,) = peers.forks
-        turns: dict[str, tuple[Call, int]] = {
-            "ours": (yard.call, _CALLS),
-            "fork": (fork.call, _CALLS),
-            "docker exec": (peers.exec.call, _EXECS),
-            "docker run": (peers.run.call, _RUNS),
+async def measure(effort: Effort = FULL) -> Result:
+    async with (
+        open_yard() as yard,
+        open_peers(yard.runtime.settings, yard.text, yard.skill) as peers,
+        open_llm_sandbox(peers.work, containers=1) as llm,
+    ):
+        calls: dict[str, tuple[Call, int]] = {
+            "ours": (yard.call, effort.of(_CALLS)),
+            "bare fork": ((await peers.forks()).call, effort.of(_CALLS)),
+            "docker exec": ((await peers.exec()).call, effort.of(_EXECS)),
+            "docker run": (peers.run.call, effort.of(_RUNS)),
+            "llm-sandbox, pooled session": (llm.call, effort.of(_SESSIONS)),
+            "llm-sandbox, session kept open": (llm.call_kept, effort.of(_SESSIONS)),
         }
-        for call, count in turns.values():
+        for call, count in calls.values():
             await back_to_back(call, max(2, count // 20))  # warm
-        taken: dict[str, list[list[float]]] = {name: [] for name in [*turns, "paced"]}
-        for _ in range(ROUNDS):
-            for name, (call, count) in turns.items():
-                taken[name].append(await back_to_back(call, count))
-            taken["paced"].append(await paced(yard.call, _PACED, _PER_SECOND))
+        turns = {name: partial(back_to_back, call, count) for name, (call, count) in calls.items()}
+        turns["paced"] = partial(paced, yard.call, effort.of(_PACED), _PER_SECOND)
+        taken = await alternating(turns, effort.rounds)
     return Result(
         name="warm_call",
         unit="ms",
@@ -43,7 +49,7 @@ async def measure() -> Result:
             "paced_p50": typical(taken["paced"], 0.5),
             "paced_p99": typical(taken["paced"], 0.99),
         },
-        peers={name: typical(taken[name], 0.5) for name in ("docker run", "docker exec")},
-        floor=typical(taken["fork"], 0.5),
-        rounds=ROUNDS,
+        peers={name: typical(taken[name], 0.5) for name in calls if name != "ours"},
+        floor=typical(taken["bare fork"], 0.5),
+        rounds=effort.rounds,
     )

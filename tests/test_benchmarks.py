@@ -6,7 +6,8 @@ import json
 from pathlib import Path
 
 import pytest
-from benchmarks.__main__ import CLAIMS, main
+from benchmarks.__main__ import main
+from benchmarks.claims import CLAIMS
 from benchmarks.measure import percentile, typical
 from benchmarks.page import PAGE, with_figures
 from benchmarks.results import RESULTS, Result, read, write
