@@ -10,6 +10,7 @@ from collections.abc import Callable, Coroutine, Iterator, Mapping
 from contextlib import contextmanager
 
 import structlog
+from skillyard.cli.logs import log_processors
 
 from benchmarks import (
     cold_call,
@@ -70,7 +71,11 @@ def measuring() -> Iterator[None]:
     try:
         with tempfile.TemporaryFile("w") as log:
             # A server writes a line for every call, and so does what is measured.
-            structlog.configure(logger_factory=structlog.PrintLoggerFactory(log), cache_logger_on_first_use=True)
+            structlog.configure(
+                processors=log_processors(for_people=False),
+                logger_factory=structlog.WriteLoggerFactory(log),
+                cache_logger_on_first_use=True,
+            )
             yield
     finally:
         structlog.reset_defaults()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Protocol
 
 import structlog
@@ -69,7 +69,7 @@ class LogSink:
         self._log = structlog.get_logger("skillyard.events")
 
     def publish(self, event: Event) -> None:
-        self._log.info(type(event).__name__, **asdict(event))
+        self._log.info(type(event).__name__, **{name: getattr(event, name) for name in event.__slots__})
 
 
 def create_log_sink(_settings: Settings) -> LogSink:
