@@ -13,6 +13,7 @@ from skillyard.skills.skill import Bundle, Entry, EntryKind, SkillKind
 
 PYTHON = (".py",)
 NODE = (".js", ".mjs", ".cjs")
+SHELL = (".sh",)
 _OTHER_CODE = (
     ".pyw .pyc .pyx .pyd .ts .mts .jsx .tsx .sh .bash .zsh .fish .rb .pl .php .lua .r .jl .go .rs .c .cc .cpp .java "
     ".jar .class .ps1 .bat .cmd .exe .dll .so .dylib .wasm .applescript"
@@ -60,7 +61,8 @@ def script_entries(kind: SkillKind, bundle: Bundle) -> tuple[Entry, ...]:
         case SkillKind.INSTRUCTIONS:
             return ()
         case SkillKind.PYTHON:
-            return _scripts(bundle, PYTHON)
+            # Shell scripts come last: where nothing is named, the first entry is the default.
+            return _scripts(bundle, PYTHON) + _scripts(bundle, SHELL)
         case SkillKind.NODE:
             return _scripts(bundle, NODE)
         case _:
@@ -87,10 +89,12 @@ def _named(part: str, text: Text, bundle: Bundle) -> Entry:
     path, function = match["path"], match["function"]
     if all(file.path != path for file in bundle.files):
         raise _wrong(f"{path!r} is not a file of the skill", text)
-    if not is_python(path) and not is_node(path):
-        raise _wrong(f"{path!r} is neither Python nor JavaScript", text)
+    if not path.endswith(PYTHON + NODE + SHELL):
+        raise _wrong(f"{path!r} is neither Python nor JavaScript nor a shell script", text)
     if function is None:
         return Entry(EntryKind.SCRIPT, path)
+    if path.endswith(SHELL):
+        raise _wrong(f"{path!r} is a shell script, which has no functions to call", text)
     if not function.isidentifier():
         raise _wrong(f"{function!r} is not the name of a function", text)
     return Entry(EntryKind.FUNCTION, path, function)

@@ -44,6 +44,15 @@ async def test_a_skill_that_raises_is_failed_and_leaves_the_sandbox_usable(yard:
     assert yard.runtime.pool.counts().idle == 1
 
 
+async def test_a_shell_script_is_called_like_any_other(yard: Yard) -> None:
+    folder = yard.skill()
+    (folder / "scripts" / "greet.sh").write_text('read -r line\necho "hello $1 $line"\nexit 3\n')
+    await yard.install(folder)
+    done = await yard.invoke(await yard.agent("bot"), entry="scripts/greet.sh", argv=("you",), stdin=b"there\n")
+    assert (done.outcome.stdout, done.outcome.exit_code) == (b"hello you there\n", 3)
+    assert done.outcome.state is OutcomeState.FAILED
+
+
 async def test_many_callers_at_once_each_get_their_own_answer(yard: Yard) -> None:
     await yard.install(yard.skill())
     bot = await yard.agent("bot")

@@ -75,6 +75,13 @@ def test_named_entries_come_first_then_every_script(make_skill):
     assert skill.entries[0].kind is EntryKind.FUNCTION
 
 
+def test_shell_scripts_can_be_called_and_are_never_the_default_by_chance(make_skill):
+    files = {"scripts/a.sh": "echo hello\n", "scripts/b.py": "print(1)\n"}
+    assert [str(entry) for entry in parse_skill(make_skill(None, files)).entries] == ["scripts/b.py", "scripts/a.sh"]
+    alone = parse_skill(make_skill(_with_entry("scripts/a.sh"), {"scripts/a.sh": "echo hello\n"}, "demo-two"))
+    assert [(entry.kind, entry.path) for entry in alone.entries] == [(EntryKind.SCRIPT, "scripts/a.sh")]
+
+
 def test_the_default_entry_decides_between_two_languages(make_skill):
     files = {"scripts/a.py": "", "scripts/b.mjs": ""}
     skill = parse_skill(make_skill(_with_entry("scripts/b.mjs:run"), files))
@@ -89,6 +96,7 @@ def test_the_default_entry_decides_between_two_languages(make_skill):
         ("../escape.py:run", "is not a file of the skill"),
         ("/etc/passwd", "is not a file of the skill"),
         ("SKILL.md", "is neither Python nor JavaScript"),
+        ("scripts/a.sh:run", "is a shell script, which has no functions"),
         ("scripts/a.py:none", "scripts/a.py has no function 'none'"),
         ("scripts/a.py:os.system", "is not the name of a function"),
         ("scripts/a.py:positional", "cannot be given by name"),
@@ -97,7 +105,7 @@ def test_the_default_entry_decides_between_two_languages(make_skill):
     ],
 )
 def test_an_entry_that_cannot_be_called_is_refused(make_skill, entry, message):
-    files = {"scripts/a.py": RUN + "\n\ndef positional(a, /):\n    return a\n"}
+    files = {"scripts/a.py": RUN + "\n\ndef positional(a, /):\n    return a\n", "scripts/a.sh": "echo\n"}
     with pytest.raises(SkillError, match=message) as caught:
         parse_skill(make_skill(_with_entry(entry), files))
     assert (caught.value.line, caught.value.field) == (5, "metadata.skillyard.entry")
