@@ -106,7 +106,7 @@ class DockerSandbox:
     async def _listen(self, channels: Staging, starting: AsyncExitStack) -> Listener:
         """A socket for as long as the start takes; the container keeps the mount of its empty folder."""
         if not self._swept:
-            await asyncio.to_thread(channels.sweep)
+            await asyncio.to_thread(_make_private, channels)
             self._swept = True
         place = await starting.enter_async_context(channels.place())
         listener = Listener(place.path)
@@ -140,6 +140,8 @@ class DockerSandbox:
                 await loop.connect_accepted_socket(lambda: attached, opened.stream)
                 if listener is not None:
                     await running.connect(listener.listening)
+                    # Nothing foreign runs before the guest is greeted; nobody finds a socket after it.
+                    listener.close()
                 await running.greet(_hello(spec, granted))
         except TimeoutError as error:
             stderr = running.channel.stderr
@@ -149,6 +151,13 @@ class DockerSandbox:
             await running.stop()
             raise
         return running
+
+
+def _make_private(channels: Staging) -> None:
+    """Nobody else on the host reaches what is below; the engine mounts folders by themselves. Dead starts are swept."""
+    channels.root.mkdir(parents=True, exist_ok=True)
+    channels.root.chmod(0o700)
+    channels.sweep()
 
 
 def _hello(spec: SandboxSpec, granted: Granted) -> bytes:

@@ -21,7 +21,7 @@ class Listener:
         """``folder`` exists and is empty. Raises ``OSError``."""
         self.folder = folder
         self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM | socket.SOCK_NONBLOCK | socket.SOCK_CLOEXEC)
-        # The folder keeps strangers out: nobody but its owner reaches it on the host.
+        # The folder above keeps strangers out: nobody but its owner reaches this one on the host.
         folder.chmod(_FOLDER_MODE)
         # An address holds 107 bytes, and a path may be longer: it is named by the folder's descriptor.
         descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)

@@ -35,6 +35,14 @@ async def test_a_malicious_package_passes_notes_between_the_calls_of_its_own_san
         assert (await two.tell("leave.py:with_a_friend", {"take": "canary"}))["instead of"] == "\0" * 6
 
 
+async def test_a_package_that_calls_the_server_itself_finds_nobody(one_more) -> None:
+    """Before it is imported the relay has its connection, and the socket is gone."""
+    async with one_more(preload=("calling",)) as target:
+        assert await target.tell("leave.py:answer_of_the_server") in {"ENOENT", "ECONNREFUSED"}
+        assert target.running.preload_failures == ()
+        assert await target.leftovers() == CLEAN
+
+
 async def test_a_package_that_talks_without_end_does_not_stop_its_calls(one_more) -> None:
     """Its words go through a pipe that the relay reads, and keeps the end of."""
     async with one_more(preload=("noisy",)) as target:

@@ -37,7 +37,16 @@ async def test_only_our_folders_come_from_the_hosts_disk(target) -> None:
     mounts = [mount for mount in await target.tell("reach.py:mounts") if mount["kind"] not in kinds]
     points = {mount["point"] for mount in mounts}
     engines = {"/etc/hostname", "/etc/hosts", "/etc/resolv.conf"}
-    assert points - engines == {"/skill", "/env", "/opt/skillyard/skillyard/sandbox/guest"}
+    ours = {"/skill", "/env", "/opt/skillyard/skillyard/sandbox/guest", "/opt/skillyard/channel"}
+    assert points - engines == ours
+
+
+async def test_the_servers_own_socket_is_gone_before_a_call(target) -> None:
+    """The relay connected to it first of all; what is left is a folder that is gone on the host, and read-only here."""
+    answers = await target.tell("reach.py:servers_socket")
+    assert answers["there"] in {"EACCES", "got []"}
+    assert answers["connect"] == "ENOENT"
+    assert answers["made"] in {"EROFS", "ENOENT", "EACCES"}
 
 
 @pytest.mark.parametrize("path", ["/skill/scripts/attempt.py", "/env/innocent.py", "/skill/SKILL.md"])

@@ -32,6 +32,7 @@ async def test_nothing_of_the_socket_is_left_once_a_sandbox_runs(start, channels
     running = await start()
     assert [path for path in channels.root.iterdir() if path.suffix != ".lock"] == []
     outcome = await running.call(_knock(f"/opt/skillyard/channel/{NAME}"))
+    assert stat.S_IMODE(channels.root.stat().st_mode) == 0o700
     assert (outcome.state, outcome.result_json) == (OutcomeState.SUCCEEDED, b'"FileNotFoundError"')
 
 

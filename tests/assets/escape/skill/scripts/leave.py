@@ -340,3 +340,10 @@ def with_a_friend(take):
 def read_all(text):
     """Its standard input and its input, which come to a process in different ways."""
     return [sys.stdin.read(), len(text)]
+
+
+def answer_of_the_server():
+    """What the server said to a package that called it."""
+    import calling
+
+    return calling.ANSWER
