@@ -66,7 +66,7 @@ class Lender:
         if claim.stopped is not None:
             raise claim.stopped
         slot = claim.slot
-        slot.start = start
+        slot.start, slot.retired = start, False
         while slot.idle and not slot.waiting and slot.may_call:
             sandbox = slot.idle.pop().sandbox
             if sandbox.alive:
@@ -85,13 +85,17 @@ class Lender:
         party.tally.calls += 1
         party.pace.note(now)
         self._ledger.pace.note(now)
-        if slot.granted.single_use or claim.stopped is not None or not sandbox.alive or self._closed:
+        if slot.granted.single_use or claim.stopped is not None or not self._keeps(slot, sandbox):
             self.stock.let_go(slot, sandbox)
         else:
             slot.idle.append(Idle(sandbox, now))
         if self._line:
             self.serve()
         self._used(slot)
+
+    def _keeps(self, slot: Slot, sandbox: RunningSandbox) -> bool:
+        """Whether a sandbox that nobody has may stand ready, or serve who waits."""
+        return sandbox.alive and not self._closed and (bool(slot.waiting) or not slot.retired)
 
     def _lend(self, slot: Slot, claim: Claim, sandbox: RunningSandbox) -> None:
         slot.busy.add(sandbox)
@@ -223,7 +227,7 @@ class Lender:
         """A sandbox was started. It goes to those who wait for it before anybody can take its room from them."""
         slot.start_failed = False
         slot.party.tally.starts += 1
-        if self._closed or not sandbox.alive:
+        if not self._keeps(slot, sandbox):
             self.stock.let_go(slot, sandbox)
         elif not (slot.may_call and self._lend_on(slot, sandbox)):
             slot.idle.append(Idle(sandbox, time.monotonic()))

@@ -77,6 +77,9 @@ class Pool:
         finally:
             slot.claims.discard(claim)
             claim.end()
+            if slot.retired:
+                # It may have come by just as the idle sandboxes were to go.
+                self.drop_idle(place)
             self._ledger.forget(slot)
 
     def lease(self, claim: Claim, start: StartSandbox) -> Lease:
@@ -102,12 +105,18 @@ class Pool:
                     await claim.ended()
         except TimeoutError:
             late = [claim for claim in claims if not claim.is_over]
+            self._keep_nothing(version)
             await _all_done(_stop_each(self._cut(late, VersionStoppedError(reason))))
             return False
-        finally:
-            for slot in self._ledger.of(version):
-                self.drop_idle(slot.place)
+        # Whoever cancels this does so because the version is called again: then it stays as warm as it is.
+        self._keep_nothing(version)
         return True
+
+    def _keep_nothing(self, version: SkillVersionId) -> None:
+        for slot in self._ledger.of(version):
+            slot.retired = True
+            self._upkeep.forget(slot.place)
+            self.drop_idle(slot.place)
 
     def drop_idle(self, place: Place) -> None:
         """Stop the sandboxes that stand ready and that no call is about to take; busy ones are left to their calls."""

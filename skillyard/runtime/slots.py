@@ -104,6 +104,8 @@ class Slot:
     claims: set[Claim] = field(default_factory=set)
     queued: int = 0
     """Calls that wait and that no sandbox is being started for."""
+    retired: bool = False
+    """Its version was replaced: nothing is kept ready here, until a call is lent a sandbox here again."""
     start_failed: bool = False
     """The last start failed while others were there: none is tried before one of those is given back."""
 

@@ -610,3 +610,62 @@ async def test_a_start_that_does_not_notice_that_it_was_stopped_leaves_nothing_r
             await calling
         assert some.pool.counts() == PoolCounts()
         assert some.yard.there.total() == 0
+
+
+async def test_a_claim_that_comes_by_while_a_version_is_retired_does_not_keep_its_sandboxes() -> None:
+    """A call claims before its admission, which then says that the pointer has moved: it never runs there."""
+    async with calls(LIMITS) as some:
+        await served_at_once(some, place(1))
+        with some.pool.claim(place(1), GRANTED):
+            retiring = asyncio.create_task(some.pool.retire(place(1).version, timeout=5, reason="replaced"))
+            await turns()
+            assert not retiring.done()
+            passing = some.pool.claim(place(1), GRANTED)
+            passing.__enter__()
+        assert await retiring
+        passing.__exit__(None, None, None)
+        await until(lambda: some.pool.counts() == PoolCounts())
+        assert some.pool.places == ()
+
+
+async def test_a_start_that_a_retired_version_did_not_need_any_more_leaves_nothing_ready() -> None:
+    async with calls(LIMITS) as some:
+        await served_at_once(some, place(1))
+        first = some.call(place(1))
+        await turns()
+        some.hold_starts = True
+        second = some.call(place(1))
+        await turns()
+        assert some.pool.counts().starting == 1
+        some.end_one()
+        await turns()
+        some.end_one()
+        await asyncio.gather(first, second)
+        assert await some.pool.retire(place(1).version, timeout=5, reason="replaced")
+        some.starting.pop()[1].set()
+        await until(lambda: some.pool.counts() == PoolCounts())
+
+
+async def test_a_version_that_is_called_again_after_it_was_retired_stays_warm_again() -> None:
+    async with calls(LIMITS) as some:
+        await served_at_once(some, place(1))
+        assert await some.pool.retire(place(1).version, timeout=5, reason="replaced")
+        await until(lambda: some.pool.counts() == PoolCounts())
+        await served_at_once(some, place(1))
+        await served_at_once(some, place(1))
+        assert (some.pool.counts().idle, some.yard.made) == (1, 2)
+
+
+async def test_a_drain_that_is_called_off_leaves_warm_what_is_active_again() -> None:
+    async with calls(LIMITS) as some:
+        await served_at_once(some, place(1))
+        running = some.call(place(1))
+        await turns()
+        retiring = asyncio.create_task(some.pool.retire(place(1).version, timeout=5, reason="replaced"))
+        await turns()
+        retiring.cancel()
+        await asyncio.gather(retiring, return_exceptions=True)
+        some.end_one()
+        await running
+        await turns()
+        assert some.pool.counts().idle == 1
