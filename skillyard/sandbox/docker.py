@@ -87,21 +87,29 @@ class DockerSandbox:
         if spec.kind is SkillKind.NODE:
             raise StartError("skills with Node code cannot run in this sandbox")
         image = await self._images.python_image()
-        async with AsyncExitStack() as starting:
-            listener = None if self._channels is None else await self._listen(self._channels, starting)
-            plan = ContainerPlan(
-                image=image.reference,
-                python=image.python,
-                guest=await self._guest.folder(image),
-                channel=None if listener is None else listener.folder,
-                uid=self._uid,
-                granted=granted,
-                bundle=spec.bundle,
-                environment=spec.environment,
-                labels=spec.labels,
-                runtime=self._runtime,
-            )
-            return await self._greet(await self._open(plan), listener, spec, granted)
+        running: DockerRunningSandbox | None = None
+        try:
+            async with AsyncExitStack() as starting:
+                listener = None if self._channels is None else await self._listen(self._channels, starting)
+                plan = ContainerPlan(
+                    image=image.reference,
+                    python=image.python,
+                    guest=await self._guest.folder(image),
+                    channel=None if listener is None else listener.folder,
+                    uid=self._uid,
+                    granted=granted,
+                    bundle=spec.bundle,
+                    environment=spec.environment,
+                    labels=spec.labels,
+                    runtime=self._runtime,
+                )
+                running = await self._greet(await self._open(plan), listener, spec, granted)
+        except BaseException:
+            # Cancelled while the socket's folder was removed, with a sandbox that nobody would hear of.
+            if running is not None:
+                await asyncio.shield(running.stop())
+            raise
+        return running
 
     async def _listen(self, channels: Staging, starting: AsyncExitStack) -> Listener:
         """A socket for as long as the start takes; the container keeps the mount of its empty folder."""

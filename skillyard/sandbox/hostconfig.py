@@ -30,7 +30,7 @@ have themselves, and have 20,000 or more."""
 _OOM_SCORE = 500
 """In a shortage on the whole machine, sandboxes go before whatever else runs there."""
 
-_MASKED = (
+MASKED = (
     # What current engines mask, also where an older one runs.
     "/proc/acpi",
     "/proc/asound",
@@ -52,7 +52,7 @@ _MASKED = (
     "/sys/devices/virtual/dmi",
 )
 
-_KERNEL_SETTINGS = {
+KERNEL_SETTINGS = {
     # An ended connection over the loopback is forgotten at once: the kernel would keep it, and its port, for a minute,
     # and thus from the next call.
     "net.ipv4.tcp_max_tw_buckets": "0",
@@ -141,8 +141,8 @@ def host_config(plan: ContainerPlan) -> Mapping[str, Any]:
         "PidsLimit": granted.processes,
         "CpuShares": granted.cpu_shares,
         "OomScoreAdj": _OOM_SCORE,
-        "MaskedPaths": list(_MASKED),
-        "Sysctls": dict(_KERNEL_SETTINGS),
+        "MaskedPaths": list(MASKED),
+        "Sysctls": dict(KERNEL_SETTINGS),
         "Ulimits": [
             # What is above the grant is the relay's; the zygote gives it up before anything foreign runs.
             {"Name": "nofile", "Soft": granted.open_files, "Hard": granted.open_files + _RELAY_FILES},

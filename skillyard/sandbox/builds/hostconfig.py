@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from skillyard.sandbox.builds.recipe import SOURCE_DATE_EPOCH, BuildLimits
+from skillyard.sandbox.hostconfig import KERNEL_SETTINGS, MASKED
 
 DRIVER_TARGET = "/opt/skillyard/driver.py"
 SOURCE_TARGET = "/skill"
@@ -93,6 +94,8 @@ def build_host_config(plan: BuildPlan) -> Mapping[str, Any]:
         "PidsLimit": limits.processes,
         "CpuShares": _CPU_SHARES,
         "OomScoreAdj": _OOM_SCORE,
+        "MaskedPaths": list(MASKED),
+        "Sysctls": dict(KERNEL_SETTINGS),
         "Ulimits": [
             {"Name": "nofile", "Soft": _OPEN_FILES, "Hard": _OPEN_FILES},
             {"Name": "fsize", "Soft": limits.scratch_bytes, "Hard": limits.scratch_bytes},
