@@ -56,6 +56,9 @@ def listens(port: int) -> bool:
         socket.create_connection(("127.0.0.1", port), timeout=10).close()
     except ConnectionRefusedError:
         return False
+    except ConnectionResetError:
+        # It ends just now: the next knock tells.
+        return True
     return True
 
 

@@ -104,12 +104,18 @@ def begun(server: Served, agent: str) -> subprocess.Popen[str]:
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
+        # Tests that are run in the background have Ctrl-C ignored, and so would this.
+        preexec_fn=_hear_control_c,  # noqa: PLW1509 - it makes one system call
     )
     assert process.stderr is not None
     for line in process.stderr:
         if line == "begun\n":
             return process
     raise AssertionError(f"the call ended with {process.wait()}")
+
+
+def _hear_control_c() -> None:
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 
 def newest(server: Served) -> dict[str, object]:
