@@ -13,6 +13,7 @@ from collections.abc import Mapping
 from typing import Any
 
 import docker
+from skillyard.sandbox.hostconfig import CHANNEL_TARGET
 from skillyard.settings import Settings
 
 from benchmarks.effort import FULL, Effort
@@ -84,6 +85,8 @@ class _Bare:
         self._api = docker.APIClient(base_url=settings.docker_host or "unix:///var/run/docker.sock", version="auto")
         python = config["Entrypoint"][0]
         entry = [python, "-I", "-S", "-B", "-c", _ECHO]
+        # The folder with the guest's socket is there during its start alone.
+        host = {**host, "Mounts": [mount for mount in host["Mounts"] if mount["Target"] != CHANNEL_TARGET]}
         self._request = {**config, "Entrypoint": entry, "Labels": dict(labels()), "HostConfig": dict(host)}
         self._steps: dict[str, list[float]] = {}
 
