@@ -10,14 +10,17 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import shutil
+from dataclasses import replace
 from pathlib import Path
 from typing import Protocol
 
 from skillyard.sandbox.bytecode import ByteCompiler, collect_bytecode
+from skillyard.sandbox.chores import sweep_chores
 from skillyard.sandbox.engine import Engine
 from skillyard.sandbox.folders import Place, Staging, disk_full_named, locked, sync_folder
 from skillyard.sandbox.hostconfig import GUEST_SOURCE
-from skillyard.sandbox.images import BaseImage
+from skillyard.sandbox.images import BaseImage, base_target
+from skillyard.sandbox.tags import cache_tag
 
 _NAME = "guest"
 
@@ -42,13 +45,14 @@ class GuestCode:
 
     def __init__(self, *, root: Path, engine: Engine) -> None:
         self._root = root
+        self._engine = engine
         self._staging = Staging(root / "staging")
         self._compiler = ByteCompiler(engine=engine)
         self._known: dict[str, Path] = {}
 
     async def folder(self, image: BaseImage) -> Path:
         """Raises ``WheelError``, ``DiskFullError`` or ``EngineUnavailableError``."""
-        tag = "cpython-" + "".join(image.version.split(".")[:2])
+        tag = cache_tag(replace(base_target(), python=image.version))
         known = self._known.get(image.version)
         if known is not None and known.is_dir():
             return known
@@ -56,6 +60,9 @@ class GuestCode:
         final = self._root / digest
         async with locked(self._root / f"{digest}.lock"):
             if not await asyncio.to_thread(final.is_dir):
+                # What a process left that died while it compiled: its container first, which its folder tells.
+                await sweep_chores(self._engine, self._staging.root)
+                await asyncio.to_thread(self._staging.sweep)
                 async with self._staging.place() as place:
                     await self._build(image, tag, place, final)
         self._known[image.version] = final
