@@ -11,7 +11,7 @@ from typing import Protocol
 
 import orjson
 
-from skillyard.sandbox.engine import Engine
+from skillyard.sandbox.engine import Engine, ImageGoneError
 from skillyard.sandbox.errors import StartError
 from skillyard.sandbox.folders import Staging
 from skillyard.sandbox.guest_code import Guest, GuestCode
@@ -80,13 +80,25 @@ class DockerSandbox:
         self._start_timeout = start_timeout
         self._channels = channels
         self._swept = False
+        self._image: BaseImage | None = None
+        """What the last start was made of. The engine says so where it is gone: asking it first costs every start."""
         self._runtime = runtime
 
     async def start(self, spec: SandboxSpec, granted: Granted) -> DockerRunningSandbox:
         """As the protocol says. On any failure, and when cancelled, no container stays."""
         if spec.kind is SkillKind.NODE:
             raise StartError("skills with Node code cannot run in this sandbox")
+        if self._image is not None:
+            try:
+                return await self._start(spec, granted, self._image)
+            except ImageGoneError:
+                self._image = None
         image = await self._images.python_image()
+        running = await self._start(spec, granted, image)
+        self._image = image
+        return running
+
+    async def _start(self, spec: SandboxSpec, granted: Granted, image: BaseImage) -> DockerRunningSandbox:
         running: DockerRunningSandbox | None = None
         try:
             async with AsyncExitStack() as starting:

@@ -31,6 +31,12 @@ class EngineError(SandboxError):
     code = "engine"
 
 
+class ImageGoneError(EngineError):
+    """The engine does not have the image that a container was to be made of."""
+
+    code = "image_gone"
+
+
 @dataclass(frozen=True, slots=True)
 class Mount:
     """A bind mount of a host folder or file."""
@@ -89,6 +95,8 @@ _STREAM_LIMIT = 1024 * 1024
 def _wrapped() -> Iterator[None]:
     try:
         yield
+    except docker.errors.ImageNotFound as error:
+        raise ImageGoneError(str(error.explanation or error)) from error
     except docker.errors.APIError as error:
         raise EngineError(str(error.explanation or error)) from error
     except (docker.errors.DockerException, requests.exceptions.RequestException, OSError) as error:

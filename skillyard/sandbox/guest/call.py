@@ -9,10 +9,7 @@ apart takes the kernel milliseconds.
 
 from __future__ import annotations
 
-import contextlib
 import os
-import signal
-import socket
 import time
 
 from skillyard.sandbox.guest import kernel, scratch
@@ -20,14 +17,18 @@ from skillyard.sandbox.guest.child import EVENT, FAILURE, NO_SPACE, RESULT_END, 
 from skillyard.sandbox.guest.frames import CHUNK, MAX_EVENT_BYTES, MAX_EVENTS_BYTES, Kind, event_cost
 from skillyard.sandbox.guest.intake import CancelledIntakeError, Intake, IntakeError
 from skillyard.sandbox.guest.nursery import MAX_PACKET
+from skillyard.sandbox.guest.plain import send_fds, suppress
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    import signal
     from typing import Any
 
     from skillyard.sandbox.guest.channel import Channel
     from skillyard.sandbox.guest.loop import Loop
     from skillyard.sandbox.guest.nursery import Nursery, Spare
+else:
+    import _signal as signal
 
 _SPARE_SECONDS = 5.0
 _TRIES = 4
@@ -214,7 +215,7 @@ class Call:
             files.insert(0, _memory_file(spec))
         try:
             if files:
-                socket.send_fds(self._spare.link, [packet], files)
+                send_fds(self._spare.link, packet, files)
             else:
                 self._spare.link.send(packet)
         except OSError:
@@ -361,7 +362,7 @@ class Call:
         nursery = self._nursery
         nursery.reap()
         self._killed = nursery.exit_of(self._pid) is None
-        with contextlib.suppress(ProcessLookupError, PermissionError):
+        with suppress(ProcessLookupError, PermissionError):
             os.killpg(self._pid, signal.SIGKILL)
         self._loop.run(lambda: nursery.exit_of(self._pid) is not None, deadline)
         rounds = 0

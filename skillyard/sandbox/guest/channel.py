@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
-import collections
-import contextlib
-import json
+import _socket
 import os
-import socket
 
 from skillyard.sandbox.guest.frames import Decoder, Frame, Kind, encode
 from skillyard.sandbox.guest.loop import WRITABLE, Loop
+from skillyard.sandbox.guest.plain import dumps, suppress
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections import deque
     from collections.abc import Callable
     from typing import Any
+else:
+    from _collections import deque
 
 _CONGESTED = 1024 * 1024
 _WAITING = 32
@@ -28,7 +29,7 @@ class Channel:
         self._loop = loop
         self._input, self._output = (0, 1) if address is None else _connect(address)
         self._decoder = Decoder()
-        self._frames: collections.deque[Frame] = collections.deque()
+        self._frames: deque[Frame] = deque()
         self._out = bytearray()
         self._paused = False
         self.on_relief: Callable[[], None] = lambda: None
@@ -38,7 +39,7 @@ class Channel:
         loop.watch(self._input, self._on_readable)
 
     def _on_readable(self) -> None:
-        with contextlib.suppress(BlockingIOError):
+        with suppress(BlockingIOError):
             data = os.read(self._input, 256 * 1024)
             if not data:
                 os._exit(0)
@@ -79,7 +80,7 @@ class Channel:
         self._out += encode(kind, payload)
 
     def put_json(self, kind: Kind, value: dict[str, Any]) -> None:
-        self.put(kind, json.dumps(value, separators=(",", ":")).encode())
+        self.put(kind, dumps(value).encode())
 
     def flush(self) -> None:
         """Write what the pipe takes now; the rest follows as the pipe drains."""
@@ -106,6 +107,9 @@ class Channel:
 
 def _connect(address: str) -> tuple[int, int]:
     """Two descriptors of one connection, since a loop watches each for one thing."""
-    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as connection:
+    connection = _socket.socket(_socket.AF_UNIX, _socket.SOCK_STREAM)
+    try:
         connection.connect(address)
         return os.dup(connection.fileno()), os.dup(connection.fileno())
+    finally:
+        connection.close()

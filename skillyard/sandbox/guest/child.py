@@ -7,12 +7,9 @@ that is the skill's own word; the exit comes from the kernel.
 
 from __future__ import annotations
 
+import _socket
 import atexit
-import contextlib
-import json
 import os
-import signal
-import socket
 import sys
 import types
 from _collections_abc import Coroutine
@@ -21,11 +18,15 @@ from importlib.machinery import ModuleSpec
 from skillyard.sandbox.guest import kernel, skillyard_call
 from skillyard.sandbox.guest.bundle import BundleLoader, compile_file
 from skillyard.sandbox.guest.nursery import MAX_PACKET, SPARE_BORN, SPARE_READY
+from skillyard.sandbox.guest.plain import dumps, loads, recv_fds, suppress
 from skillyard.sandbox.guest.scratch import is_no_space
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    import signal
     from typing import Any, NoReturn
+else:
+    import _signal as signal
 
 RESULT_PART, RESULT_END, FAILURE, EVENT = b"R", b"S", b"X", b"{"
 NO_SPACE = 1
@@ -49,7 +50,7 @@ sys.modules["skillyard_call"] = skillyard_call
 
 def pack_spec(spec: dict[str, Any], given_input: bytes) -> bytes:
     """What the relay sends to a spare, after one byte of kind: a description of the call, and the call's input."""
-    description = json.dumps(spec).encode()
+    description = dumps(spec).encode()
     return len(description).to_bytes(4, "big") + description + given_input
 
 
@@ -71,7 +72,7 @@ class RefusedError(Exception):
 def wait_and_serve(descriptors: list[int]) -> NoReturn:
     """As a spare: take the descriptors (socket, standard output, standard error), say so, and wait for the call."""
     try:
-        link = socket.socket(fileno=descriptors[0])
+        link = _socket.socket(fileno=descriptors[0])
         # Before it leaves the zygote's session, by which the relay tells a fork that is under way.
         link.send(SPARE_BORN)
         os.dup2(descriptors[1], 1)
@@ -85,7 +86,7 @@ def wait_and_serve(descriptors: list[int]) -> NoReturn:
         _warm_up()
         skillyard_call._connect(link.fileno())  # noqa: SLF001 - its other names are for skills
         link.send(SPARE_READY)
-        data, files, _, _ = socket.recv_fds(link, MAX_PACKET, 2)
+        data, files = recv_fds(link, MAX_PACKET, 2)
         if not data:
             os._exit(0)
         _forget_signals()
@@ -132,23 +133,24 @@ def _warm_up() -> None:
     kernel.set_dumpable(False)
     kernel.set_oom_score(0, "/dev/null")
     path = list(sys.path)
-    ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-    with ours, theirs:
-        ours.send(_WARM_UP_PACKET)
-        _respond(theirs, *socket.recv_fds(theirs, MAX_PACKET, 2)[:2])
-        ours.recv(MAX_PACKET)
+    ours, theirs = _socket.socketpair(_socket.AF_UNIX, _socket.SOCK_SEQPACKET)
+    ours.send(_WARM_UP_PACKET)
+    _respond(theirs, *recv_fds(theirs, MAX_PACKET, 2))
+    ours.recv(MAX_PACKET)
+    ours.close()
+    theirs.close()
     sys.path[:] = path
     del sys.modules[_ENTRY_MODULE]
 
 
-def _serve(link: socket.socket, data: bytes, files: list[int]) -> None:
+def _serve(link: _socket.socket, data: bytes, files: list[int]) -> None:
     if _respond(link, data, files)["mode"] == "script":
         os._exit(1)
     # The relay measures the process that gave the answer, and ends it.
     signal.pause()
 
 
-def _respond(link: socket.socket, data: bytes, files: list[int]) -> dict[str, Any]:
+def _respond(link: _socket.socket, data: bytes, files: list[int]) -> dict[str, Any]:
     """Do what the relay's packet asks for and answer it; returns the description of the call."""
     spec, given_input = _read_spec(data, files)
     if spec["stdin"]:
@@ -181,14 +183,14 @@ def _read_spec(data: bytes, files: list[int]) -> tuple[dict[str, Any], bytes]:
         with open(files.pop(0), "rb") as memory:
             data = b"I" + memory.read()
     size = int.from_bytes(data[1:5], "big")
-    return json.loads(data[5 : 5 + size]), data[5 + size :]
+    return loads(data[5 : 5 + size]), data[5 + size :]
 
 
 # Functions
 
 
 def _call_function(spec: dict[str, Any], given_input: bytes) -> bytes:
-    arguments = json.loads(given_input)
+    arguments = loads(given_input)
     if not isinstance(arguments, dict):
         raise RefusedError("the input must be a JSON object: its members are the function's arguments")
     result = _load_function(spec, _ENTRY_MODULE)(**arguments)
@@ -202,7 +204,7 @@ def _call_function(spec: dict[str, Any], given_input: bytes) -> bytes:
 
 def _encode(result: object) -> bytes:
     try:
-        return json.dumps(result, allow_nan=False, ensure_ascii=False, separators=(",", ":")).encode()
+        return dumps(result, allow_nan=False, ensure_ascii=False).encode()
     except (TypeError, ValueError, RecursionError) as error:
         raise RefusedError(f"the result is not JSON: {error}") from error
 
@@ -237,7 +239,7 @@ def _require_file(path: str, name: str) -> None:
 # Scripts
 
 
-def _run_script(link: socket.socket, spec: dict[str, Any]) -> NoReturn:
+def _run_script(link: _socket.socket, spec: dict[str, Any]) -> NoReturn:
     path = f"{spec['bundle']}/{spec['path']}"
     _require_file(path, spec["path"])
     if path.endswith(".sh"):
@@ -323,7 +325,7 @@ def _check_script(path: str, name: str) -> None:
 # What goes back
 
 
-def _send_result(link: socket.socket, result: bytes) -> None:
+def _send_result(link: _socket.socket, result: bytes) -> None:
     _flush()
     part = MAX_PACKET - 1
     while len(result) > part:
@@ -332,9 +334,9 @@ def _send_result(link: socket.socket, result: bytes) -> None:
     link.send(RESULT_END + result)
 
 
-def _send_failure(link: socket.socket, reason: str, error: BaseException) -> None:
+def _send_failure(link: _socket.socket, reason: str, error: BaseException) -> None:
     flags = NO_SPACE if _is_no_space(error) else 0
-    with contextlib.suppress(OSError):
+    with suppress(OSError):
         link.send(FAILURE + bytes([flags]) + reason[:_REASON_LIMIT].encode(errors="replace"))
 
 
@@ -358,7 +360,7 @@ def _print_traceback(error: BaseException) -> None:
     trace = error.__traceback__
     while trace is not None and trace.tb_frame.f_code.co_filename in _OWN_FILES:
         trace = trace.tb_next
-    with contextlib.suppress(BaseException):
+    with suppress(BaseException):
         sys.excepthook(type(error), error.with_traceback(trace), trace)
 
 
@@ -367,5 +369,5 @@ _OWN_FILES = {__file__, "<frozen importlib._bootstrap>", "<frozen importlib._boo
 
 def _flush() -> None:
     for stream in (sys.stdout, sys.stderr):
-        with contextlib.suppress(Exception):
+        with suppress(Exception):
             stream.flush()

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
-import contextlib
 import ctypes
 import os
-import signal
 import struct
 import time
 
+from skillyard.sandbox.guest.plain import suppress
+
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    import signal
     from collections.abc import Set as AbstractSet
+else:
+    import _signal as signal
 
 _PR_SET_DUMPABLE = 4
 _RLIMIT_NOFILE = 7
@@ -80,7 +83,7 @@ class _Counter:
 
 def _open_first(files: tuple[str, ...]) -> int:
     for file in files:
-        with contextlib.suppress(FileNotFoundError):
+        with suppress(FileNotFoundError):
             return os.open(file, os.O_RDONLY | os.O_CLOEXEC)
     raise FileNotFoundError(f"none of {', '.join(files)} is there")
 
@@ -166,7 +169,7 @@ def _stat(pid: int) -> list[bytes] | None:
     return stat[stat.rindex(b")") + 2 :].split(b" ", 30)
 
 
-def send_signal(pids: list[int], number: signal.Signals) -> None:
+def send_signal(pids: list[int], number: int) -> None:
     for pid in pids:
-        with contextlib.suppress(ProcessLookupError):
+        with suppress(ProcessLookupError):
             os.kill(pid, number)

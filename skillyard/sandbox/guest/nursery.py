@@ -7,21 +7,24 @@ Both sides of every socket here are bounded; what arrives is untrusted.
 
 from __future__ import annotations
 
-import collections
-import contextlib
+import _socket
 import os
-import signal
-import socket
 import struct
 import time
 
 from skillyard.sandbox.guest import kernel
 from skillyard.sandbox.guest.loop import Loop
+from skillyard.sandbox.guest.plain import send_fds, suppress
 
 # The type checker takes this name for true; ``typing`` and ``dataclasses`` would make every fork dearer.
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     import resource
+    import signal
+    from collections import deque
+else:
+    import _signal as signal
+    from _collections import deque
 
 MAX_PACKET = 64 * 1024 + 1
 FORK, FORKED, FORK_FAILED, STARTED = b"F", b"F", b"E", b"Z"
@@ -44,7 +47,7 @@ class Exited:
 class Spare:
     """A child that waits for its call. The relay's ends of its socket and of its output pipes."""
 
-    def __init__(self, link: socket.socket, stdout: int, stderr: int) -> None:
+    def __init__(self, link: _socket.socket, stdout: int, stderr: int) -> None:
         self.link = link
         self.stdout = stdout
         self.stderr = stderr
@@ -70,8 +73,8 @@ class Spare:
 
 def _make_spare() -> tuple[Spare, tuple[int, int, int]]:
     """The relay's side, and the three descriptors of the child's: socket, standard output, standard error."""
-    ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-    ours.setsockopt(socket.SOL_SOCKET, socket.SO_PASSCRED, 1)
+    ours, theirs = _socket.socketpair(_socket.AF_UNIX, _socket.SOCK_SEQPACKET)
+    ours.setsockopt(_socket.SOL_SOCKET, _socket.SO_PASSCRED, 1)
     ours.setblocking(False)
     out_read, out_write = os.pipe2(os.O_CLOEXEC)
     err_read, err_write = os.pipe2(os.O_CLOEXEC)
@@ -83,7 +86,7 @@ def _make_spare() -> tuple[Spare, tuple[int, int, int]]:
 class Nursery:
     """Asks the zygote for children and hands them out."""
 
-    def __init__(self, loop: Loop, link: socket.socket, log: int, pid: int) -> None:
+    def __init__(self, loop: Loop, link: _socket.socket, log: int, pid: int) -> None:
         self.loop = loop
         self.link = link
         self.log = log
@@ -94,8 +97,8 @@ class Nursery:
         """Why no further child will come, once that is so."""
         self.busy = False
         """A call runs, which may have taken every process there is: a fork that fails now is tried again after it."""
-        self._spares: collections.deque[Spare] = collections.deque()
-        self._requests: collections.deque[list[Spare]] = collections.deque()
+        self._spares: deque[Spare] = deque()
+        self._requests: deque[list[Spare]] = deque()
         self._exits: dict[int, Exited | None] = {}
         """Ends of the processes that matter, ``None`` while they live. Orphans of calls are reaped without a trace."""
         self._log_tail = b""
@@ -132,7 +135,7 @@ class Nursery:
         made = [_make_spare() for _ in range(BATCH)]
         theirs = [descriptor for _, descriptors in made for descriptor in descriptors]
         try:
-            socket.send_fds(self.link, [FORK], theirs)
+            send_fds(self.link, FORK, theirs)
         except OSError as error:
             self.problem = f"the zygote takes no request: {error}"
         finally:
@@ -146,7 +149,7 @@ class Nursery:
 
     def _on_spare(self, spare: Spare) -> None:
         try:
-            data, ancillary, _, _ = spare.link.recvmsg(MAX_PACKET, socket.CMSG_SPACE(_CREDENTIALS.size))
+            data, ancillary, _, _ = spare.link.recvmsg(MAX_PACKET, _socket.CMSG_SPACE(_CREDENTIALS.size))
         except OSError:
             data, ancillary = b"", []
         if data == SPARE_BORN and spare.pid is None:
@@ -161,7 +164,7 @@ class Nursery:
     def _discard(self, spare: Spare) -> None:
         self.loop.forget(spare.link.fileno())
         if spare.pid is not None:
-            with contextlib.suppress(ProcessLookupError):
+            with suppress(ProcessLookupError):
                 os.kill(spare.pid, signal.SIGKILL)
         spare.close()
         self._spares.remove(spare)
@@ -230,7 +233,7 @@ class Nursery:
         self.problem = self.problem or problem
 
     def _on_log(self) -> None:
-        with contextlib.suppress(BlockingIOError):
+        with suppress(BlockingIOError):
             data = os.read(self.log, 64 * 1024)
             if not data:
                 self.loop.forget(self.log)
@@ -243,7 +246,7 @@ class Nursery:
     # Processes
 
     def _on_child_signal(self, wake_up: int) -> None:
-        with contextlib.suppress(BlockingIOError):
+        with suppress(BlockingIOError):
             os.read(wake_up, 4096)
         self.reap()
 
@@ -298,7 +301,7 @@ class Nursery:
         """Undo what an ended call may have done to processes that outlive it: a SIGSTOP, fewer processors."""
         ours = self.known() if self.quiet else self.known() | set(kernel.strangers(self.known()))
         for pid in ours:
-            with contextlib.suppress(ProcessLookupError):
+            with suppress(ProcessLookupError):
                 if os.sched_getaffinity(pid) != self._processors:
                     os.sched_setaffinity(pid, self._processors)
                 os.kill(pid, signal.SIGCONT)
@@ -307,6 +310,6 @@ class Nursery:
 def _sender(ancillary: list[tuple[int, int, bytes]]) -> int:
     """The pid in a message's credentials, which the kernel vouches for."""
     for level, kind, value in ancillary:
-        if level == socket.SOL_SOCKET and kind == socket.SCM_CREDENTIALS:
+        if level == _socket.SOL_SOCKET and kind == _socket.SCM_CREDENTIALS:
             return int(_CREDENTIALS.unpack(value[: _CREDENTIALS.size])[0])
     raise OSError("a message came without credentials")

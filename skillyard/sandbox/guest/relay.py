@@ -6,16 +6,17 @@ it has no handler for, SIGKILL included, and every orphan becomes its child; whe
 
 from __future__ import annotations
 
-import json
+import _socket
 import os
-import signal
-import socket
 import sys
 import time
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    import signal
     from typing import Any
+else:
+    import _signal as signal
 
 _COMPANIONS_SECONDS = 1.0
 _PACKAGE_ROOT = os.path.abspath(__file__ + "/../../../..")
@@ -28,6 +29,7 @@ from skillyard.sandbox.guest.channel import Channel  # noqa: E402
 from skillyard.sandbox.guest.frames import Kind  # noqa: E402
 from skillyard.sandbox.guest.loop import Loop  # noqa: E402
 from skillyard.sandbox.guest.nursery import Nursery  # noqa: E402
+from skillyard.sandbox.guest.plain import loads  # noqa: E402
 
 
 def main() -> None:
@@ -41,7 +43,7 @@ def main() -> None:
     kind, payload = channel.next_frame()
     if kind is not Kind.HELLO:
         raise SystemExit("the first frame must be HELLO")
-    hello: dict[str, Any] = json.loads(payload)
+    hello: dict[str, Any] = loads(payload)
     writable = scratch.Scratch()
     nursery = _start_zygote(loop, hello)
     tools = Tools(
@@ -56,7 +58,7 @@ def main() -> None:
 
 
 def _start_zygote(loop: Loop, hello: dict[str, Any]) -> Nursery:
-    ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    ours, theirs = _socket.socketpair(_socket.AF_UNIX, _socket.SOCK_SEQPACKET)
     log_read, log_write = os.pipe2(os.O_CLOEXEC)
     preparation = zygote.Preparation(hello["bundle"], hello["environment"], hello["preload"])
     pid = os.fork()
@@ -106,7 +108,7 @@ def _next_call(tools: Tools) -> dict[str, Any] | None:
         kind, payload = tools.channel.next_frame()
         # A CANCEL may cross with the END of its call; what is left of that call is taken off the channel.
         if kind is Kind.CALL:
-            header: dict[str, Any] = json.loads(payload)
+            header: dict[str, Any] = loads(payload)
             return header
 
 

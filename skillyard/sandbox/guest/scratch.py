@@ -6,13 +6,13 @@ while a process of the call is alive, so that nothing moves under it.
 
 from __future__ import annotations
 
-import contextlib
 import ctypes
 import errno
 import os
 import stat
 
 from skillyard.sandbox.guest.frames import MAX_FILES, path_problem
+from skillyard.sandbox.guest.plain import suppress
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -190,7 +190,7 @@ class Scratch:
             self._lay_out()
         for descriptor in (*self._mounts, *self._folders):
             _strip(descriptor)
-        with contextlib.suppress(FileNotFoundError):
+        with suppress(FileNotFoundError):
             _remove_queues()
         for table, remove in self._tables:
             _remove_system_v(table, remove)

@@ -11,12 +11,11 @@ nobody listens to is lost, and never an error of the call. Outside a sandbox the
 
 from __future__ import annotations
 
-import contextlib
-import json
 import os
 import time
 
 from skillyard.sandbox.guest.frames import MAX_EVENT_BYTES
+from skillyard.sandbox.guest.plain import dumps, suppress
 
 LEVELS = ("debug", "info", "notice", "warning", "error", "critical", "alert", "emergency")
 
@@ -77,10 +76,10 @@ def _text(value: str) -> str:
 
 def _send(event: dict[str, object]) -> bool:
     """False where the event is too large to be sent."""
-    packet = json.dumps(event, allow_nan=False, ensure_ascii=False, separators=(",", ":")).encode(errors="replace")
+    packet = dumps(event, allow_nan=False, ensure_ascii=False).encode(errors="replace")
     if len(packet) > MAX_EVENT_BYTES:
         return False
-    with contextlib.suppress(OSError):
+    with suppress(OSError):
         os.write(_socket, packet)
     return True
 

@@ -6,25 +6,27 @@ to and cannot attach (``PR_SET_DUMPABLE`` 0), and the relay believes nothing it 
 
 from __future__ import annotations
 
-import contextlib
+import _socket
 import ctypes
 import errno
 import gc
 import importlib
 import os
-import signal
 import site
-import socket
 import sys
 import warnings
 
 from skillyard.sandbox.guest import bundle, child, kernel, seccomp
 from skillyard.sandbox.guest.nursery import BATCH, FORK, FORK_FAILED, FORKED, MAX_PACKET, STARTED
+from skillyard.sandbox.guest.plain import recv_fds, suppress
 
 # The type checker takes this name for true; ``typing`` itself would make every fork dearer.
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    import signal
     from typing import NoReturn
+else:
+    import _signal as signal
 
 _OOM_SCORE = 800
 _C = ctypes.PyDLL(None, use_errno=True)
@@ -39,7 +41,7 @@ class Preparation:
         self.preload = preload
 
 
-def run(link: socket.socket, log: int, preparation: Preparation, package_root: str) -> NoReturn:
+def run(link: _socket.socket, log: int, preparation: Preparation, package_root: str) -> NoReturn:
     """Never returns. ``link`` goes to the relay; ``log`` takes what imports print."""
     _take_descriptors(link, log)
     os.setsid()
@@ -58,6 +60,8 @@ def run(link: socket.socket, log: int, preparation: Preparation, package_root: s
     # when a spare takes a call would be that call's. Imports may want theirs.
     signal.pthread_sigmask(signal.SIG_SETMASK, signal.valid_signals())
     bundle.compile_sources(preparation.bundle)
+    # What cannot be imported says so in the call that wants it; these are no packages of the skill's.
+    _preload(bundle.standard_imports())
     child.practise()
     gc.collect()
     gc.freeze()
@@ -65,7 +69,7 @@ def run(link: socket.socket, log: int, preparation: Preparation, package_root: s
     _serve(link)
 
 
-def _take_descriptors(link: socket.socket, log: int) -> None:
+def _take_descriptors(link: _socket.socket, log: int) -> None:
     """Leave nothing of the relay's open: its channel is 0 and 1."""
     null = os.open("/dev/null", os.O_RDWR | os.O_CLOEXEC)
     os.dup2(null, 0)
@@ -101,9 +105,9 @@ def _preload(modules: list[str]) -> list[str]:
     return failures
 
 
-def _serve(link: socket.socket) -> NoReturn:
+def _serve(link: _socket.socket) -> NoReturn:
     while True:
-        data, descriptors, _, _ = socket.recv_fds(link, 16, 3 * BATCH)
+        data, descriptors = recv_fds(link, 16, 3 * BATCH)
         if data != FORK or len(descriptors) != 3 * BATCH:
             os._exit(0)
         status = _fork_orphans(link, descriptors)
@@ -112,7 +116,7 @@ def _serve(link: socket.socket) -> NoReturn:
         link.send(FORKED if status == 0 else FORK_FAILED + os.strerror(status).encode())
 
 
-def _fork_orphans(link: socket.socket, descriptors: list[int]) -> int:
+def _fork_orphans(link: _socket.socket, descriptors: list[int]) -> int:
     """Fork children whose parent ends at once, so that they become the relay's; returns an errno, 0 for success.
 
     The process in the middle is made by the C library's fork, holding the interpreter's lock: what packages ask to
@@ -144,7 +148,7 @@ def _reap(middle: int) -> int:
         pid, status = os.waitpid(-1, 0)
         if pid == middle:
             break
-    with contextlib.suppress(ChildProcessError):
+    with suppress(ChildProcessError):
         while os.waitpid(-1, os.WNOHANG)[0]:
             pass
     return status

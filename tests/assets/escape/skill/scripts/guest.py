@@ -213,6 +213,7 @@ def poison():
     innocent.TABLE["key"] = "poisoned"
     sys.modules["json"] = innocent
     json.dumps = lambda *_, **__: '"poisoned"'
+    sys.modules["skillyard.sandbox.guest.child"].dumps = json.dumps
     sys.path.insert(0, "/scratch/work")
     os.environ["CANARY"] = "poisoned"
     gc.disable()
