@@ -30,6 +30,7 @@ from skillyard.runtime.retention import KeptFiles
 from skillyard.sandbox.engine import Engine
 from skillyard.sandbox.environment import EnvironmentStore
 from skillyard.sandbox.folders import try_lock
+from skillyard.sandbox.guest_shelf import GuestShelf
 from skillyard.sandbox.hostconfig import LABEL_PREFIX
 from skillyard.sandbox.image_shelf import ImageShelf
 from skillyard.sandbox.images import BaseImages
@@ -102,7 +103,7 @@ class Collector:
         self._marks = home / "gc" / "marks.json"
         self._parsed: dict[str, tuple[Lock, ...]] = {}
         self._unshelved = not isinstance(environments, ShelvedStore)
-        self._shelves = all_shelves(engine=engine, bundles=bundles, environments=environments, images=images)
+        self._shelves = all_shelves(engine=engine, bundles=bundles, environments=environments, images=images, home=home)
 
     async def collect(self, *, grace: timedelta, dry_run: bool = False) -> Collection:
         """One round. A kind that cannot be looked at now is skipped and says why; raises ``CollectingError``."""
@@ -214,11 +215,12 @@ class Collector:
 
 
 def all_shelves(
-    *, engine: Engine, bundles: BundleStore, environments: EnvironmentStore, images: BaseImages
+    *, engine: Engine, bundles: BundleStore, environments: EnvironmentStore, images: BaseImages, home: Path
 ) -> tuple[Shelf, ...]:
     """Everything that is looked at, in the order in which it has to go: what links to something before that."""
     packages = environments.shelves() if isinstance(environments, ShelvedStore) else ()
-    return (*packages, BundleShelf(bundles=bundles), ImageShelf(engine=engine, images=images))
+    guests = GuestShelf(root=home / "guest")
+    return (*packages, BundleShelf(bundles=bundles), guests, ImageShelf(engine=engine, images=images))
 
 
 def _lock(file: Path) -> int | None:

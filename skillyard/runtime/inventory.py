@@ -13,7 +13,7 @@ from datetime import datetime
 from pathlib import Path
 from types import TracebackType
 
-from skillyard.database import Database, database_path, open_database, utcnow
+from skillyard.database import Database, open_database, schema_state, utcnow
 from skillyard.errors import SkillyardError
 from skillyard.runtime import leases
 from skillyard.runtime.collect import Collector, all_shelves
@@ -89,8 +89,9 @@ class Stock:
         self._stack.push_async_callback(self._seams.environments.close)
         self._stack.push_async_callback(self._seams.sandbox.close)
         try:
-            if await asyncio.to_thread(database_path(settings.database).is_file):
-                self.database = await open_database(settings.database)
+            state = await schema_state(settings.database)
+            if state is not None and state.found is not None:
+                self.database = await open_database(settings.database, readers=settings.database_readers)
                 self._stack.push_async_callback(self.database.close)
         except SkillyardError as error:
             self.database_problem = str(error)
@@ -131,7 +132,11 @@ class Stock:
         """Everything on disk, by kind; without the engine, what is on its disk is not known."""
         found: list[Held] = []
         shelves = all_shelves(
-            engine=self._engine, bundles=self.bundles, environments=self._seams.environments, images=self._images
+            engine=self._engine,
+            bundles=self.bundles,
+            environments=self._seams.environments,
+            images=self._images,
+            home=self._settings.home,
         )
         scale = Scale()
         for shelf in shelves:
@@ -144,11 +149,19 @@ class Stock:
             except (SkillyardError, OSError) as error:
                 found.append(Held(shelf.kind, None, None, str(error)))
         found += await asyncio.to_thread(self._folders)
+        found.append(await self._held_database())
         return tuple(found)
 
     def _folders(self) -> list[Held]:
-        folders = [_folder(name, self._settings.home / name) for name in ("artefacts", "staging", "uploads")]
-        return [*folders, _database(database_path(self._settings.database))]
+        return [_folder(name, self._settings.home / name) for name in ("artefacts", "staging", "uploads")]
+
+    async def _held_database(self) -> Held:
+        if self.database is None:
+            return Held("database", None if self.database_problem else 0, None, self.database_problem)
+        try:
+            return Held("database", 1, await self.database.disk_bytes())
+        except SkillyardError as error:
+            return Held("database", 1, None, str(error))
 
     async def leases(self) -> tuple[KnownLease, ...]:
         """Every process that a row, a lock file or an open call tells of. Raises what the database raises."""
@@ -209,8 +222,3 @@ def _folder(kind: str, folder: Path) -> Held:
     except OSError as error:
         return Held(kind, None, None, str(error))
     return Held(kind, len(entries), size_on_disk(entries))
-
-
-def _database(path: Path) -> Held:
-    files = [one for one in (path, path.with_name(f"{path.name}-wal")) if one.is_file()]
-    return Held("database", len(files[:1]), sum(file.stat().st_size for file in files))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import shutil
 from collections.abc import AsyncIterator
 from datetime import timedelta
 from pathlib import Path
@@ -20,6 +21,7 @@ from skillyard.runtime.seams import _NoStore
 from skillyard.runtime.values import SkillRef
 from skillyard.sandbox.engine import Engine
 from skillyard.sandbox.environments import WheelEnvironments, environment_key
+from skillyard.sandbox.guest_code import GuestCode
 from skillyard.sandbox.images import REPOSITORY, BaseImages
 from skillyard.settings import Settings
 from sqlalchemy import text
@@ -59,7 +61,7 @@ async def installed(house: Yard, name: str, python: str = "iniconfig==2.1.0") ->
     bot = await house.agent(f"{name}-bot")
     held = await house.invoke(bot, f"acme/{name}")
     if held.approval is not None:
-        await house.runtime.approve(held.approval, person=house.second)
+        await house.runtime.approver.approve(held.approval, person=house.second)
     outcome = (await house.invoke(bot, f"acme/{name}")).outcome
     assert outcome.result_json == orjson.dumps(1 + len(name)), outcome
     environment = house.runtime.settings.home / "environments" / "python" / environment_key(version.locks[0])
@@ -130,7 +132,7 @@ async def test_what_an_uninstalled_skill_leaves_goes_and_what_others_need_stays(
         lines = [orjson.loads(line) async for line in audit.export(session, house.admin.workspace)]
     (record,) = [line for line in lines if line["action"] == "garbage.collected"]
     assert orjson.loads(record["payload"])["kinds"]["environments"]["removed"] == 1
-    assert (await house.runtime.verify_audit(house.admin.workspace)).broken is None
+    assert (await house.runtime.audit.verify(house.admin.workspace)).broken is None
 
 
 async def test_the_grace_counts_from_when_nothing_was_first_seen_to_refer_to_it(house: Yard) -> None:
@@ -309,6 +311,29 @@ async def test_an_image_that_no_setting_leads_to_goes_and_the_one_in_force_stays
         assert (found.freed_bytes, current in found.removed) == (0, False)
     finally:
         await runtime.engine.remove_image(f"{REPOSITORY}:{tag}")
+
+
+async def test_a_copy_of_another_releases_guest_goes_unless_a_container_runs_from_it(house: Yard) -> None:
+    runtime = house.runtime
+    image = await BaseImages(engine=runtime.engine, settings=runtime.settings).python_image()
+    await GuestCode(root=runtime.settings.home / "guest", engine=runtime.engine).folder(image)
+    (current,) = [one for one in (runtime.settings.home / "guest").iterdir() if len(one.name) == 32]
+    older = current.with_name("0" * 32)
+    shutil.copytree(current, older)
+    (older / "relay.py").chmod(0o644)
+    (older / "relay.py").write_text("# of another release")
+    container = await runtime.engine.create(
+        {"Image": image.reference, "Labels": {"skillyard.instance": home_id(runtime.settings.home)}},
+        {"Mounts": [{"Type": "bind", "Source": str(older), "Target": "/opt/guest", "ReadOnly": True}]},
+    )
+    try:
+        found = by_kind(await runtime.upkeep.collector.collect(grace=NOW))["guests"]
+        assert (found.removed, older.is_dir()) == ((), True), "a container mounts it"
+    finally:
+        await runtime.engine.remove(container)
+    found = by_kind(await runtime.upkeep.collector.collect(grace=NOW))["guests"]
+    assert (found.removed, older.exists(), current.is_dir()) == ((older.name,), False, True)
+    assert found.freed_bytes
 
 
 async def test_a_server_collects_by_itself_when_it_is_time(settings: Settings, tmp_path: Path) -> None:

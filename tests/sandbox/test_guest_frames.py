@@ -35,7 +35,9 @@ def test_a_frame_over_the_limit_is_refused_before_it_is_collected() -> None:
     assert Decoder().feed(encode(Kind.RESULT, bytes(MAX_PAYLOAD))) == [(Kind.RESULT, bytes(MAX_PAYLOAD))]
 
 
-@pytest.mark.parametrize("path", ["a", "a/b.txt", "ü/ß", "...", "a b", "x" * 255, "/".join("a" * 32)])
+@pytest.mark.parametrize(
+    "path", ["a", "a/b.txt", "ü/ß", "...", "a b", "\u0645\u200c\u0646", "x" * 255, "/".join("a" * 32)]
+)
 def test_ordinary_paths_are_accepted(path: str) -> None:
     assert path_problem(path) is None
 
@@ -56,6 +58,10 @@ def test_ordinary_paths_are_accepted(path: str) -> None:
         "a\nb",
         "a\\b",
         "\x7f",
+        "a\x9bb",
+        "report\u202efdp.exe",
+        "a\u2028b",
+        "\ufeffa",
         "\ud800",
         "x" * 256,
         "/".join("a" * 33),

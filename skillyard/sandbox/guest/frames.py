@@ -28,6 +28,9 @@ CHUNK = 64 * 1024
 MAX_PATH_BYTES = 1024
 MAX_PATH_PARTS = 32
 MAX_PART_BYTES = 255
+# Controls (DEL and C1), what has no width (but the joiners that scripts need), separators of lines, marks of direction.
+_UNSEEN_CODES = (*range(0x7F, 0xA0), 0x200B, 0x200E, 0x200F, *range(0x2028, 0x202F), *range(0x2060, 0x2070), 0xFEFF)
+_UNSEEN = frozenset(("\\", *map(chr, _UNSEEN_CODES)))
 MAX_FILES = 512
 """Most files that one call may take, or hand back."""
 
@@ -136,8 +139,8 @@ def path_problem(path: str) -> str | None:
         return "it is empty or absolute"
     if any(part in {"", ".", ".."} for part in parts):
         return "it has an empty, '.' or '..' part"
-    if any(ord(character) < 32 or character in "\\\x7f" for character in path):
-        return "it has a control character or a backslash"
+    if any(character < " " or character in _UNSEEN for character in path):
+        return "it has a backslash, or a character that is not seen or changes how others are shown"
     if len(raw) > MAX_PATH_BYTES or len(parts) > MAX_PATH_PARTS:
         return f"it is longer than {MAX_PATH_BYTES} bytes or {MAX_PATH_PARTS} parts"
     if any(len(part.encode()) > MAX_PART_BYTES for part in parts):
