@@ -28,6 +28,7 @@ _LIBC = ctypes.CDLL(None, use_errno=True)
 # The version 1 and version 2 names of one fact: how often the kernel killed for memory, and refused a new process.
 _OOM_FILES = ("/sys/fs/cgroup/memory/memory.oom_control", "/sys/fs/cgroup/memory.events")
 _PIDS_FILES = ("/sys/fs/cgroup/pids/pids.events", "/sys/fs/cgroup/pids.events")
+_TASKS_FILES = ("/sys/fs/cgroup/pids/pids.current", "/sys/fs/cgroup/pids.current")
 
 
 def set_dumpable(allowed: bool) -> None:
@@ -86,6 +87,20 @@ def _open_first(files: tuple[str, ...]) -> int:
         with suppress(FileNotFoundError):
             return os.open(file, os.O_RDONLY | os.O_CLOEXEC)
     raise FileNotFoundError(f"none of {', '.join(files)} is there")
+
+
+class TaskCount:
+    """How many threads are in this container: of processes that run, and of those that nobody collected yet."""
+
+    def __init__(self) -> None:
+        try:
+            self._descriptor: int | None = _open_first(_TASKS_FILES)
+        except FileNotFoundError:
+            self._descriptor = None
+
+    def read(self) -> int | None:
+        """``None`` where the kernel does not tell."""
+        return None if self._descriptor is None else int(os.pread(self._descriptor, 32, 0))
 
 
 class Evidence:
