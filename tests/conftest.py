@@ -7,16 +7,18 @@ import os
 import shutil
 import signal
 from collections.abc import AsyncIterator, Generator, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import hypothesis
 import pytest
-from skillyard.database import Database, database_path, migrate, open_database, utcnow
+from skillyard.database import Database, Kind, database_path, migrate, open_database, utcnow
 from skillyard.governance import people, tokens
 from skillyard.governance.decision import Agent, Maturity
 from skillyard.governance.identity import Person
 from skillyard.settings import Settings
+from tests.postgres import TEMPLATE, Cluster, shared_cluster
 
 AGAIN_SECONDS = 60
 """How long a test that was timed out may take to clean up, at most, before the time-out is said again."""
@@ -47,10 +49,78 @@ def _only_our_settings(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Non
         yield
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption(
+        "--servers-on",
+        choices=[kind.value for kind in Kind],
+        default=Kind.SQLITE.value,
+        help="where whole runtimes and servers that a test starts keep their state",
+    )
+
+
+@contextmanager
+def _servers_database(request: pytest.FixtureRequest) -> Iterator[None]:
+    """With ``--servers-on=postgresql``, a fresh database is what settings name from here on."""
+    if request.config.getoption("--servers-on") == Kind.SQLITE:
+        yield
+        return
+    cluster: Cluster = request.getfixturevalue("postgres")
+    name = asyncio.run(cluster.create(template=None))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("SKILLYARD_DATABASE_URL", cluster.url(name))
+        yield
+    asyncio.run(cluster.drop(name))
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _sessions_database(_only_our_settings: None, request: pytest.FixtureRequest) -> Iterator[None]:
+    """For servers that live as long as the session."""
+    with _servers_database(request):
+        yield
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _modules_database(request: pytest.FixtureRequest) -> Iterator[None]:
+    """For servers that a module's tests share."""
+    with _servers_database(request):
+        yield
+
+
+@pytest.fixture(autouse=True)
+def _tests_database(_modules_database: None, request: pytest.FixtureRequest) -> Iterator[None]:
+    """For those that a test starts by itself."""
+    with _servers_database(request):
+        yield
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """Whatever keeps something in a database runs on both engines, unless it says which one it is about."""
+    if "database_kind" in metafunc.fixturenames:
+        named = metafunc.definition.get_closest_marker("database")
+        metafunc.parametrize("database_kind", list(Kind) if named is None else named.args, ids=str)
+
+
+@pytest.fixture(scope="session")
+def postgres(tmp_path_factory: pytest.TempPathFactory, request: pytest.FixtureRequest) -> Iterator[Cluster]:
+    """The PostgreSQL cluster of this test session, started when the first test needs it."""
+    root = tmp_path_factory.getbasetemp()
+    with shared_cluster((root.parent if hasattr(request.config, "workerinput") else root) / "postgres") as cluster:
+        yield cluster
+
+
 @pytest.fixture
-def database_url(tmp_path: Path) -> str:
-    """Where a test keeps its database; nothing is there yet. The folder's name holds what URLs usually trip over."""
-    return f"sqlite+aiosqlite:///{tmp_path / 'state of mind' / 'skillyard.db'}"
+def database_url(database_kind: Kind, tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[str]:
+    """Where a test keeps its database; without a schema, unless it asks for ``migrated_url`` or ``database`` as well.
+
+    On SQLite nothing is there at all, and the folder's name holds what URLs usually trip over.
+    """
+    if database_kind is Kind.SQLITE:
+        yield f"sqlite+aiosqlite:///{tmp_path / 'state of mind' / 'skillyard.db'}"
+        return
+    cluster: Cluster = request.getfixturevalue("postgres")
+    name = asyncio.run(cluster.create(TEMPLATE if "migrated_url" in request.fixturenames else None))
+    yield cluster.url(name)
+    asyncio.run(cluster.drop(name))
 
 
 @pytest.fixture(scope="session")
@@ -62,12 +132,19 @@ def _migrated_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture
-async def database(database_url: str, _migrated_file: Path) -> AsyncIterator[Database]:
-    """A migrated database in a real file, empty but for what the migrations put there."""
-    path = database_path(database_url)
-    path.parent.mkdir(mode=0o700)
-    shutil.copy(_migrated_file, path)
-    opened = await open_database(database_url)
+def migrated_url(database_kind: Kind, database_url: str, request: pytest.FixtureRequest) -> str:
+    """A database of its own with the schema of today, empty but for what the migrations put there."""
+    if database_kind is Kind.SQLITE:
+        path = database_path(database_url)
+        path.parent.mkdir(mode=0o700)
+        shutil.copy(request.getfixturevalue("_migrated_file"), path)
+    return database_url
+
+
+@pytest.fixture
+async def database(migrated_url: str) -> AsyncIterator[Database]:
+    """A migrated database in a real file or on a real server."""
+    opened = await open_database(migrated_url)
     yield opened
     await opened.close()
 

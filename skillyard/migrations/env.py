@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
+
 from alembic import context
 from sqlalchemy import Connection
 
 import skillyard.governance.tables
 import skillyard.runtime.tables  # noqa: F401 - both register their tables on Base
-from skillyard.database import Base, database_path, migration_connection
+from skillyard.database import Base, change_schema
 from skillyard.settings import Settings
 
 
@@ -24,5 +26,4 @@ given: Connection | None = context.config.attributes.get("connection")
 if given is not None:
     _run(given)
 else:
-    with migration_connection(database_path(Settings().database)) as opened:
-        _run(opened)
+    asyncio.run(change_schema(Settings().database, _run))

@@ -1,0 +1,96 @@
+"""An open database: transactions that change, and readings of one moment."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from sqlalchemy import func, select
+from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession, async_sessionmaker
+
+from skillyard.database import postgres, sqlite
+from skillyard.database.errors import machine_errors
+from skillyard.database.limits import READERS
+from skillyard.database.migrating import require_head
+from skillyard.database.url import Kind, Location, locate
+
+Session = AsyncSession
+"""What a transaction gives; the name that modules outside this door use."""
+
+
+@dataclass(frozen=True, slots=True)
+class Database:
+    """An open database: one connection that writes, a few that read. Made by ``open_database``."""
+
+    location: Location
+    _writer: AsyncEngine = field(repr=False)
+    _reader: AsyncEngine = field(repr=False)
+    _writes: async_sessionmaker[AsyncSession] = field(repr=False)
+    _reads: async_sessionmaker[AsyncSession] = field(repr=False)
+
+    @property
+    def kind(self) -> Kind:
+        return self.location.kind
+
+    @property
+    def url(self) -> str:
+        """What it was opened with; may hold a password. ``location.shown`` does not."""
+        return self.location.url
+
+    @property
+    def path(self) -> Path:
+        """The file. Raises ``DatabaseError`` where the database is none: on PostgreSQL."""
+        return self.location.path
+
+    @asynccontextmanager
+    async def transaction(self) -> AsyncIterator[AsyncSession]:
+        """One unit of work: committed durably when the block ends, rolled back when it raises.
+
+        It takes its turn before its first statement, so what it read still holds when it writes: on SQLite the write
+        lock (``BEGIN IMMEDIATE``), on PostgreSQL an advisory lock (see ``database.postgres``). Transactions of one
+        process queue for the one writing connection: never open one inside another.
+        Raises ``DatabaseUnavailableError`` when the database cannot be written in time.
+        """
+        with machine_errors():
+            async with self._writes() as session, session.begin():
+                await session.connection()
+                yield session
+
+    @asynccontextmanager
+    async def reading(self) -> AsyncIterator[AsyncSession]:
+        """A consistent snapshot that waits for no writer. The connection refuses writes."""
+        with machine_errors():
+            async with self._reads() as session:
+                yield session
+
+    async def disk_bytes(self) -> int:
+        """What it occupies on its disk: the files, or what the server says of this database."""
+        if self.kind is Kind.SQLITE:
+            return await asyncio.to_thread(sqlite.disk_bytes, self.path)
+        async with self.reading() as session:
+            return int((await session.execute(select(func.pg_database_size(func.current_database())))).scalar_one())
+
+    async def close(self) -> None:
+        await self._reader.dispose()
+        await self._writer.dispose()
+
+
+async def open_database(url: str, *, readers: int = READERS) -> Database:
+    """Opens a migrated database. Raises ``DatabaseNotMigratedError`` or ``DatabaseNewerError`` if it is not at head.
+
+    ``readers`` is how many connections may read at once.
+    """
+    location = locate(url)
+    await require_head(location)
+    engine = sqlite if location.kind is Kind.SQLITE else postgres
+    writer, reader = engine.engines(location, readers=readers)
+    return Database(
+        location=location,
+        _writer=writer,
+        _reader=reader,
+        _writes=async_sessionmaker(writer, expire_on_commit=False),
+        _reads=async_sessionmaker(reader, expire_on_commit=False),
+    )
