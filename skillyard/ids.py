@@ -13,6 +13,7 @@ InvocationId = NewType("InvocationId", str)
 """A UUIDv4 in text form: made by the caller's process before the row exists."""
 ApprovalId = NewType("ApprovalId", int)
 RuleId = NewType("RuleId", int)
+PackageRequestId = NewType("PackageRequestId", int)
 
 BundleDigest = NewType("BundleDigest", str)
 """``sha256:`` and 64 hex digits: the digest of the deterministic archive of a skill's folder."""

@@ -1,4 +1,4 @@
-"""Approval requests: what a Hold asks for, and a second person's yes or no to the whole lock at once.
+"""Approval requests: what a Hold asks for, and a second person's yes or no to the whole lock, or parts of it.
 
 A request shows only what is new against what is already approved. Approving it writes one rule a package, for that
 exact version and those artefacts, all carrying the request's id: expiry and revocation end exactly those. Every
@@ -7,16 +7,19 @@ function works in the caller's transaction; every query names the workspace.
 
 from __future__ import annotations
 
-from datetime import datetime, timedelta
-from typing import Final
+from collections.abc import Collection
+from datetime import datetime
 
-from sqlalchemy import Select, Update, delete, select, update
+from sqlalchemy import delete
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from skillyard.errors import ConflictError, NotFoundError
-from skillyard.governance import audit, epoch, people, rule_store
-from skillyard.governance.audit import Action, AuditRecord, JsonValue
+from skillyard.governance import approval_store, epoch, people, rule_store
+from skillyard.governance.administrators import Administrator, require_admin
+from skillyard.governance.approval_store import get, list_requests
+from skillyard.governance.approval_terms import ApprovalTerms
+from skillyard.governance.audit import Action, JsonValue
 from skillyard.governance.closure import evaluate_closure
 from skillyard.governance.decision import Agent, ApprovalState, Hold, Maturity
 from skillyard.governance.errors import (
@@ -28,15 +31,23 @@ from skillyard.governance.errors import (
 )
 from skillyard.governance.identity import SYSTEM, Actor, ActorKind, Person
 from skillyard.governance.policy import SubjectSkill
-from skillyard.governance.requested import ApprovalRequest, RequestedPackage, pack, requested_packages, unpack
+from skillyard.governance.requested import (
+    ApprovalRequest,
+    RequestedPackage,
+    chosen_packages,
+    pack,
+    requested_packages,
+    unpack,
+)
 from skillyard.governance.rules import RuleDraft, draft_approval, parse_expiry, parse_text
 from skillyard.governance.tables import ApprovalRequestRow, FirstUseRow
-from skillyard.ids import AgentId, ApprovalId, LockDigest, PersonId, SkillId, SkillVersionId, WorkspaceId
+from skillyard.ids import ApprovalId, LockDigest, PersonId, SkillVersionId, WorkspaceId
 from skillyard.skills.lock import Lock, closure_digest
 from skillyard.skills.skill import Ecosystem
 
-DENIAL_STANDS: Final = timedelta(days=1)
-"""How long a denial answers the same question: an agent that keeps calling does not fill the queue again."""
+__all__ = ["approve", "deny", "get", "list_requests", "request", "revoke"]
+
+_USUAL = ApprovalTerms()
 
 
 async def request(
@@ -48,6 +59,7 @@ async def request(
     version: SkillVersionId,
     locks: tuple[Lock, ...],
     at: datetime,
+    terms: ApprovalTerms = _USUAL,
 ) -> ApprovalRequest:
     """The request that asks for what a Hold lacks: the one that waits, one denied of late, or a new one.
 
@@ -59,24 +71,24 @@ async def request(
     packages = requested_packages(locks, hold.packages)
     _require_something(hold, packages)
     digest = closure_digest(locks)
-    latest = await _latest(session, requester, skill.workspace, version)
-    if latest is not None and _answers(latest, digest, packages, first_use=hold.first_use, at=at):
-        return _value(latest)
+    latest = await approval_store.latest(session, requester, skill.workspace, version)
+    if latest is not None and _answers(latest, digest, packages, first_use=hold.first_use, at=at, terms=terms):
+        return approval_store.value(latest)
     try:
         async with session.begin_nested():
             if latest is not None and latest.state is ApprovalState.PENDING:
-                await _replace(session, latest, at)
-            row = _row(requester, skill, version, at)
+                await _replace(session, latest, at, terms)
+            row = approval_store.new_row(requester, skill, version, at)
             row.lock_digest, row.packages, row.first_use = digest, pack(packages), hold.first_use
             session.add(row)
     except IntegrityError:
         # Another transaction asked first: the unique index over waiting requests let only one of them in.
-        waiting = await _latest(session, requester, skill.workspace, version)
+        waiting = await approval_store.latest(session, requester, skill.workspace, version)
         if waiting is None:
             raise
-        return _value(waiting)
-    value = _value(row)
-    await _record(session, value, _actor(requester), Action.APPROVAL_REQUESTED, at=at)
+        return approval_store.value(waiting)
+    value = approval_store.value(row)
+    await approval_store.record(session, value, approval_store.actor_of(requester), Action.APPROVAL_REQUESTED, at=at)
     return value
 
 
@@ -88,42 +100,62 @@ async def approve(
     by: PersonId,
     locks: tuple[Lock, ...],
     at: datetime,
+    only: Collection[str] | None = None,
     min_maturity: Maturity | None = None,
     comment: str | None = None,
     expires_at: datetime | None = None,
-    require_second_person: bool = True,
+    terms: ApprovalTerms = _USUAL,
 ) -> ApprovalRequest:
     """Approves all that a request shows, for agents of ``min_maturity`` and above (default: the requesting agent's).
 
-    ``locks`` are those of the skill version now. Raises ``NotFoundError``, ``AdminRoleError``, ``SecondPersonError``,
-    ``AlreadyDecidedError``, ``LockChangedError``, ``BannedPackageError``, and ``RuleError`` naming a field.
+    ``only`` names some of its packages: those are approved in a request of their own, which is returned, and the
+    request goes on waiting for the rest, a first use included. ``locks`` are those of the skill version now. Raises
+    ``NotFoundError``, ``AdminRoleError``, ``SecondPersonError``, ``AlreadyDecidedError``, ``LockChangedError``,
+    ``BannedPackageError``, and ``RuleError`` naming a field.
     """
-    admin = await rule_store.require_admin(session, workspace, by)
-    asked = await get(session, workspace, approval)
-    _require_pending(asked)
+    admin = await _require_admin(session, workspace, by)
+    # Before anything is looked at: a ban that is being committed is seen below, and one that comes later waits for us.
+    await epoch.bump(session)
+    asked = await _waiting(session, workspace, approval, at, terms)
     alone = await _is_requester(session, asked, admin)
-    if alone and require_second_person:
+    if alone and terms.second_person:
         raise SecondPersonError(
             f"{admin.name} asked for it, or owns the agent that did; a second person has to approve"
         )
     if closure_digest(locks) != asked.lock_digest:
         raise LockChangedError(f"the lock of {asked.skill} changed after request {approval} was made; ask again")
     await _refuse_banned(session, workspace, locks, at)
+    chosen = asked.packages if only is None else chosen_packages(asked.packages, only)
     minimum = min_maturity if min_maturity is not None else await _agent_maturity(session, asked)
     expiry = parse_expiry(expires_at, now=at)
-    drafts = [_draft(package, minimum, expiry, at) for package in asked.packages]
-    decided = await _decide(session, asked, ApprovalState.APPROVED, by=admin, comment=comment, at=at)
-    rules = await rule_store.write_rules(session, workspace, drafts, approval=approval, by=by, at=at)
-    if asked.first_use:
-        await _record_first_use(session, asked, at)
-    await epoch.bump(session)
+    if expiry is not None and not chosen:
+        raise RuleError("a first use does not run out; revoke the approval instead", field="expires_at")
+    drafts = [_draft(package, minimum, expiry, at) for package in chosen]
+    given: dict[str, object] = {
+        "state": ApprovalState.APPROVED,
+        "decided_by_id": by,
+        "decided_at": at,
+        "comment": _comment(comment),
+        "min_maturity": minimum,
+        "approved_until": expiry,
+        "second_person": not alone,
+    }
+    # Who names packages has not said anything about a first use.
+    if only is None or (len(chosen) == len(asked.packages) and not asked.first_use):
+        decided = await _decide(session, asked, given)
+    else:
+        decided = await _split(session, asked, chosen, given)
+    rules = await rule_store.write_rules(session, workspace, drafts, approval=decided.id, by=by, at=at)
+    if decided.first_use:
+        await _record_first_use(session, decided, at)
     facts: dict[str, JsonValue] = {
         "rules": [rule.id for rule in rules],
         "min_maturity": minimum.name,
         "expires_at": expiry.isoformat() if expiry else None,
         "second_person": not alone,
+        "part_of": decided.split_from,
     }
-    await _record(session, decided, admin.actor, Action.APPROVAL_GRANTED, at=at, facts=facts)
+    await approval_store.record(session, decided, admin.actor, Action.APPROVAL_GRANTED, at=at, facts=facts)
     return decided
 
 
@@ -135,13 +167,14 @@ async def deny(
     by: PersonId,
     at: datetime,
     comment: str | None = None,
+    terms: ApprovalTerms = _USUAL,
 ) -> ApprovalRequest:
     """Says no. Needs the role admin and no second person. Raises as ``approve`` does."""
-    admin = await rule_store.require_admin(session, workspace, by)
-    asked = await get(session, workspace, approval)
-    _require_pending(asked)
-    decided = await _decide(session, asked, ApprovalState.DENIED, by=admin, comment=comment, at=at)
-    await _record(session, decided, admin.actor, Action.APPROVAL_DENIED, at=at)
+    admin = await _require_admin(session, workspace, by)
+    asked = await _waiting(session, workspace, approval, at, terms)
+    given = {"state": ApprovalState.DENIED, "decided_by_id": by, "decided_at": at, "comment": _comment(comment)}
+    decided = await _decide(session, asked, given)
+    await approval_store.record(session, decided, admin.actor, Action.APPROVAL_DENIED, at=at)
     return decided
 
 
@@ -152,64 +185,27 @@ async def revoke(
 
     Raises ``ConflictError`` for a request that is not approved (any more), else as ``deny``.
     """
-    admin = await rule_store.require_admin(session, workspace, by)
+    admin = await _require_admin(session, workspace, by)
     why = parse_text(reason, field="reason")
-    moved = await session.scalar(
-        _move(workspace, approval, ApprovalState.APPROVED)
-        .values(state=ApprovalState.REVOKED)
-        .returning(ApprovalRequestRow.id)
+    await epoch.bump(session)
+    moved = await approval_store.move(
+        session, workspace, approval, out_of=ApprovalState.APPROVED, state=ApprovalState.REVOKED
     )
-    asked = await get(session, workspace, approval)
-    if moved is None:
+    asked = await approval_store.get(session, workspace, approval)
+    if not moved:
         raise ConflictError(f"request {approval} is {asked.state}; only an approved one can be revoked")
     ended = await rule_store.revoke_approval_rules(session, workspace, approval, at=at)
     await session.execute(
         delete(FirstUseRow).where(FirstUseRow.workspace_id == workspace, FirstUseRow.approval_id == approval)
     )
-    await epoch.bump(session)
-    await _record(session, asked, admin.actor, Action.APPROVAL_REVOKED, at=at, facts={"rules": ended, "reason": why})
+    facts: dict[str, JsonValue] = {"rules": ended, "reason": why}
+    await approval_store.record(session, asked, admin.actor, Action.APPROVAL_REVOKED, at=at, facts=facts)
     return asked
 
 
-async def get(session: AsyncSession, workspace: WorkspaceId, approval: ApprovalId) -> ApprovalRequest:
-    """One request. Another workspace's is not found."""
-    query = _requests(workspace).where(ApprovalRequestRow.id == approval)
-    row = await session.scalar(query.execution_options(populate_existing=True))
-    if row is None:
-        raise NotFoundError(f"there is no approval request {approval}")
-    return _value(row)
-
-
-async def list_requests(
-    session: AsyncSession,
-    workspace: WorkspaceId,
-    *,
-    state: ApprovalState | None = None,
-    after: int = 0,
-    limit: int = 100,
-) -> tuple[ApprovalRequest, ...]:
-    """Requests by id, the longest waiting first; ``after`` is the last id of the page before."""
-    query = _requests(workspace).where(ApprovalRequestRow.id > after)
-    if state is not None:
-        query = query.where(ApprovalRequestRow.state == state)
-    return tuple(_value(row) for row in await session.scalars(query.limit(limit)))
-
-
-async def _latest(
-    session: AsyncSession, requester: Agent | Person, workspace: WorkspaceId, version: SkillVersionId
-) -> ApprovalRequestRow | None:
-    column = (
-        ApprovalRequestRow.requested_by_agent_id
-        if isinstance(requester, Agent)
-        else ApprovalRequestRow.requested_by_person_id
-    )
-    query = select(ApprovalRequestRow).where(
-        ApprovalRequestRow.workspace_id == workspace,
-        column == requester.id,
-        ApprovalRequestRow.skill_version_id == version,
-    )
-    newest = query.order_by(ApprovalRequestRow.id.desc()).limit(1)
-    return await session.scalar(newest.execution_options(populate_existing=True))
+async def _require_admin(session: AsyncSession, workspace: WorkspaceId, by: PersonId) -> Person:
+    """Requests are for persons to decide: an agent with an admin's scope is none."""
+    return await require_admin(session, Administrator(workspace, by, Actor(ActorKind.PERSON, by)))
 
 
 def _answers(
@@ -219,23 +215,28 @@ def _answers(
     *,
     first_use: bool,
     at: datetime,
+    terms: ApprovalTerms,
 ) -> bool:
     """Whether a request already asks, or was denied of late, for all that is lacking now."""
-    open_or_denied = row.state is ApprovalState.PENDING or (
-        row.state is ApprovalState.DENIED
-        and row.decided_by_id is not None
-        and row.decided_at is not None
-        and at < row.decided_at + DENIAL_STANDS
+    pending = row.state is ApprovalState.PENDING and at < row.created_at + terms.open_for
+    denied = (
+        row.state is ApprovalState.DENIED and row.decided_at is not None and at < row.decided_at + terms.denial_stands
     )
     covered = row.lock_digest == digest and set(packages) <= set(unpack(row.packages))
-    return open_or_denied and covered and (row.first_use or not first_use)
+    return (pending or denied) and covered and (row.first_use or not first_use)
 
 
-async def _replace(session: AsyncSession, row: ApprovalRequestRow, at: datetime) -> None:
-    """Closes a waiting request that asks for less than is lacking now, with nobody's decision on it."""
-    row.state, row.decided_at, row.comment = ApprovalState.DENIED, at, "Replaced: what it asked for has changed."
+async def _replace(session: AsyncSession, row: ApprovalRequestRow, at: datetime, terms: ApprovalTerms) -> None:
+    """Closes a waiting request that asks for less than is lacking now, or that nobody answered in time."""
+    expired = at >= row.created_at + terms.open_for
+    row.state = ApprovalState.EXPIRED if expired else ApprovalState.WITHDRAWN
+    row.decided_at = at
+    row.comment = "Nobody decided in time." if expired else "Replaced: what it asked for has changed."
     await session.flush()
-    await _record(session, _value(row), SYSTEM, Action.APPROVAL_DENIED, at=at, facts={"replaced": True})
+    action = Action.APPROVAL_EXPIRED if expired else Action.APPROVAL_WITHDRAWN
+    await approval_store.record(
+        session, approval_store.value(row), SYSTEM, action, at=at, facts={"replaced": not expired}
+    )
 
 
 def _require_something(hold: Hold, packages: tuple[RequestedPackage, ...]) -> None:
@@ -245,9 +246,15 @@ def _require_something(hold: Hold, packages: tuple[RequestedPackage, ...]) -> No
         raise RuleError("there is nothing to approve", field="packages")
 
 
-def _require_pending(asked: ApprovalRequest) -> None:
-    if asked.state is not ApprovalState.PENDING:
-        raise AlreadyDecidedError(f"request {asked.id} is {asked.state} already")
+async def _waiting(
+    session: AsyncSession, workspace: WorkspaceId, approval: ApprovalId, at: datetime, terms: ApprovalTerms
+) -> ApprovalRequest:
+    """The request, which is to be decided now, and by nobody else before this transaction ends."""
+    asked = approval_store.value(await approval_store.row_of(session, workspace, approval, lock=True))
+    state = asked.state_at(at, open_for=terms.open_for)
+    if state is not ApprovalState.PENDING:
+        raise AlreadyDecidedError(f"request {asked.id} is {state} already")
+    return asked
 
 
 async def _is_requester(session: AsyncSession, asked: ApprovalRequest, person: Person) -> bool:
@@ -266,7 +273,7 @@ async def _agent_maturity(session: AsyncSession, asked: ApprovalRequest) -> Matu
 
 
 async def _refuse_banned(session: AsyncSession, workspace: WorkspaceId, locks: tuple[Lock, ...], at: datetime) -> None:
-    standing = evaluate_closure(locks, await rule_store.load_rules(session, workspace), at)
+    standing = evaluate_closure(locks, await rule_store.rules_about(session, workspace, locks), at)
     if standing.banned:
         named = ", ".join(str(item.package) for item in standing.banned)
         raise BannedPackageError(f"the lock holds what is banned: {named}; lift the ban first, or deny the request")
@@ -287,25 +294,31 @@ def _draft(package: RequestedPackage, minimum: Maturity, expires_at: datetime | 
     )
 
 
-async def _decide(
-    session: AsyncSession,
-    asked: ApprovalRequest,
-    state: ApprovalState,
-    *,
-    by: Person,
-    comment: str | None,
-    at: datetime,
-) -> ApprovalRequest:
+def _comment(text: str | None) -> str | None:
+    return None if text is None or not text.strip() else parse_text(text, field="comment")
+
+
+async def _decide(session: AsyncSession, asked: ApprovalRequest, given: dict[str, object]) -> ApprovalRequest:
     """Moves a waiting request to its decision; of two who try, the database lets one."""
-    text = None if comment is None or not comment.strip() else parse_text(comment, field="comment")
-    moved = await session.scalar(
-        _move(asked.workspace, asked.id, ApprovalState.PENDING)
-        .values(state=state, decided_by_id=by.id, decided_at=at, comment=text)
-        .returning(ApprovalRequestRow.id)
-    )
-    if moved is None:
+    if not await approval_store.move(session, asked.workspace, asked.id, out_of=ApprovalState.PENDING, **given):
         raise AlreadyDecidedError(f"request {asked.id} was decided by somebody else just now")
-    return await get(session, asked.workspace, asked.id)
+    return await approval_store.get(session, asked.workspace, asked.id)
+
+
+async def _split(
+    session: AsyncSession, asked: ApprovalRequest, chosen: tuple[RequestedPackage, ...], given: dict[str, object]
+) -> ApprovalRequest:
+    """Some packages of a request as an approved request of their own; the rest goes on waiting."""
+    rest = pack(package for package in asked.packages if package not in chosen)
+    if not await approval_store.move(session, asked.workspace, asked.id, out_of=ApprovalState.PENDING, packages=rest):
+        raise AlreadyDecidedError(f"request {asked.id} was decided by somebody else just now")
+    row = approval_store.part_row(asked)
+    row.packages = pack(chosen)
+    for name, value in given.items():
+        setattr(row, name, value)
+    session.add(row)
+    await session.flush()
+    return approval_store.value(row)
 
 
 async def _record_first_use(session: AsyncSession, asked: ApprovalRequest, at: datetime) -> None:
@@ -323,77 +336,3 @@ async def _record_first_use(session: AsyncSession, asked: ApprovalRequest, at: d
             )
         )
         await session.flush()
-
-
-async def _record(
-    session: AsyncSession,
-    value: ApprovalRequest,
-    actor: Actor,
-    action: Action,
-    *,
-    at: datetime,
-    facts: dict[str, JsonValue] | None = None,
-) -> None:
-    payload: dict[str, JsonValue] = {
-        "skill": value.skill,
-        "lock": value.lock_digest,
-        "packages": [str(package.ref) for package in value.packages],
-        "first_use": value.first_use,
-        "comment": value.comment,
-        **(facts or {}),
-    }
-    await audit.append(session, AuditRecord(value.workspace, at, actor, action, f"approval/{value.id}", payload))
-
-
-def _requests(workspace: WorkspaceId) -> Select[ApprovalRequestRow]:
-    query = select(ApprovalRequestRow).where(ApprovalRequestRow.workspace_id == workspace)
-    return query.order_by(ApprovalRequestRow.id)
-
-
-def _move(workspace: WorkspaceId, approval: ApprovalId, state: ApprovalState) -> Update:
-    return update(ApprovalRequestRow).where(
-        ApprovalRequestRow.workspace_id == workspace,
-        ApprovalRequestRow.id == approval,
-        ApprovalRequestRow.state == state,
-    )
-
-
-def _actor(requester: Agent | Person) -> Actor:
-    return requester.actor if isinstance(requester, Person) else Actor(ActorKind.AGENT, requester.id)
-
-
-def _row(requester: Agent | Person, skill: SubjectSkill, version: SkillVersionId, at: datetime) -> ApprovalRequestRow:
-    is_agent = isinstance(requester, Agent)
-    return ApprovalRequestRow(
-        workspace_id=skill.workspace,
-        skill_id=skill.id,
-        skill_version_id=version,
-        skill=str(skill),
-        requested_by_agent_id=requester.id if is_agent else None,
-        requested_by_person_id=None if is_agent else requester.id,
-        requesting_owner_id=requester.owner if isinstance(requester, Agent) else requester.id,
-        state=ApprovalState.PENDING,
-        created_at=at,
-    )
-
-
-def _value(row: ApprovalRequestRow) -> ApprovalRequest:
-    agent, person, decider = row.requested_by_agent_id, row.requested_by_person_id, row.decided_by_id
-    return ApprovalRequest(
-        id=ApprovalId(row.id),
-        workspace=WorkspaceId(row.workspace_id),
-        skill_id=SkillId(row.skill_id),
-        skill_version_id=SkillVersionId(row.skill_version_id),
-        skill=row.skill,
-        lock_digest=LockDigest(row.lock_digest),
-        requested_by_agent=None if agent is None else AgentId(agent),
-        requested_by_person=None if person is None else PersonId(person),
-        requesting_owner=PersonId(row.requesting_owner_id),
-        packages=unpack(row.packages),
-        first_use=row.first_use,
-        state=row.state,
-        decided_by=None if decider is None else PersonId(decider),
-        decided_at=row.decided_at,
-        comment=row.comment,
-        created_at=row.created_at,
-    )

@@ -1,4 +1,10 @@
-"""Where every package of a closure stands under the rules of a workspace. Pure.
+"""Where every package of a closure stands under the rules of a workspace and those of the whole instance. Pure.
+
+The stricter of the two counts. A ban of either is a ban. Where both approve, the higher minimum maturity counts, and
+what a global approval asks for is asked for all versions its specifier means, also where the workspace approves other
+files of them or the global approval has run out: until it is revoked, no workspace goes below it. Nor does time: what
+a workspace asked for of these files stays when its approval has run out. Where only one of the two ever approved, that
+is enough.
 
 The standing of a closure changes only with the rules epoch or when an expiry passes. It says until when it holds, so
 that it can be kept and asked again for every call.
@@ -6,44 +12,19 @@ that it can be kept and asked again for every call.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
-from enum import StrEnum
 from types import MappingProxyType
 
-from skillyard.governance.decision import FirstUse, Maturity, PackageRule, RuleState
+from skillyard.governance.decision import FirstUse, Maturity, PackageRule, RuleScope, RuleState
 from skillyard.governance.report import PackageRef
-from skillyard.governance.rules import Match, canonical_name, matches
-from skillyard.ids import ApprovalId, Epoch, LockDigest, WorkspaceId
+from skillyard.governance.rule_groups import EMPTY_GROUP, NameKey, RuleGroup, regrouped
+from skillyard.governance.rules import canonical_name
+from skillyard.governance.standing import PackageState, Standing, minimum_of
+from skillyard.ids import ApprovalId, Epoch, LockDigest, PackageRequestId, RuleId, WorkspaceId
 from skillyard.skills.lock import Lock, LockedPackage, closure_digest
 from skillyard.skills.skill import Ecosystem
-
-
-class PackageState(StrEnum):
-    """``pending`` is unknown with an approval request that waits; ``expired`` is unknown since an approval ran out."""
-
-    UNKNOWN = "unknown"
-    PENDING = "pending"
-    EXPIRED = "expired"
-    APPROVED = "approved"
-    BANNED = "banned"
-
-
-@dataclass(frozen=True, slots=True)
-class Standing:
-    """Where one package stands: the rule that says so, if one does, and until when (``None``: no expiry ahead)."""
-
-    package: PackageRef
-    state: PackageState
-    rule: PackageRule | None
-    request: ApprovalId | None
-    until: datetime | None
-
-    @property
-    def minimum(self) -> Maturity:
-        """The least mature agent an approved package is for."""
-        return Maturity.AUTONOMOUS if self.rule is None else _minimum(self.rule)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -55,9 +36,11 @@ class Rules:
 
     workspace: WorkspaceId
     epoch: Epoch
-    by_name: Mapping[tuple[Ecosystem, str], tuple[PackageRule, ...]]
+    by_name: Mapping[NameKey, RuleGroup]
     first_uses: frozenset[FirstUse]
     pending: Mapping[PackageRef, ApprovalId]
+    asked: Mapping[PackageRef, PackageRequestId]
+    """Packages that somebody asked for; one whose version is empty was asked for in any version."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,17 +77,22 @@ def compile_rules(
     rules: Iterable[PackageRule],
     first_uses: Iterable[FirstUse] = (),
     pending: Mapping[PackageRef, ApprovalId] | None = None,
+    asked: Mapping[PackageRef, PackageRequestId] | None = None,
+    like: Mapping[NameKey, RuleGroup] | None = None,
+    gone: Collection[RuleId] = (),
 ) -> Rules:
-    """Groups rules by package. Their order does not matter: ties go to the oldest rule."""
-    grouped: dict[tuple[Ecosystem, str], list[PackageRule]] = {}
-    for rule in sorted(rules, key=lambda item: item.id):
-        grouped.setdefault((rule.ecosystem, canonical_name(rule.ecosystem, rule.name)), []).append(rule)
+    """Groups rules by package. Their order does not matter: ties go to the oldest rule.
+
+    With ``like``, the groups of rules compiled before, ``rules`` are those that came since and ``gone`` those that
+    went.
+    """
     return Rules(
         workspace=workspace,
         epoch=epoch,
-        by_name=MappingProxyType({key: tuple(group) for key, group in grouped.items()}),
+        by_name=MappingProxyType(regrouped(like or {}, added=rules, removed=gone)),
         first_uses=frozenset(first_uses),
         pending=MappingProxyType(dict(pending or {})),
+        asked=MappingProxyType(dict(asked or {})),
     )
 
 
@@ -128,28 +116,59 @@ def evaluate_closure(locks: tuple[Lock, ...], rules: Rules, now: datetime) -> Cl
 
 
 def evaluate_package(ecosystem: Ecosystem, package: LockedPackage, rules: Rules, now: datetime) -> Standing:
-    """Where one locked package stands: a ban beats every approval, and of approvals the most permissive counts.
+    """Where one locked package stands: a ban beats every approval; of one scope's approvals the most permissive counts,
+    and of the two scopes the stricter.
 
     A version or specifier that cannot be read matches a ban and does not match an approval.
     """
     ref = evaluated_ref(ecosystem, package)
-    relevant = [rule for rule in rules.by_name.get((ecosystem, ref.name), ()) if _applies(rule, package)]
-    live = [rule for rule in relevant if not _expired(rule, now)]
+    group = rules.by_name.get((ecosystem, ref.name), EMPTY_GROUP)
+    files = (ecosystem, package.version, tuple([artefact.sha256 for artefact in package.artefacts]))
+    return group.settled(files) or group.settle(files, _evaluate(ref, group, package, rules, now))
+
+
+def _evaluate(ref: PackageRef, group: RuleGroup, package: LockedPackage, rules: Rules, now: datetime) -> Standing:
+    meant = group.meaning(package.version)
+    live = [rule for rule in meant if not _expired(rule, now)] if group.expiring else meant
     # An expiry ahead of any of these rules may change the answer; one behind can not.
-    until = min((rule.expires_at for rule in live if rule.expires_at is not None), default=None)
+    until = None
+    if group.expiring:
+        until = min((rule.expires_at for rule in live if rule.expires_at is not None), default=None)
     bans = [rule for rule in live if rule.state is RuleState.BANNED]
     if bans:
         return Standing(ref, PackageState.BANNED, bans[0], None, until)
-    approvals = [rule for rule in live if rule.state is RuleState.APPROVED]
+    approvals = [rule for rule in live if _same_artefacts(rule, package)]
     if approvals:
-        return Standing(ref, PackageState.APPROVED, min(approvals, key=_minimum), None, until)
-    request = rules.pending.get(ref)
-    if request is not None:
-        return Standing(ref, PackageState.PENDING, None, request, until)
-    lapsed = [rule for rule in relevant if rule.state is RuleState.APPROVED]
+        return Standing(ref, PackageState.APPROVED, _strictest(approvals, meant, package, now), None, until)
+    request, asked = rules.pending.get(ref), rules.asked.get(ref) or rules.asked.get(_any_version(ref))
+    if request is not None or asked is not None:
+        return Standing(ref, PackageState.PENDING, None, request, until, asked)
+    lapsed = [rule for rule in meant if rule.state is RuleState.APPROVED and _same_artefacts(rule, package)]
     if lapsed:
         return Standing(ref, PackageState.EXPIRED, max(lapsed, key=_expiry), None, until)
     return Standing(ref, PackageState.UNKNOWN, None, None, until)
+
+
+def _strictest(
+    approvals: list[PackageRule], meant: tuple[PackageRule, ...], package: LockedPackage, now: datetime
+) -> PackageRule:
+    """The approval whose minimum counts, of those that apply, of the workspace's that did until they ran out, and of
+    the global ones that mean the version at all."""
+    least = min(approvals, key=minimum_of)
+    everywhere = [rule for rule in meant if rule.scope is RuleScope.GLOBAL]
+    if not everywhere:
+        return least
+    own = [rule for rule in meant if rule.scope is RuleScope.WORKSPACE and _same_artefacts(rule, package)]
+    floors = [floor for floor in (_floor(own, now), _floor(everywhere, now)) if floor is not None]
+    return max((*floors[:1], least, *floors[1:]), key=minimum_of)
+
+
+def _floor(scope: list[PackageRule], now: datetime) -> PackageRule | None:
+    """Whom the approvals of one scope are for, at the least. When the last of them has run out, what the strictest
+    asked for stays: an approval that ends must not let anybody in."""
+    approvals = [rule for rule in scope if rule.state is RuleState.APPROVED]
+    live = [rule for rule in approvals if not _expired(rule, now)]
+    return min(live, key=minimum_of) if live else max(approvals, key=minimum_of, default=None)
 
 
 def evaluated_ref(ecosystem: Ecosystem, package: LockedPackage) -> PackageRef:
@@ -157,11 +176,8 @@ def evaluated_ref(ecosystem: Ecosystem, package: LockedPackage) -> PackageRef:
     return PackageRef(ecosystem, canonical_name(ecosystem, package.name), package.version)
 
 
-def _applies(rule: PackageRule, package: LockedPackage) -> bool:
-    match = matches(rule.ecosystem, rule.specifier, package.version)
-    if rule.state is RuleState.BANNED:
-        return match is not Match.NO
-    return match is Match.YES and _same_artefacts(rule, package)
+def _any_version(ref: PackageRef) -> PackageRef:
+    return PackageRef(ref.ecosystem, ref.name, "")
 
 
 def _same_artefacts(rule: PackageRule, package: LockedPackage) -> bool:
@@ -174,11 +190,6 @@ def _same_artefacts(rule: PackageRule, package: LockedPackage) -> bool:
 
 def _expired(rule: PackageRule, now: datetime) -> bool:
     return rule.expires_at is not None and rule.expires_at <= now
-
-
-def _minimum(rule: PackageRule) -> Maturity:
-    """Whom an approval is for. One that does not say is for nobody below the top."""
-    return Maturity.AUTONOMOUS if rule.min_maturity is None else rule.min_maturity
 
 
 def _expiry(rule: PackageRule) -> tuple[datetime, int]:

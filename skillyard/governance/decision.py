@@ -54,6 +54,21 @@ class RuleState(StrEnum):
     BANNED = "banned"
 
 
+class RequestState(StrEnum):
+    """State of a request for a package. What was approved can be revoked like any rule."""
+
+    PENDING = "pending"
+    APPROVED = "approved"
+    DENIED = "denied"
+
+
+class RuleScope(StrEnum):
+    """Whom a rule binds: one workspace, or all of the instance. A workspace's rules can only be stricter than those."""
+
+    WORKSPACE = "workspace"
+    GLOBAL = "global"
+
+
 class ApprovalState(StrEnum):
     """State of an approval request. Only an approved one can be revoked, which revokes exactly its rules."""
 
@@ -61,6 +76,10 @@ class ApprovalState(StrEnum):
     APPROVED = "approved"
     DENIED = "denied"
     REVOKED = "revoked"
+    EXPIRED = "expired"
+    """Nobody decided in time; or, by the clock alone, the approval that was given has run out."""
+    WITHDRAWN = "withdrawn"
+    """Nobody has to decide any more: its version was removed, or a request for more took its place."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,6 +101,7 @@ class PackageRule:
     reason: str | None
     hashes: frozenset[str] = frozenset()
     approval: ApprovalId | None = None
+    scope: RuleScope = RuleScope.WORKSPACE
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,6 +117,8 @@ class Reason:
 class Allow:
     granted: Granted
     reasons: tuple[Reason, ...]
+    supervised: bool = False
+    """Whether the call is recorded in full, and an admin may watch and stop it: so for SUPERVISED agents."""
 
 
 @dataclass(frozen=True, slots=True)

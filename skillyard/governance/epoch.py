@@ -9,13 +9,15 @@ from __future__ import annotations
 from sqlalchemy import select, update
 from sqlalchemy.ext.asyncio import AsyncSession
 
+from skillyard.database import tell
 from skillyard.governance.errors import GovernanceError
 from skillyard.governance.tables import RulesEpochRow
 from skillyard.ids import Epoch
 
 
 async def bump(session: AsyncSession) -> Epoch:
-    """Raises the epoch in the caller's transaction and returns the new value."""
+    """Raises the epoch in the caller's transaction and returns the new value. Every process hears of the commit."""
+    await tell(session)
     raised = update(RulesEpochRow).values(epoch=RulesEpochRow.epoch + 1).returning(RulesEpochRow.epoch)
     return _only((await session.execute(raised)).scalar_one_or_none())
 

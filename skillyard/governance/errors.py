@@ -47,6 +47,18 @@ class AdminRoleError(GovernanceError):
     code = "admin_role_required"
 
 
+class OperatorRoleError(AdminRoleError):
+    """Only a person with the role operator changes what concerns the whole instance."""
+
+    code = "operator_role_required"
+
+
+class WorkspaceSuspendedError(GovernanceError):
+    """The workspace is suspended: what is there can be read, nothing is changed and no call is made."""
+
+    code = "workspace_suspended"
+
+
 class AdvisoryIndexError(GovernanceError):
     """The advisory index is missing, unreadable or of another version. Never the same as "no advisories"."""
 

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import datetime
 
-from skillyard.governance.closure import PackageState, Standing
-from skillyard.governance.decision import Maturity, PackageRule, Reason
+from skillyard.governance.decision import Allow, Maturity, PackageRule, Reason, RuleScope
 from skillyard.governance.report import EvidenceState, Finding, Report, Verdict
+from skillyard.governance.standing import PackageState, Standing
 
 
 def banned(standing: Standing) -> Reason:
@@ -20,7 +21,8 @@ def unapproved(standing: Standing) -> Reason:
     package = standing.package
     match standing.state:
         case PackageState.PENDING:
-            text = f"{package} waits for an admin to decide approval request {standing.request}."
+            kind, which = ("package", standing.asked) if standing.request is None else ("approval", standing.request)
+            text = f"{package} waits for an admin to decide {kind} request {which}."
             return Reason("pending_package", text, package)
         case PackageState.EXPIRED:
             ended = standing.rule.expires_at if standing.rule else None
@@ -70,6 +72,12 @@ def single_use(publisher: str, pattern: str) -> Reason:
     return Reason("single_use", text)
 
 
+def supervised(allow: Allow) -> Allow:
+    """The same Allow for an agent whose calls are watched, which is told so."""
+    text = "This agent is SUPERVISED: the call is recorded in full, and an admin may watch it and stop it."
+    return replace(allow, supervised=True, reasons=(*allow.reasons, Reason("supervised", text)))
+
+
 def flagged(report: Report) -> tuple[Reason, ...]:
     return tuple(_finding("report_flagged", item) for item in report.findings if item.level is Verdict.FLAG)
 
@@ -103,7 +111,7 @@ def _by(rule: PackageRule | None) -> str:
     if rule is None:
         return ""
     name = f"{rule.name}{rule.specifier}" if rule.specifier else f"{rule.name}, every version"
-    return f"by rule {rule.id} ({name})"
+    return f"by {'global ' if rule.scope is RuleScope.GLOBAL else ''}rule {rule.id} ({name})"
 
 
 def _because(rule: PackageRule | None) -> str:
@@ -113,7 +121,8 @@ def _because(rule: PackageRule | None) -> str:
 def _ban_way_out(rule: PackageRule | None) -> str:
     if rule is not None and rule.expires_at is not None:
         return f"The ban ends on {_day(rule.expires_at)}."
-    return "Use a version without it, or ask an admin to lift the ban."
+    who = "operator" if rule is not None and rule.scope is RuleScope.GLOBAL else "admin"
+    return f"Use a version without it, or ask an {who} to lift the ban."
 
 
 def _day(moment: datetime | None) -> str:

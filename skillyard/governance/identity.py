@@ -13,10 +13,33 @@ TokenId = NewType("TokenId", int)
 
 
 class Role(StrEnum):
-    """What a person may do. Admins change rules, approve, and add persons and agents."""
+    """What a person may do. Admins change rules, approve, and add persons and agents.
+
+    An operator is an admin who also manages what concerns the whole instance: workspaces, quotas, global package rules.
+    """
 
     ADMIN = "admin"
     MEMBER = "member"
+    OPERATOR = "operator"
+
+    @property
+    def administers(self) -> bool:
+        """Whether this role manages its own workspace."""
+        return self is not Role.MEMBER
+
+
+class TokenScope(StrEnum):
+    """What an agent's token may be used for beside calling skills. A token has none unless an admin gave it one."""
+
+    ADMIN = "admin"
+    """Act as an admin of its workspace, as long as the agent is AUTONOMOUS and active and its owner an admin."""
+
+
+class WorkspaceState(StrEnum):
+    """Of a ``suspended`` workspace no call is admitted and nothing is changed; what is there can be read."""
+
+    ACTIVE = "active"
+    SUSPENDED = "suspended"
 
 
 class ActorKind(StrEnum):
@@ -44,6 +67,7 @@ class Workspace:
 
     id: WorkspaceId
     name: str
+    state: WorkspaceState = WorkspaceState.ACTIVE
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,6 +106,7 @@ class AgentPrincipal:
 
     token: TokenId
     agent: Agent
+    scopes: frozenset[TokenScope] = frozenset()
 
     @property
     def workspace(self) -> WorkspaceId:

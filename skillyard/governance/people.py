@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Collection, Mapping
 from dataclasses import replace
 from datetime import datetime
+from types import MappingProxyType
 
 from sqlalchemy import ColumnElement, select, update
 from sqlalchemy.exc import IntegrityError
@@ -12,7 +14,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from skillyard.database import Base
 from skillyard.errors import ConflictError, InputError, NotFoundError
-from skillyard.governance import audit, epoch
+from skillyard.governance import audit, epoch, operators, quota_store
 from skillyard.governance.audit import Action, AuditRecord, JsonValue
 from skillyard.governance.decision import Agent, AgentState, Maturity
 from skillyard.governance.identity import Actor, Person, Role, Workspace
@@ -58,7 +60,8 @@ async def workspaces(session: AsyncSession) -> tuple[Workspace, ...]:
 async def add_person(
     session: AsyncSession, workspace: WorkspaceId, name: str, role: Role, *, by: Actor, at: datetime
 ) -> Person:
-    """A new member. A taken name raises ``ConflictError``."""
+    """A new member. A taken name raises ``ConflictError``; an operator is added by an operator alone."""
+    await operators.require_to_touch(session, role, by=by)
     await _require_workspace(session, workspace)
     row = PersonRow(workspace_id=workspace, name=require_name(name), role=role, created_at=at)
     await _insert(session, row, f"a person named {name} exists already")
@@ -84,6 +87,22 @@ async def persons(
     return tuple(person_value(row) for row in rows)
 
 
+async def persons_by_id(
+    session: AsyncSession, workspace: WorkspaceId, wanted: Collection[PersonId]
+) -> dict[PersonId, Person]:
+    """Those of these persons that the workspace has."""
+    rows = await session.scalars(select(PersonRow).where(PersonRow.workspace_id == workspace, PersonRow.id.in_(wanted)))
+    return {PersonId(row.id): person_value(row) for row in rows}
+
+
+async def administrators(session: AsyncSession, workspace: WorkspaceId) -> tuple[Person, ...]:
+    """Everybody who has the role for it, in the order they were added."""
+    roles = [role for role in Role if role.administers]
+    found = PersonRow.workspace_id == workspace, PersonRow.role.in_(roles)
+    rows = await session.scalars(select(PersonRow).where(*found).order_by(PersonRow.id))
+    return tuple(person_value(row) for row in rows)
+
+
 async def add_agent(
     session: AsyncSession,
     workspace: WorkspaceId,
@@ -94,8 +113,12 @@ async def add_agent(
     by: Actor,
     at: datetime,
 ) -> Agent:
-    """A new caller, active. Its owner is a person of the same workspace; a taken name raises ``ConflictError``."""
+    """A new caller, active. Its owner is a person of the same workspace; a taken name raises ``ConflictError``.
+
+    Raises ``QuotaExceededError`` where the workspace may have no more.
+    """
     await get_person(session, workspace, owner)
+    await quota_store.require_agent(session, workspace)
     row = AgentRow(
         workspace_id=workspace,
         name=require_name(name),
@@ -127,25 +150,18 @@ async def agents(
     return tuple(agent_value(row) for row in rows)
 
 
-async def set_maturity(
-    session: AsyncSession, workspace: WorkspaceId, agent: AgentId, maturity: Maturity, *, by: Actor, at: datetime
-) -> Agent:
-    """Trusts an agent more or less from now on. Setting what is already so changes and records nothing."""
-    before = await get_agent(session, workspace, agent)
-    if before.maturity is maturity:
-        return before
-    await _update_agent(session, workspace, agent, maturity=maturity)
-    payload: dict[str, JsonValue] = {"from": before.maturity.name, "to": maturity.name}
-    record = AuditRecord(workspace, at, by, Action.AGENT_MATURITY_CHANGED, f"agent/{agent}", payload)
-    await _changed(session, record)
-    return replace(before, maturity=maturity)
-
-
 async def suspend(
-    session: AsyncSession, workspace: WorkspaceId, agent: AgentId, *, reason: str, by: Actor, at: datetime
+    session: AsyncSession,
+    workspace: WorkspaceId,
+    agent: AgentId,
+    *,
+    reason: str,
+    by: Actor,
+    at: datetime,
+    facts: Mapping[str, JsonValue] = MappingProxyType({}),
 ) -> Agent:
     """Stops an agent from being admitted. Suspending a suspended agent changes and records nothing."""
-    return await _set_state(session, workspace, agent, AgentState.SUSPENDED, reason=reason, by=by, at=at)
+    return await _set_state(session, workspace, agent, AgentState.SUSPENDED, reason=reason, by=by, at=at, facts=facts)
 
 
 async def resume(
@@ -164,6 +180,7 @@ async def _set_state(
     reason: str,
     by: Actor,
     at: datetime,
+    facts: Mapping[str, JsonValue] = MappingProxyType({}),
 ) -> Agent:
     if not reason.strip() or len(reason) > 1000:
         raise InputError("a reason of 1 to 1000 characters is needed", field="reason")
@@ -172,7 +189,7 @@ async def _set_state(
         return before
     await _update_agent(session, workspace, agent, state=state)
     action = Action.AGENT_SUSPENDED if state is AgentState.SUSPENDED else Action.AGENT_RESUMED
-    await _changed(session, AuditRecord(workspace, at, by, action, f"agent/{agent}", {"reason": reason}))
+    await _changed(session, AuditRecord(workspace, at, by, action, f"agent/{agent}", {"reason": reason, **facts}))
     return replace(before, state=state)
 
 
@@ -204,9 +221,7 @@ def agent_value(row: AgentRow) -> Agent:
     return Agent(AgentId(row.id), workspace, row.name, owner, row.maturity, row.state)
 
 
-async def _update_agent(
-    session: AsyncSession, workspace: WorkspaceId, agent: AgentId, **values: Maturity | AgentState
-) -> None:
+async def _update_agent(session: AsyncSession, workspace: WorkspaceId, agent: AgentId, **values: AgentState) -> None:
     found = AgentRow.workspace_id == workspace, AgentRow.id == agent
     await session.execute(update(AgentRow).where(*found).values(**values))
 

@@ -236,7 +236,9 @@ def _for_maturity(
         return Hold(tuple(item.package for item in unapproved), first_use, reasons + too_low + asked)
     if too_low:
         return Deny(too_low)
-    return Hold((), True, asked) if asked else allow
+    if asked:
+        return Hold((), True, asked)
+    return explain.supervised(allow) if maturity is Maturity.SUPERVISED else allow
 
 
 def _allow(skill: SubjectSkill, locks: tuple[Lock, ...], report: Report, policy: Policy) -> Allow:

@@ -41,13 +41,15 @@ class EvidenceState(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class PackageRef:
-    """One exact package version of a closure."""
+    """One exact package version of a closure; where a package is asked for, an empty version stands for any."""
 
     ecosystem: Ecosystem
     name: str
     version: str
 
     def __str__(self) -> str:
+        if not self.version:
+            return f"{self.name} (any version)"
         return f"{self.name}=={self.version}" if self.ecosystem is Ecosystem.PYPI else f"{self.name}@{self.version}"
 
 

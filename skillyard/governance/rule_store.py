@@ -2,100 +2,82 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import re
+from collections.abc import Collection, Iterable
 from datetime import datetime
+from typing import Any, Final
 
 import orjson
-from sqlalchemy import Select, select, update
+from sqlalchemy import ColumnElement, Row, Select, and_, func, or_, select, update
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from skillyard.errors import NotFoundError
-from skillyard.governance import audit, epoch, people
-from skillyard.governance.audit import Action, AuditRecord, JsonValue
-from skillyard.governance.closure import Rules, compile_rules
-from skillyard.governance.decision import ApprovalState, FirstUse, PackageRule, RuleState
-from skillyard.governance.errors import AdminRoleError
-from skillyard.governance.identity import Person, Role
+from skillyard.governance import epoch
+from skillyard.governance.audit import JsonValue
+from skillyard.governance.closure import Rules, compile_rules, evaluated_ref
+from skillyard.governance.decision import ApprovalState, FirstUse, PackageRule, RequestState, RuleScope, RuleState
+from skillyard.governance.errors import RuleError
 from skillyard.governance.report import PackageRef
 from skillyard.governance.requested import unpack
-from skillyard.governance.rules import RuleDraft, parse_name, parse_specifier
-from skillyard.governance.tables import ApprovalRequestRow, FirstUseRow, PackageRuleRow
-from skillyard.ids import AgentId, ApprovalId, PersonId, RuleId, SkillId, WorkspaceId
+from skillyard.governance.rules import RuleDraft, parse_name
+from skillyard.governance.tables import ApprovalRequestRow, FirstUseRow, PackageRequestRow, PackageRuleRow
+from skillyard.ids import AgentId, ApprovalId, PackageRequestId, PersonId, RuleId, SkillId, WorkspaceId
+from skillyard.skills.lock import Lock
 from skillyard.skills.skill import Ecosystem
 
+_NO_HASHES: Final = "[]"
+_MOST_IDS: Final = 500
+"""Rules that are read by their ids; where more are wanted, all are read."""
 
-async def load_rules(session: AsyncSession, workspace: WorkspaceId) -> Rules:
-    """All rules in force, first uses and waiting requests of a workspace, with the epoch they belong to."""
-    rows = await session.scalars(_live(workspace))
+
+async def load_rules(session: AsyncSession, workspace: WorkspaceId, *, like: Rules | None = None) -> Rules:
+    """All rules that bind a workspace, its own and global ones, its first uses and waiting requests, with their epoch.
+
+    Of many rules, reading and grouping them takes most of the time; ``like`` are rules of the workspace as they were
+    read before, from which those that are in force still are taken. Give only what was *committed* then: a rule is
+    never edited, but the id of one that was rolled back is given to another.
+    """
     uses = await session.execute(
         select(FirstUseRow.agent_id, FirstUseRow.skill_id).where(FirstUseRow.workspace_id == workspace)
     )
+    groups = like.by_name if like is not None and like.workspace == workspace else {}
+    known = {rule.id for group in groups.values() for rule in group.rules}
+    live = {RuleId(one) for one in await session.scalars(_live(workspace).with_only_columns(PackageRuleRow.id))}
     return compile_rules(
         workspace=workspace,
         epoch=await epoch.current(session),
-        rules=[_value(row) for row in rows],
+        rules=await _read(session, workspace, live - known),
+        like=groups,
+        gone=known - live,
         first_uses=[FirstUse(AgentId(agent), SkillId(skill)) for agent, skill in uses],
         pending=await _pending(session, workspace),
+        asked=await _asked(session, workspace),
     )
 
 
-async def add_rule(
-    session: AsyncSession, workspace: WorkspaceId, draft: RuleDraft, *, by: PersonId, at: datetime
-) -> PackageRule:
-    """An approval or a ban by an admin. A rule that says exactly the same is returned as it is, nothing is written.
+async def rules_about(session: AsyncSession, workspace: WorkspaceId, locks: Iterable[Lock]) -> Rules:
+    """The rules in force about the packages of these locks, and nothing else of ``load_rules``.
 
-    Raises ``AdminRoleError``, and ``NotFoundError`` for a person of another workspace.
+    For questions inside a transaction that writes: whoever has many rules would keep all others waiting meanwhile.
     """
-    person = await require_admin(session, workspace, by)
-    same = [rule for rule in await _rules_of(session, workspace, draft.ecosystem, draft.name) if _says(rule, draft)]
-    if same:
-        return same[0]
-    (rule,) = await write_rules(session, workspace, [draft], approval=None, by=by, at=at)
-    action = Action.PACKAGE_BANNED if rule.state is RuleState.BANNED else Action.PACKAGE_APPROVED
-    await _changed(session, AuditRecord(workspace, at, person.actor, action, _subject(rule), describe(rule)))
-    return rule
+    refs = {evaluated_ref(lock.ecosystem, package) for lock in locks for package in lock.all_packages}
+    return await rules_named(session, workspace, {ref.name for ref in refs})
 
 
-async def unban(
-    session: AsyncSession,
-    workspace: WorkspaceId,
-    ecosystem: Ecosystem,
-    name: str,
-    *,
-    specifier: str | None = None,
-    by: PersonId,
-    at: datetime,
-) -> tuple[PackageRule, ...]:
-    """Lifts every ban of a package, or only the one written with this specifier, and returns what was lifted.
-
-    Raises ``NotFoundError`` where there is no such ban, and ``RuleError`` for a name that cannot be one.
-    """
-    person = await require_admin(session, workspace, by)
-    canonical = parse_name(ecosystem, name)
-    wanted = None if specifier is None else parse_specifier(ecosystem, specifier)
-    bans = tuple(
-        rule
-        for rule in await _rules_of(session, workspace, ecosystem, canonical)
-        if rule.state is RuleState.BANNED and wanted in (None, rule.specifier)
+async def rules_named(session: AsyncSession, workspace: WorkspaceId, wanted: Collection[str]) -> Rules:
+    """The rules in force about packages of these canonical names, and what waits for them."""
+    names = sorted(wanted)
+    rules: list[PackageRule] = []
+    for begin in range(0, len(names), _MOST_IDS):
+        some = names[begin : begin + _MOST_IDS]
+        rows = await session.scalars(_live(workspace).where(PackageRuleRow.name.in_(some)))
+        rules += [_value(row) for row in rows]
+    return compile_rules(
+        workspace=workspace,
+        epoch=await epoch.current(session),
+        rules=rules,
+        pending=await _pending(session, workspace),
+        asked=await _asked(session, workspace),
     )
-    if not bans:
-        versions = f" with specifier {specifier}" if specifier else ""
-        raise NotFoundError(f"{canonical} has no ban{versions} in this workspace")
-    await _revoke(session, workspace, bans, by=person, at=at)
-    return bans
-
-
-async def revoke_rule(
-    session: AsyncSession, workspace: WorkspaceId, rule: RuleId, *, by: PersonId, at: datetime
-) -> PackageRule:
-    """Ends one rule, of either kind. A rule that has ended already, or is another workspace's, is not found."""
-    person = await require_admin(session, workspace, by)
-    row = await session.scalar(_live(workspace).where(PackageRuleRow.id == rule))
-    if row is None:
-        raise NotFoundError(f"there is no rule {rule} in force")
-    value = _value(row)
-    await _revoke(session, workspace, (value,), by=person, at=at)
-    return value
 
 
 async def list_rules(
@@ -107,29 +89,64 @@ async def list_rules(
     state: RuleState | None = None,
     ecosystem: Ecosystem | None = None,
     name: str | None = None,
+    prefix: str | None = None,
+    scope: RuleScope | None = None,
+    approval: ApprovalId | None = None,
+    expiring: tuple[datetime, datetime] | None = None,
 ) -> tuple[PackageRule, ...]:
-    """Rules that were not revoked, expired ones included, by id; ``after`` is the last id of the page before."""
-    query = _live(workspace).where(PackageRuleRow.id > after)
+    """Rules that bind a workspace and were not revoked, expired ones included, by id.
+
+    ``after`` is the last id of the page before; ``expiring`` keeps those that end behind the first moment, and not
+    behind the second. Raises ``RuleError`` for a name that cannot be one.
+    """
+    row, kinds = PackageRuleRow, [ecosystem] if ecosystem else list(Ecosystem)
+    query = _live(workspace).where(row.id > after)
+    if scope is not None:
+        query = query.where(in_scope(None if scope is RuleScope.GLOBAL else workspace))
     if state is not None:
-        query = query.where(PackageRuleRow.state == state)
+        query = query.where(row.state == state)
+    if approval is not None:
+        query = query.where(row.approval_id == approval)
     if ecosystem is not None:
-        query = query.where(PackageRuleRow.ecosystem == ecosystem)
+        query = query.where(row.ecosystem == ecosystem)
     if name is not None:
-        names = {parse_name(one, name) for one in ([ecosystem] if ecosystem else Ecosystem)}
-        query = query.where(PackageRuleRow.name.in_(names))
-    return tuple(_value(row) for row in await session.scalars(query.limit(limit)))
+        query = query.where(_named(kinds, name))
+    if prefix is not None:
+        query = query.where(or_(*(_begins(one, prefix) for one in kinds)))
+    if expiring is not None:
+        query = query.where(row.expires_at > expiring[0], row.expires_at <= expiring[1])
+    return tuple(_value(one) for one in await session.scalars(query.limit(limit)))
+
+
+def _named(kinds: list[Ecosystem], text: str) -> ColumnElement[bool]:
+    """Of that name, in the ecosystems whose names it can be. Raises ``RuleError`` where it can be none's."""
+    names: dict[Ecosystem, str] = {}
+    for one in kinds:
+        try:
+            names[one] = parse_name(one, text)
+        except RuleError:
+            if one is kinds[-1] and not names:
+                raise
+    row = PackageRuleRow
+    return or_(*(and_(row.ecosystem == one, row.name == name) for one, name in names.items()))
+
+
+def _begins(ecosystem: Ecosystem, prefix: str) -> ColumnElement[bool]:
+    # Not LIKE, which on SQLite takes `A` for `a`; npm's names differ by that.
+    start = re.sub(r"[-_.]+", "-", prefix.lower()) if ecosystem is Ecosystem.PYPI else prefix
+    return and_(PackageRuleRow.ecosystem == ecosystem, func.substr(PackageRuleRow.name, 1, len(start)) == start)
 
 
 async def write_rules(
     session: AsyncSession,
-    workspace: WorkspaceId,
+    workspace: WorkspaceId | None,
     drafts: Iterable[RuleDraft],
     *,
     approval: ApprovalId | None,
     by: PersonId,
     at: datetime,
 ) -> tuple[PackageRule, ...]:
-    """Stores rules and nothing else: the caller raises the epoch and records what it did."""
+    """Stores rules, global ones for no workspace, and nothing else: the caller raises the epoch and records it."""
     rows = [_row(workspace, draft, approval, by, at) for draft in drafts]
     session.add_all(rows)
     await session.flush()
@@ -153,18 +170,11 @@ async def revoke_approval_rules(
     return tuple(RuleId(one) for one in sorted(ended))
 
 
-async def require_admin(session: AsyncSession, workspace: WorkspaceId, person: PersonId) -> Person:
-    """The person, read in this very transaction, so that a role that was taken away counts at once."""
-    found = await people.get_person(session, workspace, person)
-    if found.role is not Role.ADMIN:
-        raise AdminRoleError(f"{found.name} has the role {found.role}; this needs the role admin")
-    return found
-
-
 def describe(rule: PackageRule) -> dict[str, JsonValue]:
     """A rule as the audit log keeps it."""
     return {
         "rule": rule.id,
+        "scope": rule.scope.value,
         "specifier": rule.specifier,
         "state": rule.state.value,
         "min_maturity": rule.min_maturity.name if rule.min_maturity is not None else None,
@@ -174,31 +184,34 @@ def describe(rule: PackageRule) -> dict[str, JsonValue]:
     }
 
 
-async def _revoke(
-    session: AsyncSession, workspace: WorkspaceId, rules: tuple[PackageRule, ...], *, by: Person, at: datetime
-) -> None:
-    ids = [rule.id for rule in rules]
-    await session.execute(
-        update(PackageRuleRow)
-        .where(PackageRuleRow.workspace_id == workspace, PackageRuleRow.id.in_(ids))
-        .values(revoked_at=at)
-    )
-    for rule in rules:
-        record = AuditRecord(workspace, at, by.actor, Action.PACKAGE_RULE_REVOKED, _subject(rule), describe(rule))
-        await audit.append(session, record)
-    await epoch.bump(session)
+async def _read(session: AsyncSession, workspace: WorkspaceId, wanted: set[RuleId]) -> list[PackageRule]:
+    """The rules of these ids that are in force. Columns and not objects: a session keeps track of every object."""
+    if not wanted:
+        return []
+    query = _live(workspace).with_only_columns(*PackageRuleRow.__table__.columns)
+    if len(wanted) <= _MOST_IDS:
+        query = query.where(PackageRuleRow.id.in_(wanted))
+    return [_value(row) for row in await session.execute(query) if row.id in wanted]
 
 
-async def _changed(session: AsyncSession, record: AuditRecord) -> None:
-    await audit.append(session, record)
-    await epoch.bump(session)
-
-
-async def _rules_of(
-    session: AsyncSession, workspace: WorkspaceId, ecosystem: Ecosystem, name: str
+async def rules_of(
+    session: AsyncSession, workspace: WorkspaceId | None, ecosystem: Ecosystem, name: str
 ) -> tuple[PackageRule, ...]:
-    query = _live(workspace).where(PackageRuleRow.ecosystem == ecosystem, PackageRuleRow.name == name)
+    """Rules in force about one package that a workspace has of its own; of ``None``: global ones."""
+    query = _unrevoked(in_scope(workspace)).where(PackageRuleRow.ecosystem == ecosystem, PackageRuleRow.name == name)
     return tuple(_value(row) for row in await session.scalars(query))
+
+
+async def all_of(session: AsyncSession, workspace: WorkspaceId | None) -> tuple[PackageRule, ...]:
+    """Every rule that a workspace has of its own, or every global one, by id; expired ones included."""
+    query = _unrevoked(in_scope(workspace)).with_only_columns(*PackageRuleRow.__table__.columns)
+    return tuple(_value(row) for row in await session.execute(query))
+
+
+async def find(session: AsyncSession, workspace: WorkspaceId, rule: RuleId) -> PackageRule | None:
+    """A rule that binds the workspace and was not revoked."""
+    row = await session.scalar(_live(workspace).where(PackageRuleRow.id == rule))
+    return None if row is None else _value(row)
 
 
 async def _pending(session: AsyncSession, workspace: WorkspaceId) -> dict[PackageRef, ApprovalId]:
@@ -212,25 +225,31 @@ async def _pending(session: AsyncSession, workspace: WorkspaceId) -> dict[Packag
     return waiting
 
 
+async def _asked(session: AsyncSession, workspace: WorkspaceId) -> dict[PackageRef, PackageRequestId]:
+    row = PackageRequestRow
+    query = select(row.id, row.ecosystem, row.name, row.version).where(
+        row.workspace_id == workspace, row.state == RequestState.PENDING
+    )
+    found = await session.execute(query)
+    return {PackageRef(ecosystem, name, version): PackageRequestId(id_) for id_, ecosystem, name, version in found}
+
+
 def _live(workspace: WorkspaceId) -> Select[PackageRuleRow]:
-    return (
-        select(PackageRuleRow)
-        .where(PackageRuleRow.workspace_id == workspace, PackageRuleRow.revoked_at.is_(None))
-        .order_by(PackageRuleRow.id)
-    )
+    """What binds a workspace and was not revoked."""
+    return _unrevoked(or_(in_scope(workspace), in_scope(None)))
 
 
-def _says(rule: PackageRule, draft: RuleDraft) -> bool:
-    """Whether a rule that no approval made says exactly what the draft says."""
-    kept = (rule.specifier, rule.state, rule.min_maturity, rule.expires_at, rule.reason, rule.hashes, rule.approval)
-    return kept == (
-        *(draft.specifier, draft.state, draft.min_maturity, draft.expires_at, draft.reason, draft.hashes),
-        None,
-    )
+def _unrevoked(where: ColumnElement[bool]) -> Select[PackageRuleRow]:
+    return select(PackageRuleRow).where(where, PackageRuleRow.revoked_at.is_(None)).order_by(PackageRuleRow.id)
+
+
+def in_scope(workspace: WorkspaceId | None) -> ColumnElement[bool]:
+    """Rules that a workspace has of its own; of ``None``: global ones."""
+    return PackageRuleRow.workspace_id == workspace if workspace else PackageRuleRow.workspace_id.is_(None)
 
 
 def _row(
-    workspace: WorkspaceId, draft: RuleDraft, approval: ApprovalId | None, by: PersonId, at: datetime
+    workspace: WorkspaceId | None, draft: RuleDraft, approval: ApprovalId | None, by: PersonId, at: datetime
 ) -> PackageRuleRow:
     return PackageRuleRow(
         workspace_id=workspace,
@@ -249,7 +268,7 @@ def _row(
     )
 
 
-def _value(row: PackageRuleRow) -> PackageRule:
+def _value(row: PackageRuleRow | Row[Any]) -> PackageRule:
     return PackageRule(
         id=RuleId(row.id),
         ecosystem=row.ecosystem,
@@ -259,10 +278,12 @@ def _value(row: PackageRuleRow) -> PackageRule:
         min_maturity=row.min_maturity,
         expires_at=row.expires_at,
         reason=row.reason,
-        hashes=frozenset(orjson.loads(row.hashes)),
+        hashes=frozenset(orjson.loads(row.hashes)) if row.hashes != _NO_HASHES else frozenset(),
         approval=None if row.approval_id is None else ApprovalId(row.approval_id),
+        scope=RuleScope.GLOBAL if row.workspace_id is None else RuleScope.WORKSPACE,
     )
 
 
-def _subject(rule: PackageRule) -> str:
+def subject(rule: PackageRule) -> str:
+    """What an audit record about a rule is about."""
     return f"{rule.ecosystem.value}/{rule.name}"

@@ -1,38 +1,49 @@
 """Package rules as people write them: canonical names, valid specifiers, reasons; and what a specifier matches.
 
 Names of PyPI are one after PEP 503 (``EVIL``, ``e_v.il`` and ``e-v-il`` are not three names). npm's are kept as they
-are, scope included. Specifiers are PEP 440 for PyPI; for npm only "every version" and one exact version are supported
-so far, and a range is refused rather than guessed at.
+are, scope included, because npm tells them apart by case. Specifiers are PEP 440 for PyPI and npm's ranges for npm.
 """
 
 from __future__ import annotations
 
+import operator
 import re
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from enum import Enum
 from functools import lru_cache
 from typing import assert_never
 
-import semver
 from packaging.specifiers import InvalidSpecifier, SpecifierSet
 from packaging.utils import canonicalize_name
 from packaging.version import Version
 
+from skillyard.database import in_utc
 from skillyard.governance.decision import Maturity, RuleState
 from skillyard.governance.errors import RuleError
+from skillyard.governance.npm_ranges import NpmRangeError, npm_range, npm_version
 from skillyard.skills.skill import Ecosystem
 
 NAME_MAX = 214
 """npm's own limit; PyPI names are shorter."""
 SPECIFIER_MAX = 500
+VERSION_MAX = 256
 TEXT_MAX = 2000
 """Most characters of a reason or a comment."""
 
 # PEP 508's grammar of names, and npm's of new packages with an optional scope; both without their length limits.
 _PYPI_NAME = re.compile(r"[A-Za-z0-9]([A-Za-z0-9._-]*[A-Za-z0-9])?")
 _NPM_NAME = re.compile(r"(@[A-Za-z0-9~-][A-Za-z0-9._~-]*/)?[A-Za-z0-9~-][A-Za-z0-9._~-]*")
+Bounds = tuple[tuple[Callable[[Version, Version], bool], Version], ...]
+_COMPARISONS: Mapping[str, Callable[[Version, Version], bool]] = {
+    "==": operator.eq,
+    "!=": operator.ne,
+    "<": operator.lt,
+    "<=": operator.le,
+    ">": operator.gt,
+    ">=": operator.ge,
+}
 _SHA256 = re.compile(r"[0-9a-f]{64}")
 
 
@@ -80,7 +91,7 @@ def draft_approval(
         min_maturity=parse_maturity(min_maturity),
         expires_at=parse_expiry(expires_at, now=now),
         reason=None if reason is None else parse_text(reason, field="reason"),
-        hashes=frozenset(_parse_hash(item) for item in hashes),
+        hashes=frozenset(parse_hash(item) for item in hashes),
     )
 
 
@@ -106,28 +117,40 @@ def draft_ban(
     )
 
 
-def parse_ecosystem(text: str) -> Ecosystem:
+def parse_ecosystem(text: str, *, field: str = "ecosystem") -> Ecosystem:
     try:
         return Ecosystem(text.strip().lower())
     except ValueError:
         known = ", ".join(Ecosystem)
-        raise RuleError(f"{text[:40]!r} is not a package ecosystem; known are {known}", field="ecosystem") from None
+        raise RuleError(f"{text[:40]!r} is not a package ecosystem; known are {known}", field=field) from None
 
 
-def parse_name(ecosystem: Ecosystem, text: str) -> str:
+def parse_name(ecosystem: Ecosystem, text: str, *, field: str = "name") -> str:
     """The canonical name. Raises ``RuleError`` for what cannot be a package's name there."""
     name = text.strip()
     if len(name) > NAME_MAX:
-        raise RuleError(f"a package name has at most {NAME_MAX} characters, not {len(name)}", field="name")
+        raise RuleError(f"a package name has at most {NAME_MAX} characters, not {len(name)}", field=field)
     pattern = _PYPI_NAME if ecosystem is Ecosystem.PYPI else _NPM_NAME
     if not pattern.fullmatch(name):
-        raise RuleError(f"{name!r} is not a {ecosystem} package name", field="name")
+        raise RuleError(f"{name!r} is not a {ecosystem} package name", field=field)
     return canonical_name(ecosystem, name)
 
 
 def canonical_name(ecosystem: Ecosystem, name: str) -> str:
     """PEP 503 for PyPI; npm names are kept."""
     return str(canonicalize_name(name)) if ecosystem is Ecosystem.PYPI else name
+
+
+def parse_version(ecosystem: Ecosystem, text: str, *, field: str = "version") -> str:
+    """One exact version, in its usual form. Raises ``RuleError``, also for a range."""
+    if len(text) > VERSION_MAX:
+        raise RuleError(f"a version has at most {VERSION_MAX} characters, not {len(text)}", field=field)
+    version = text.strip()
+    found = _pypi_version(version) if ecosystem is Ecosystem.PYPI else npm_version(version)
+    if found is None:
+        hint = " but a range; name one version" if _is_specifier(ecosystem, version) else ""
+        raise RuleError(f"{version!r} is not an exact {ecosystem} version{hint}", field=field)
+    return str(found)
 
 
 def parse_specifier(ecosystem: Ecosystem, text: str) -> str:
@@ -162,6 +185,10 @@ def parse_expiry(moment: datetime | None, *, now: datetime) -> datetime | None:
         return None
     if moment.tzinfo is None:
         raise RuleError("an expiry needs a time zone", field="expires_at")
+    try:
+        moment = in_utc(moment)
+    except OverflowError:
+        raise RuleError(f"{moment.isoformat()} is at the end of all time", field="expires_at") from None
     if moment <= now:
         raise RuleError(f"an expiry lies in the future, {moment.isoformat()} does not", field="expires_at")
     return moment
@@ -180,15 +207,30 @@ def parse_text(text: str, *, field: str) -> str:
     return stripped
 
 
-def matches(ecosystem: Ecosystem, specifier: str, version: str) -> Match:
-    """Whether a locked version is one the specifier means; total over any text."""
+def matches(ecosystem: Ecosystem, specifier: str, version: str, *, ban: bool = False) -> Match:
+    """Whether a locked version is one the specifier means; total over any text.
+
+    An npm range means prereleases only where it names one, as everywhere in npm; that of a ``ban`` means them all.
+    """
     match ecosystem:
         case Ecosystem.PYPI:
             return _pypi_match(specifier, version)
         case Ecosystem.NPM:
-            return _npm_match(specifier, version)
+            return _npm_match(specifier, version, prereleases=ban)
         case _:
             assert_never(ecosystem)
+
+
+def exactly(specifier: str) -> Version | None:
+    """The one version that a PEP 440 specifier of one ``==`` means. ``None`` for every other, and for one with a local
+    version, which another comparison is about."""
+    return plain_version(specifier[2:]) if specifier.startswith("==") else None
+
+
+def plain_version(text: str) -> Version | None:
+    """A Python version without a local part; ``None`` for other text. Equal ones are one in ``==``."""
+    version = _pypi_version(text)
+    return None if version is None or version.local is not None else version
 
 
 def _pypi_specifier(text: str) -> str:
@@ -200,15 +242,30 @@ def _pypi_specifier(text: str) -> str:
 
 
 def _npm_specifier(text: str) -> str:
-    exact = text.removeprefix("=").strip()
-    if not semver.Version.is_valid(exact):
-        raise RuleError(f"{text!r}: npm ranges are not supported yet, only one exact version", field="specifier")
-    return exact
+    exact = npm_version(text.removeprefix("=").strip())
+    if exact is not None:
+        return str(exact)
+    try:
+        wanted = npm_range(text)
+    except NpmRangeError as error:
+        raise RuleError(f"not an npm range: {error}", field="specifier") from None
+    if wanted.empty:
+        raise RuleError(f"{text!r} is a range that no version is in", field="specifier")
+    return " || ".join(" ".join(part.split()) for part in text.split("||")).strip()
 
 
-def _parse_hash(text: str) -> str:
+def _is_specifier(ecosystem: Ecosystem, text: str) -> bool:
+    try:
+        parse_specifier(ecosystem, text)
+    except RuleError:
+        return False
+    return True
+
+
+def parse_hash(text: str, *, field: str = "hashes") -> str:
+    """A SHA-256 as rules keep it. Raises ``RuleError``."""
     if not _SHA256.fullmatch(text):
-        raise RuleError(f"{text[:80]!r} is not a SHA-256 in 64 lower-case hexadecimal digits", field="hashes")
+        raise RuleError(f"{text[:80]!r} is not a SHA-256 in 64 lower-case hexadecimal digits", field=field)
     return text
 
 
@@ -219,6 +276,27 @@ def _pypi_specifiers(text: str) -> SpecifierSet | None:
         return SpecifierSet(text)
     except ValueError:
         return None
+
+
+@lru_cache(maxsize=16_384)
+def bounds_of(specifier: str) -> Bounds | None:
+    """What a PEP 440 specifier asks of a release, as plain comparisons. ``None`` where that is not all there is to it.
+
+    Nearly every rule and version are of this kind. The exceptions of PEP 440 to the order of versions are about pre-,
+    post- and development releases and local versions, and about ``~=``, ``===`` and ``.*``.
+    """
+    bounds = []
+    for one in _pypi_specifiers(specifier) or ():
+        compare, bound = _COMPARISONS.get(one.operator), plain_version(one.version)
+        if compare is None or bound is None:
+            return None
+        bounds.append((compare, bound))
+    return tuple(bounds) or None
+
+
+def is_release(version: Version) -> bool:
+    """Neither a pre-, post- or development release nor a local version."""
+    return version.pre is None and version.post is None and version.dev is None and version.local is None
 
 
 @lru_cache(maxsize=16_384)
@@ -241,12 +319,14 @@ def _pypi_match(specifier: str, text: str) -> Match:
     return Match.YES if specifiers.contains(version, prereleases=True) else Match.NO
 
 
-def _npm_match(specifier: str, text: str) -> Match:
-    if not semver.Version.is_valid(text):
+def _npm_match(specifier: str, text: str, *, prereleases: bool) -> Match:
+    version = npm_version(text)
+    if version is None:
         return Match.CANNOT_TELL
-    if specifier == "":
+    if specifier in ("", text):
         return Match.YES
-    if not semver.Version.is_valid(specifier):
+    try:
+        # A range of one version ignores build metadata, and so does npm's registry: none can be published twice.
+        return Match.YES if npm_range(specifier).admits(version, prereleases=prereleases) else Match.NO
+    except NpmRangeError:
         return Match.CANNOT_TELL
-    # Precedence ignores build metadata, and so does npm's registry: one version cannot be published with two builds.
-    return Match.YES if semver.Version.parse(specifier) == semver.Version.parse(text) else Match.NO

@@ -6,6 +6,7 @@ import hashlib
 import hmac
 import re
 import secrets
+from collections.abc import Collection
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -14,7 +15,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from skillyard.database import in_utc
 from skillyard.errors import InputError, NotFoundError
-from skillyard.governance import audit, people
+from skillyard.governance import audit, operators, people
 from skillyard.governance.audit import Action, AuditRecord, JsonValue
 from skillyard.governance.decision import Agent
 from skillyard.governance.identity import (
@@ -26,9 +27,10 @@ from skillyard.governance.identity import (
     Principal,
     Role,
     TokenId,
+    TokenScope,
 )
 from skillyard.governance.tables import AgentRow, PersonRow, TokenRow, WorkspaceRow
-from skillyard.ids import WorkspaceId
+from skillyard.ids import PersonId, WorkspaceId
 
 DEFAULT_WORKSPACE = "default"
 FIRST_PERSON = "admin"
@@ -47,6 +49,7 @@ class TokenSummary:
     created_at: datetime
     expires_at: datetime | None
     revoked_at: datetime | None
+    scopes: tuple[TokenScope, ...] = ()
 
 
 async def issue(
@@ -57,14 +60,20 @@ async def issue(
     by: Actor,
     at: datetime,
     expires_at: datetime | None = None,
+    scopes: Collection[TokenScope] = (),
 ) -> tuple[TokenId, str]:
     """A new token and its text, ``sky_<id>_<43 characters>``, which is shown this once and kept nowhere.
 
     Only the SHA-256 of the secret is stored. A slow password hash would add nothing: the secret is 256 random bits,
-    so there is nothing to guess, and it would be paid at every request.
+    so there is nothing to guess, and it would be paid at every request. ``scopes`` are for agents: what a person may
+    do is said by their role.
     """
+    if scopes and isinstance(holder, Person):
+        raise InputError("scopes are for tokens of agents; what a person may do is said by their role", field="scopes")
     if expires_at is not None and in_utc(expires_at) <= in_utc(at):
         raise InputError("the expiry lies in the past", field="expires_at")
+    if isinstance(holder, Person):
+        await operators.require_to_touch(session, holder.role, by=by)
     secret = secrets.token_urlsafe(_SECRET_BYTES)
     row = TokenRow(
         workspace_id=holder.workspace,
@@ -72,13 +81,19 @@ async def issue(
         agent_id=holder.id if isinstance(holder, Agent) else None,
         token_hash=_hash(secret),
         name=people.require_name(name),
+        scopes=" ".join(scope.value for scope in TokenScope if scope in scopes) or None,
         created_at=at,
         expires_at=expires_at,
     )
     session.add(row)
     await session.flush()
     until = None if expires_at is None else in_utc(expires_at).isoformat()
-    payload: dict[str, JsonValue] = {"name": name, "holder": _holder(row), "expires_at": until}
+    payload: dict[str, JsonValue] = {
+        "name": name,
+        "holder": _holder(row),
+        "expires_at": until,
+        "scopes": [scope.value for scope in _scopes(row)],
+    }
     record = AuditRecord(holder.workspace, at, by, Action.TOKEN_ISSUED, f"token/{row.id}", payload)
     await audit.append(session, record)
     return TokenId(row.id), f"sky_{row.id}_{secret}"
@@ -105,7 +120,7 @@ async def authenticate(session: AsyncSession, token: str, now: datetime) -> Prin
     row, person, agent = found
     if not hmac.compare_digest(row.token_hash, _hash(matched[2])) or not _is_valid(row, now):
         return None
-    return _principal(TokenId(row.id), person, agent)
+    return _principal(row, person, agent)
 
 
 async def revoke(session: AsyncSession, workspace: WorkspaceId, token: TokenId, *, by: Actor, at: datetime) -> None:
@@ -115,6 +130,9 @@ async def revoke(session: AsyncSession, workspace: WorkspaceId, token: TokenId, 
         raise NotFoundError(f"token {token} does not exist")
     if row.revoked_at is not None:
         return
+    if row.person_id is not None:
+        owner = await people.get_person(session, workspace, PersonId(row.person_id))
+        await operators.require_to_touch(session, owner.role, by=by)
     await session.execute(update(TokenRow).where(TokenRow.id == token).values(revoked_at=at))
     payload: dict[str, JsonValue] = {"name": row.name, "holder": _holder(row)}
     await audit.append(session, AuditRecord(workspace, at, by, Action.TOKEN_REVOKED, f"token/{token}", payload))
@@ -127,20 +145,22 @@ async def tokens(
     found = TokenRow.workspace_id == workspace, TokenRow.id > after
     rows = await session.scalars(select(TokenRow).where(*found).order_by(TokenRow.id).limit(limit))
     return tuple(
-        TokenSummary(TokenId(row.id), row.name, _holder(row), row.created_at, row.expires_at, row.revoked_at)
+        TokenSummary(
+            *(TokenId(row.id), row.name, _holder(row), row.created_at, row.expires_at, row.revoked_at), _scopes(row)
+        )
         for row in rows
     )
 
 
 async def first_start(session: AsyncSession, now: datetime) -> str | None:
-    """Where there is no workspace ``default`` yet: make it, the admin ``admin``, and return that person's token text.
+    """Where there is no workspace ``default`` yet: make it and the operator ``admin``; return their token text.
 
     ``None`` ever after, also when the transaction of another process was first.
     """
     if await session.scalar(select(WorkspaceRow.id).where(WorkspaceRow.name == DEFAULT_WORKSPACE)) is not None:
         return None
     workspace = await people.create_workspace(session, DEFAULT_WORKSPACE, by=SYSTEM, at=now)
-    admin = await people.add_person(session, workspace.id, FIRST_PERSON, Role.ADMIN, by=SYSTEM, at=now)
+    admin = await people.add_person(session, workspace.id, FIRST_PERSON, Role.OPERATOR, by=SYSTEM, at=now)
     _, text = await issue(session, admin, "first-start", by=SYSTEM, at=now)
     return text
 
@@ -157,7 +177,14 @@ def _holder(row: TokenRow) -> str:
     return f"agent/{row.agent_id}" if row.person_id is None else f"person/{row.person_id}"
 
 
-def _principal(token: TokenId, person: PersonRow | None, agent: AgentRow | None) -> Principal | None:
+def _scopes(row: TokenRow) -> tuple[TokenScope, ...]:
+    """A scope of a newer release, which this one does not know, lets its token do nothing here."""
+    named = (row.scopes or "").split()
+    return tuple(scope for scope in TokenScope if scope.value in named)
+
+
+def _principal(row: TokenRow, person: PersonRow | None, agent: AgentRow | None) -> Principal | None:
+    token = TokenId(row.id)
     if person is not None:
         return PersonPrincipal(token, people.person_value(person))
-    return None if agent is None else AgentPrincipal(token, people.agent_value(agent))
+    return None if agent is None else AgentPrincipal(token, people.agent_value(agent), frozenset(_scopes(row)))

@@ -1,4 +1,5 @@
-"""The YAML between the two ``---`` lines at the top of ``SKILL.md``, read strictly and with line numbers.
+"""The YAML between the two ``---`` lines at the top of ``SKILL.md``, read strictly and with line numbers; and other
+YAML that people write, which is read in the same way.
 
 Every scalar is text, as written: YAML's guesses (``1.10`` a number, ``no`` a boolean) would change what an author
 meant. Refused, because a manifest needs none of it and each is a known way to hide or to explode content: anchors,
@@ -26,6 +27,19 @@ MAX_FILE_BYTES = 1024 * 1024
 MAX_FRONTMATTER_BYTES = 64 * 1024
 MAX_DEPTH = 10
 MAX_NODES = 2000
+
+
+@dataclass(frozen=True, slots=True)
+class YamlKind:
+    """What is read: the file and the words that errors name it by, and how large it may be."""
+
+    file: str
+    words: str
+    max_bytes: int
+    max_nodes: int
+
+
+FRONTMATTER = YamlKind(FILE, "the YAML at the top", MAX_FRONTMATTER_BYTES, MAX_NODES)
 
 _LINES = re.compile(r"(?<=\n)")
 _FENCE = re.compile(r"---[ \t]*\r?\n?")
@@ -80,19 +94,19 @@ def read_document(folder: Path, name: str = FILE) -> Document:
     raise SkillError("the YAML at the top is not closed by a line of three dashes (---)", file=FILE, line=1)
 
 
-def parse_yaml(text: str, *, first_line: int) -> Fields:
+def parse_yaml(text: str, *, first_line: int = 1, kind: YamlKind = FRONTMATTER) -> Fields:
     """Parse a mapping from restricted YAML; raises ``SkillError`` with lines counted from ``first_line``."""
-    if len(text.encode()) > MAX_FRONTMATTER_BYTES:
-        raise SkillError(f"the YAML at the top is larger than {MAX_FRONTMATTER_BYTES // 1024} KiB", file=FILE)
+    if len(text.encode()) > kind.max_bytes:
+        raise SkillError(f"{kind.words} is larger than {kind.max_bytes // 1024} KiB", file=kind.file)
     try:
-        return _Reader(text, first_line).read()
+        return _Reader(text, first_line, kind).read()
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
         line = first_line + mark.line if mark else None
-        raise SkillError(f"not valid YAML: {error.problem or error.context}", file=FILE, line=line) from error
+        raise SkillError(f"not valid YAML: {error.problem or error.context}", file=kind.file, line=line) from error
     except yaml.reader.ReaderError as error:
         line = first_line + text.count("\n", 0, error.position)
-        raise SkillError("not valid YAML: a character that YAML does not allow", file=FILE, line=line) from error
+        raise SkillError("not valid YAML: a character that YAML does not allow", file=kind.file, line=line) from error
 
 
 def to_json(node: Node) -> str:
@@ -132,7 +146,8 @@ def _decode(data: bytes) -> str:
 class _Reader:
     """Builds nodes from the parser's events, so that limits hold while reading and nothing is ever constructed."""
 
-    def __init__(self, text: str, first_line: int) -> None:
+    def __init__(self, text: str, first_line: int, kind: YamlKind) -> None:
+        self._kind = kind
         self._events: Iterator[yaml.Event] = yaml.parse(text, Loader=yaml.SafeLoader)
         self._first_line = first_line
         self._nodes = 0
@@ -141,7 +156,7 @@ class _Reader:
         next(self._events)  # the stream's start
         event = next(self._events)
         if isinstance(event, yaml.StreamEndEvent):
-            raise SkillError("the YAML at the top is empty", file=FILE, line=self._first_line)
+            raise SkillError(f"{self._kind.words} is empty", file=self._kind.file, line=self._first_line)
         if not isinstance(event, yaml.DocumentStartEvent) or event.version or event.tags:
             raise self._refuse("directives", event)
         node = self._node(next(self._events), 1)
@@ -150,13 +165,14 @@ class _Reader:
         if not isinstance(after, yaml.StreamEndEvent):
             raise self._refuse("more than one document", after)
         if not isinstance(node, Fields):
-            raise SkillError("the YAML at the top must be a mapping (field: value)", file=FILE, line=node.line)
+            message = f"{self._kind.words} must be a mapping (field: value)"
+            raise SkillError(message, file=self._kind.file, line=node.line)
         return node
 
     def _node(self, event: yaml.Event, depth: int) -> Node:
         self._nodes += 1
-        if self._nodes > MAX_NODES or depth > MAX_DEPTH:
-            raise self._refuse(f"more than {MAX_NODES} values or {MAX_DEPTH} levels", event)
+        if self._nodes > self._kind.max_nodes or depth > MAX_DEPTH:
+            raise self._refuse(f"more than {self._kind.max_nodes} values or {MAX_DEPTH} levels", event)
         if isinstance(event, yaml.AliasEvent):
             raise self._refuse("aliases (*name)", event)
         if not isinstance(event, yaml.ScalarEvent | yaml.SequenceStartEvent | yaml.MappingStartEvent):
@@ -188,7 +204,8 @@ class _Reader:
                 raise self._refuse("merge keys (<<)", event)
             if key.value in fields:
                 first = lines[key.value]
-                raise SkillError(f"is given twice, first in line {first}", file=FILE, line=key.line, field=key.value)
+                message = f"is given twice, first in line {first}"
+                raise SkillError(message, file=self._kind.file, line=key.line, field=key.value)
             fields[key.value] = self._node(next(self._events), depth + 1)
             lines[key.value] = key.line
         return Fields(fields, lines, self._line(start))
@@ -197,4 +214,5 @@ class _Reader:
         return self._first_line + (event.start_mark.line if event.start_mark else 0)
 
     def _refuse(self, what: str, event: yaml.Event) -> SkillError:
-        return SkillError(f"{what} are not allowed in the YAML at the top", file=FILE, line=self._line(event))
+        message = f"{what} are not allowed in {self._kind.words}"
+        return SkillError(message, file=self._kind.file, line=self._line(event))

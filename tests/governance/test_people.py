@@ -45,7 +45,7 @@ async def test_what_was_added_is_found_by_name_and_by_id(database: Database, adm
         assert await people.agent_by_name(session, admin.workspace, "report-bot") == agent
         assert await people.get_agent(session, admin.workspace, agent.id) == agent
         assert [found.name for found in await people.workspaces(session)] == ["default"]
-    assert admin.role is Role.ADMIN
+    assert admin.role is Role.OPERATOR
     assert (agent.owner, agent.maturity, agent.state) == (admin.id, Maturity.INTERN, AgentState.ACTIVE)
 
 
@@ -55,48 +55,43 @@ async def test_every_change_raises_the_epoch_and_is_recorded(database: Database,
     before = await epoch_of(database)
     async with database.transaction() as session:
         await people.add_person(session, home, "ann", Role.MEMBER, by=by, at=NOON)
-        await people.set_maturity(session, home, agent.id, Maturity.AUTONOMOUS, by=by, at=NOON)
         await people.suspend(session, home, agent.id, reason="odd calls", by=by, at=NOON)
         await people.resume(session, home, agent.id, reason="explained", by=by, at=NOON)
-    assert await epoch_of(database) == before + 4
+    assert await epoch_of(database) == before + 3
     assert await actions_of(database, home) == [
         "workspace.created",
         "person.added",
         "token.issued",
         "agent.added",
         "person.added",
-        "agent.maturity_changed",
         "agent.suspended",
         "agent.resumed",
     ]
 
 
-async def test_a_record_says_who_what_and_from_what_to_what(database: Database, admin: Person, agent: Agent) -> None:
+async def test_a_record_says_who_what_and_why(database: Database, admin: Person, agent: Agent) -> None:
     async with database.transaction() as session:
-        await people.set_maturity(session, admin.workspace, agent.id, Maturity.STUDENT, by=admin.actor, at=NOON)
+        await people.suspend(session, admin.workspace, agent.id, reason="odd", by=admin.actor, at=NOON)
     async with database.reading() as session:
         last = [line async for line in audit.export(session, admin.workspace)][-1]
     entry = Entry(**orjson.loads(last))
     assert (entry.actor_kind, entry.actor_id, entry.subject) == ("person", admin.id, f"agent/{agent.id}")
-    assert entry.payload == '{"from":"INTERN","to":"STUDENT"}'
+    assert entry.payload == '{"reason":"odd"}'
     assert entry.at == "2026-01-02T12:00:00.000000Z"
 
 
 async def test_changes_are_seen_by_the_next_reader(database: Database, admin: Person, agent: Agent) -> None:
     home = admin.workspace
     async with database.transaction() as session:
-        changed = await people.set_maturity(session, home, agent.id, Maturity.SUPERVISED, by=admin.actor, at=NOON)
         suspended = await people.suspend(session, home, agent.id, reason="odd", by=admin.actor, at=NOON)
-    assert (changed.maturity, changed.state) == (Maturity.SUPERVISED, AgentState.ACTIVE)
     async with database.reading() as session:
         assert await people.get_agent(session, home, agent.id) == suspended
-    assert (suspended.maturity, suspended.state) == (Maturity.SUPERVISED, AgentState.SUSPENDED)
+    assert suspended.state is AgentState.SUSPENDED
 
 
 async def test_setting_what_is_already_so_changes_nothing(database: Database, admin: Person, agent: Agent) -> None:
     before, recorded = await epoch_of(database), await actions_of(database, admin.workspace)
     async with database.transaction() as session:
-        await people.set_maturity(session, admin.workspace, agent.id, Maturity.INTERN, by=admin.actor, at=NOON)
         await people.resume(session, admin.workspace, agent.id, reason="is active", by=admin.actor, at=NOON)
     assert await epoch_of(database) == before
     assert await actions_of(database, admin.workspace) == recorded
@@ -171,8 +166,6 @@ async def test_one_workspace_sees_nothing_of_another(
             await people.get_person(session, other.id, admin.id)
         with pytest.raises(NotFoundError):
             await people.agent_by_name(session, other.id, agent.name)
-        with pytest.raises(NotFoundError):
-            await people.set_maturity(session, other.id, agent.id, Maturity.AUTONOMOUS, by=SYSTEM, at=NOON)
         with pytest.raises(NotFoundError):
             await people.suspend(session, other.id, agent.id, reason="not theirs", by=SYSTEM, at=NOON)
         with pytest.raises(NotFoundError):

@@ -1,137 +1,51 @@
-"""What an agent gets: the precedence, and properties no order, expiry or unreadable value may break."""
+"""What an agent gets: the precedence, the limits, and where the local policy differs."""
 
 from __future__ import annotations
 
 import re
 from dataclasses import replace
-from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Any
 
 import pytest
-from hypothesis import assume, given
-from hypothesis import strategies as st
 from skillyard.governance import policy as policy_module
-from skillyard.governance.closure import PackageState, Rules, compile_rules, evaluate_closure, evaluate_lock
 from skillyard.governance.decision import (
-    Agent,
     AgentState,
     Allow,
-    Decision,
     Deny,
-    FirstUse,
     Hold,
     Maturity,
-    PackageRule,
-    RuleState,
     SkillState,
 )
-from skillyard.governance.limits import MEMORY_MIN, Limits
-from skillyard.governance.policy import Policy, SubjectSkill, decide, rule
-from skillyard.governance.report import Evidence, EvidenceState, Finding, PackageRef, Report, Severity, Verdict
-from skillyard.governance.scan import ScanPolicy
+from skillyard.governance.limits import MEMORY_MIN
+from skillyard.governance.policy import Policy, decide
+from skillyard.governance.report import Evidence, EvidenceState, Finding, PackageRef, Severity, Verdict
 from skillyard.ids import (
-    AgentId,
     ApprovalId,
     BundleDigest,
-    Epoch,
-    LockDigest,
-    PersonId,
     RuleId,
-    SkillId,
-    WorkspaceId,
 )
 from skillyard.settings import Settings
-from skillyard.skills.lock import Lock, LockedArtefact, LockedPackage, Target, closure_digest
 from skillyard.skills.permissions import MIB, Requested
-from skillyard.skills.skill import Ecosystem, SkillKind
-
-NOW = datetime(2026, 6, 1, 12, tzinfo=UTC)
-DAY = timedelta(days=1)
-HERE, ELSEWHERE = WorkspaceId(1), WorkspaceId(2)
-POLICY = Policy(limits=Limits(), scan=ScanPolicy(max_age=7 * DAY))
-BUNDLE = BundleDigest("sha256:" + "b" * 64)
-HASH = "a" * 64
-
-CODE = SubjectSkill(
-    id=SkillId(7),
-    workspace=HERE,
-    publisher="acme",
-    name="csv-report",
-    version="1.0.0",
-    kind=SkillKind.PYTHON,
-    state=SkillState.ACTIVE,
-    requested=Requested(),
-    code=True,
-    bundle_digest=BUNDLE,
+from skillyard.skills.skill import Ecosystem
+from tests.governance.worlds import (
+    BOTH,
+    CODE,
+    DAY,
+    ELSEWHERE,
+    NOW,
+    PANDAS_NUMPY,
+    POLICY,
+    TEXT,
+    agent,
+    approval,
+    ban,
+    codes,
+    lock,
+    outcome,
+    package,
+    report,
+    rules,
 )
-TEXT = replace(CODE, kind=SkillKind.INSTRUCTIONS, code=False)
-
-
-def package(name: str, version: str = "1.0", *, direct: bool = True, sha256: str = HASH) -> LockedPackage:
-    artefact = LockedArtefact(f"{name}-{version}-py3-none-any.whl", sha256, None)
-    return LockedPackage(name, version, (artefact,), () if direct else ("pandas",), direct)
-
-
-def lock(*packages: LockedPackage, ecosystem: Ecosystem = Ecosystem.PYPI) -> Lock:
-    return Lock(ecosystem, Target("3.11", "x86_64-manylinux_2_28"), packages)
-
-
-PANDAS_NUMPY = lock(package("pandas", "2.2.0"), package("numpy", "1.26.4", direct=False))
-
-
-def report(*locks: Lock, verdict: Verdict = Verdict.PASS, **fields: Any) -> Report:
-    values: dict[str, Any] = {
-        "verdict": verdict,
-        "findings": (),
-        "evidence": (Evidence("advisories", "1", EvidenceState.RAN, NOW - DAY),),
-        "reasons": ("Nothing was found.",),
-        "bundle_digest": BUNDLE,
-        "lock_digest": closure_digest(locks),
-        "made_at": NOW,
-    }
-    return Report(**(values | fields))
-
-
-def agent(maturity: Maturity, **fields: Any) -> Agent:
-    return replace(Agent(AgentId(3), HERE, "bot", PersonId(1), maturity, AgentState.ACTIVE), **fields)
-
-
-def approval(name: str, specifier: str = "", minimum: Maturity = Maturity.INTERN, **fields: Any) -> PackageRule:
-    made = PackageRule(RuleId(1), Ecosystem.PYPI, name, specifier, RuleState.APPROVED, minimum, None, None)
-    return replace(made, **fields)
-
-
-def ban(name: str, specifier: str = "", **fields: Any) -> PackageRule:
-    made = PackageRule(RuleId(99), Ecosystem.PYPI, name, specifier, RuleState.BANNED, None, None, "it steals tokens")
-    return replace(made, **fields)
-
-
-def rules(*found: PackageRule, used: bool = True, workspace: WorkspaceId = HERE, **more: Any) -> Rules:
-    uses = [FirstUse(AgentId(3), SkillId(7))] if used else []
-    return compile_rules(workspace=workspace, epoch=Epoch(5), rules=found, first_uses=uses, **more)
-
-
-BOTH = (approval("pandas"), approval("numpy", id=RuleId(2)))
-
-
-def outcome(
-    *found: PackageRule,
-    who: Agent | None = None,
-    skill: SubjectSkill = CODE,
-    locks: tuple[Lock, ...] = (PANDAS_NUMPY,),
-    seen: Report | None = None,
-    used: bool = True,
-    policy: Policy = POLICY,
-    now: datetime = NOW,
-) -> Decision:
-    who = who or agent(Maturity.AUTONOMOUS)
-    return decide(who, skill, locks, seen or report(*locks), rules(*found, used=used), now, policy)
-
-
-def codes(decision: Decision) -> list[str]:
-    return [reason.code for reason in decision.reasons]
-
 
 # Each step of the precedence beats the ones after it.
 
@@ -275,59 +189,6 @@ def test_rules_of_another_workspace_decide_nothing() -> None:
     assert codes(decision) == ["wrong_rules"]
 
 
-# Which rule matches which package.
-
-
-def test_an_approval_bound_to_artefacts_does_not_cover_others() -> None:
-    bound = approval("numpy", "==1.26.4", hashes=frozenset({HASH}))
-    assert isinstance(outcome(approval("pandas"), bound), Allow)
-    swapped = lock(package("pandas", "2.2.0"), package("numpy", "1.26.4", sha256="c" * 64))
-    assert isinstance(outcome(approval("pandas"), bound, locks=(swapped,)), Hold)
-    bare = lock(package("pandas", "2.2.0"), replace(package("numpy", "1.26.4"), artefacts=()))
-    assert isinstance(outcome(approval("pandas"), bound, locks=(bare,)), Hold)
-
-
-def test_an_approval_ends_at_its_expiry_and_so_does_a_ban() -> None:
-    soon = NOW + DAY
-    found = (approval("pandas"), approval("numpy", expires_at=soon))
-    assert isinstance(outcome(*found, now=soon - timedelta(seconds=1)), Allow)
-    after = outcome(*found, now=soon)
-    assert isinstance(after, Hold)
-    assert codes(after) == ["expired_approval"]
-    paused = (*BOTH, ban("numpy", expires_at=soon))
-    assert isinstance(outcome(*paused, now=soon - timedelta(seconds=1)), Deny)
-    assert isinstance(outcome(*paused, now=soon), Allow)
-
-
-@pytest.mark.parametrize(("version", "specifier"), [("not a version", "<2"), ("1.26.4", "=>1"), ("9" * 5000, "==1")])
-def test_what_cannot_be_read_counts_as_banned_and_not_as_approved(version: str, specifier: str) -> None:
-    locks = (lock(package("numpy", version)),)
-    assert codes(outcome(approval("numpy"), ban("numpy", specifier), locks=locks)) == ["banned_package"]
-    assert isinstance(outcome(approval("numpy", specifier), locks=locks), Hold)
-
-
-@pytest.mark.parametrize("spelling", ["EVIL-Pkg", "evil_pkg", "evil.pkg", "Evil__Pkg"])
-def test_one_ban_covers_every_spelling_of_a_python_name(spelling: str) -> None:
-    locks = (lock(package(spelling)),)
-    assert codes(outcome(approval(spelling), ban("evil-pkg"), locks=locks)) == ["banned_package"]
-    assert codes(outcome(approval("evil-pkg"), ban(spelling), locks=locks)) == ["banned_package"]
-
-
-def test_a_ban_in_one_ecosystem_leaves_the_other_alone() -> None:
-    npm = lock(package("pandas", "2.2.0"), ecosystem=Ecosystem.NPM)
-    assert isinstance(outcome(ban("pandas"), locks=(npm,)), Hold)
-
-
-def test_a_prerelease_is_caught_by_a_ban_of_its_range() -> None:
-    assert isinstance(outcome(ban("numpy", ">=2.0a1"), locks=(lock(package("numpy", "2.0rc1")),)), Deny)
-
-
-def test_of_two_bans_the_same_one_is_named_in_whatever_order_they_come() -> None:
-    older, newer = ban("numpy", id=RuleId(50)), ban("numpy", "<2", id=RuleId(51))
-    assert outcome(*BOTH, older, newer) == outcome(newer, *BOTH, older)
-    assert "rule 50" in outcome(*BOTH, newer, older).reasons[0].message
-
-
 # Permissions.
 
 
@@ -414,35 +275,6 @@ def test_the_local_policy_still_refuses_bans_blocks_and_unapproved_packages() ->
     assert codes(outcome(*BOTH, seen=failed, policy=local)) == ["report_indeterminate"]
 
 
-# What was worked out once is not used when it no longer holds.
-
-
-def test_a_kept_ruling_notices_that_an_approval_expired_and_that_evidence_grew_old() -> None:
-    found = rules(approval("pandas"), approval("numpy", expires_at=NOW + DAY))
-    kept = rule(CODE, (PANDAS_NUMPY,), report(PANDAS_NUMPY), found, NOW, POLICY)
-    who = agent(Maturity.AUTONOMOUS)
-    assert isinstance(kept.decide(who, NOW), Allow)
-    assert isinstance(kept.decide(who, NOW + DAY), Hold)
-    assert isinstance(kept.decide(who, NOW + 30 * DAY), Deny)
-
-
-def test_a_ruling_on_evidence_from_the_future_is_made_again_when_that_day_comes() -> None:
-    early = report(PANDAS_NUMPY, evidence=(Evidence("advisories", "1", EvidenceState.RAN, NOW + 3 * DAY),))
-    kept = rule(CODE, (PANDAS_NUMPY,), early, rules(*BOTH), NOW, POLICY)
-    who = agent(Maturity.AUTONOMOUS)
-    assert codes(kept.decide(who, NOW)) == ["report_stale"]
-    assert isinstance(kept.decide(who, NOW + 3 * DAY), Allow)
-
-
-def test_a_standing_made_for_other_rules_or_locks_is_not_used() -> None:
-    standing = evaluate_lock(PANDAS_NUMPY, rules(*BOTH), NOW)
-    banned = rule(CODE, (PANDAS_NUMPY,), report(PANDAS_NUMPY), rules(ban("numpy")), NOW, POLICY, standing=standing)
-    assert isinstance(banned.decide(agent(Maturity.AUTONOMOUS), NOW), Deny)
-    other = lock(package("requests"))
-    held = rule(CODE, (other,), report(other), standing.rules, NOW, POLICY, standing=standing)
-    assert isinstance(held.decide(agent(Maturity.AUTONOMOUS), NOW), Hold)
-
-
 # What the codes mean is written down.
 
 
@@ -453,178 +285,3 @@ def test_every_reason_code_is_documented() -> None:
     page = (root / "docs/concepts/decisions.md").read_text()
     assert len(known) > 15
     assert {code for code in known if f"`{code}`" not in page} == set()
-
-
-# Properties.
-
-NAMES = st.sampled_from(["pandas", "numpy", "Num_Py", "left-pad"])
-VERSIONS = st.sampled_from(["1.0", "1.26.4", "2.0rc1", "2.2.0+local", "0", "not a version", ""])
-SPECIFIERS = st.sampled_from(["", "==1.0", "<2", ">=1,<3", "!=1.0", "===1.0", "~=1.2", "==1.*", "nonsense", "^1"])
-HASHES = st.sampled_from(["a" * 64, "c" * 64])
-TIMES = st.sampled_from([NOW - 30 * DAY, NOW - DAY, NOW, NOW + timedelta(seconds=1), NOW + 3 * DAY, NOW + 90 * DAY])
-MATURITIES = st.sampled_from(Maturity)
-ECOSYSTEMS = st.sampled_from(Ecosystem)
-RULES = st.builds(
-    PackageRule,
-    id=st.integers(1, 1000).map(RuleId),
-    ecosystem=ECOSYSTEMS,
-    name=NAMES,
-    specifier=SPECIFIERS,
-    state=st.sampled_from(RuleState),
-    min_maturity=st.none() | MATURITIES,
-    expires_at=st.none() | TIMES,
-    reason=st.none() | st.just("because"),
-    hashes=st.frozensets(HASHES, max_size=2),
-)
-BANS = st.builds(
-    lambda found, expires: replace(found, state=RuleState.BANNED, expires_at=expires), RULES, st.none() | TIMES
-)
-PACKAGES = st.builds(
-    lambda name, version, sha, direct: package(name, version, sha256=sha, direct=direct),
-    *(NAMES, VERSIONS, HASHES, st.booleans()),
-)
-LOCKS = st.builds(
-    lambda found, ecosystem: lock(*found, ecosystem=ecosystem), st.lists(PACKAGES, max_size=4), ECOSYSTEMS
-)
-CLOSURES = st.lists(LOCKS, max_size=2).map(tuple)
-SKILLS = st.builds(
-    SubjectSkill,
-    id=st.sampled_from([7, 8]).map(SkillId),
-    workspace=st.just(HERE),
-    publisher=st.just("acme"),
-    name=st.just("csv-report"),
-    version=st.just("1.0.0"),
-    kind=st.sampled_from(SkillKind),
-    state=st.sampled_from([*SkillState, SkillState.ACTIVE, SkillState.ACTIVE]),
-    requested=st.builds(
-        Requested,
-        st.just(()) | st.just(("example.com",)),
-        st.none() | st.integers(),
-        st.none() | st.floats(),
-    ),
-    code=st.booleans(),
-    bundle_digest=st.just(BUNDLE),
-)
-AGENTS = st.builds(
-    agent,
-    MATURITIES,
-    state=st.sampled_from([*AgentState, AgentState.ACTIVE]),
-    workspace=st.sampled_from([HERE, HERE, ELSEWHERE]),
-)
-EVIDENCE = st.builds(
-    Evidence,
-    scanner=st.just("advisories"),
-    version=st.just("1"),
-    state=st.sampled_from([*EvidenceState, EvidenceState.RAN, EvidenceState.RAN]),
-    data_date=st.none() | TIMES | st.datetimes(timezones=st.just(UTC)),
-    reason=st.none(),
-)
-
-
-@st.composite
-def worlds(draw: st.DrawFn) -> dict[str, Any]:
-    """Everything a decision depends on, good worlds more often than chance would make them."""
-    locks = draw(CLOSURES)
-    good = draw(st.booleans())
-    seen = report(*locks)
-    if not good:
-        seen = report(
-            *locks,
-            verdict=draw(st.sampled_from(Verdict)),
-            evidence=tuple(draw(st.lists(EVIDENCE, max_size=3))),
-            reasons=draw(st.sampled_from([(), ("Because.",)])),
-            lock_digest=draw(st.sampled_from([closure_digest(locks), LockDigest("sha256:0")])),
-        )
-    found = draw(st.lists(RULES, max_size=6, unique_by=lambda item: item.id))
-    if draw(st.booleans()):
-        refs = {(one.ecosystem, item.name) for one in locks for item in one.packages}
-        found = [*(item for item in found if item.state is RuleState.APPROVED)]
-        found += [
-            approval(name, ecosystem=ecosystem, id=RuleId(2000 + index))
-            for index, (ecosystem, name) in enumerate(sorted(refs))
-        ]
-    return {
-        "agent": draw(st.none() | AGENTS | AGENTS | AGENTS),
-        "skill": draw(SKILLS),
-        "locks": locks,
-        "report": seen,
-        "found": found,
-        "uses": draw(st.lists(st.just(FirstUse(AgentId(3), SkillId(7))), max_size=1)),
-        "now": draw(st.just(NOW) | TIMES),
-        "policy": replace(POLICY, scan=ScanPolicy(max_age=draw(st.sampled_from([None, 7 * DAY, timedelta.max])))),
-    }
-
-
-def decided(world: dict[str, Any], **changes: Any) -> Decision:
-    w = world | changes
-    compiled = compile_rules(workspace=HERE, epoch=Epoch(1), rules=w["found"], first_uses=w["uses"])
-    return decide(w["agent"], w["skill"], w["locks"], w["report"], compiled, w["now"], w["policy"])
-
-
-@given(worlds())
-def test_every_decision_is_made_and_gives_a_reason(world: dict[str, Any]) -> None:
-    decision = decided(world)
-    assert isinstance(decision, (Allow, Hold, Deny))
-    assert decision.reasons
-    assert all(reason.code and reason.message.strip() for reason in decision.reasons)
-    if isinstance(decision, Hold):
-        assert decision.packages or decision.first_use
-
-
-@given(worlds(), BANS)
-def test_adding_a_ban_never_lets_anything_through(world: dict[str, Any], added: PackageRule) -> None:
-    before = decided(world)
-    after = decided(world, found=[*world["found"], replace(added, id=RuleId(5000))])
-    if isinstance(before, Deny):
-        assert isinstance(after, Deny)
-    if isinstance(before, Hold):
-        assert not isinstance(after, Allow)
-
-
-@given(worlds(), st.data())
-def test_a_banned_package_anywhere_in_the_closure_beats_everything(world: dict[str, Any], data: st.DataObject) -> None:
-    packages = [(one.ecosystem, item) for one in world["locks"] for item in one.packages]
-    assume(packages)
-    ecosystem, item = data.draw(st.sampled_from(packages))
-    banned = replace(ban(item.name), ecosystem=ecosystem)
-    decision = decided(world, found=[*world["found"], banned])
-    assert isinstance(decision, Deny)
-
-
-@given(worlds(), MATURITIES)
-def test_raising_maturity_never_turns_allow_into_deny(world: dict[str, Any], raised: Maturity) -> None:
-    who = world["agent"]
-    assume(who is not None and raised >= who.maturity)
-    if isinstance(decided(world), Allow):
-        after = decided(world, agent=replace(who, maturity=raised))
-        assert not isinstance(after, Deny)
-        # A promoted STUDENT may have a first use to be approved; nobody else loses anything.
-        assert isinstance(after, Allow) or who.maturity is Maturity.STUDENT
-
-
-@given(worlds(), st.randoms(use_true_random=False))
-def test_the_order_of_rules_does_not_matter(world: dict[str, Any], random: Any) -> None:
-    shuffled = list(world["found"])
-    random.shuffle(shuffled)
-    assert decided(world) == decided(world, found=shuffled)
-
-
-@given(worlds())
-def test_no_unapproved_or_banned_package_is_ever_in_what_is_allowed(world: dict[str, Any]) -> None:
-    if not isinstance(decided(world), Allow):
-        return
-    compiled = compile_rules(workspace=HERE, epoch=Epoch(1), rules=world["found"])
-    standing = evaluate_closure(world["locks"], compiled, world["now"])
-    assert {item.state for item in standing.standings} <= {PackageState.APPROVED}
-    assert all(item.minimum <= world["agent"].maturity for item in standing.standings)
-
-
-@given(worlds(), TIMES, TIMES)
-def test_a_kept_ruling_decides_at_any_time_as_a_fresh_one(
-    world: dict[str, Any], made: datetime, asked: datetime
-) -> None:
-    compiled = compile_rules(workspace=HERE, epoch=Epoch(1), rules=world["found"], first_uses=world["uses"])
-    facts = (world["skill"], world["locks"], world["report"], compiled)
-    kept = rule(*facts, made, world["policy"])
-    fresh = decide(world["agent"], *facts, asked, world["policy"])
-    assert type(kept.decide(world["agent"], asked)) is type(fresh)

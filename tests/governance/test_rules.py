@@ -77,10 +77,36 @@ def test_a_version_in_place_of_a_specifier_is_told_how_to_write_it() -> None:
         parse_specifier(Ecosystem.PYPI, "2.1.0")
 
 
-@pytest.mark.parametrize("text", ["^1.2.0", "~1", "1.x", ">=1 <2", "latest"])
-def test_an_npm_range_is_refused_rather_than_guessed_at(text: str) -> None:
-    with pytest.raises(RuleError, match="npm ranges are not supported yet"):
-        parse_specifier(Ecosystem.NPM, text)
+def test_an_npm_range_is_kept_with_its_spaces_in_order() -> None:
+    assert parse_specifier(Ecosystem.NPM, "  >=1   <2||^4.0.0 ") == ">=1 <2 || ^4.0.0"
+    assert parse_specifier(Ecosystem.NPM, "*") == ""
+
+
+@pytest.mark.parametrize(
+    ("specifier", "version", "expected"),
+    [
+        ("==1.0", "1.0+cpu", Match.YES),
+        ("==1.0+cpu", "1.0", Match.NO),
+        ("==1.0+cpu", "1.0+CPU", Match.YES),
+        ("<=1.0", "1.0+cpu", Match.YES),
+        ("===1.0", "1.0", Match.YES),
+        ("===1.0", "1.0.0", Match.NO),
+        ("==1.0", "1.0.0", Match.YES),
+        ("==1.*", "1.0rc1", Match.YES),
+        ("<2", "2.0rc1", Match.NO),
+        ("<2", "1.9rc1", Match.YES),
+        (">1", "1.post1", Match.NO),
+        ("", "2!1.0", Match.YES),
+        ("<2", "1!1.0", Match.NO),
+        ("<2", "not a version", Match.CANNOT_TELL),
+    ],
+)
+def test_local_versions_prereleases_and_epochs_are_those_of_pep_440(
+    specifier: str, version: str, expected: Match
+) -> None:
+    kept = parse_specifier(Ecosystem.PYPI, specifier)
+    assert matches(Ecosystem.PYPI, kept, version) is expected
+    assert matches(Ecosystem.PYPI, kept, version, ban=True) is expected
 
 
 def test_npm_rules_mean_every_version_or_exactly_one() -> None:

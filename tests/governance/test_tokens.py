@@ -7,7 +7,7 @@ import re
 from datetime import UTC, datetime, timedelta
 
 import pytest
-from skillyard.database import Database, open_database, utcnow
+from skillyard.database import Database, Kind, open_database, utcnow
 from skillyard.errors import InputError, NotFoundError
 from skillyard.governance import audit, people, tokens
 from skillyard.governance.decision import Agent
@@ -49,6 +49,7 @@ async def test_a_suspended_agent_is_still_known_by_its_token(database: Database,
     assert principal.agent == suspended
 
 
+@pytest.mark.database(Kind.SQLITE)
 async def test_the_text_is_kept_nowhere(database: Database, admin: Person) -> None:
     _, text = await issued(database, admin)
     assert re.fullmatch(r"sky_\d+_[A-Za-z0-9_-]{43}", text)
@@ -159,7 +160,7 @@ async def test_the_first_start_makes_an_admin_once(database: Database, database_
     assert len(shown) == 1
     principal = await speaks_for(database, shown[0], utcnow())
     assert isinstance(principal, PersonPrincipal)
-    assert (principal.person.name, principal.person.role) == ("admin", Role.ADMIN)
+    assert (principal.person.name, principal.person.role) == ("admin", Role.OPERATOR)
     async with database.reading() as session:
         assert (await audit.verify(session, principal.workspace)).broken is None
 
