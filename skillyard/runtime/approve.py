@@ -3,32 +3,39 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Collection
+from dataclasses import dataclass
 from datetime import datetime
 
 import structlog
 
 from skillyard.database import Database, Session, utcnow
 from skillyard.errors import NotFoundError, SkillyardError
-from skillyard.governance import approvals, epoch, rule_store
-from skillyard.governance.closure import ClosureStanding, Rules, evaluate_closure
-from skillyard.governance.decision import Agent, Hold, Maturity, PackageRule, SkillState
+from skillyard.governance import approvals, epoch, people
+from skillyard.governance.approval_terms import ApprovalTerms
+from skillyard.governance.decision import Agent, ApprovalState, Hold, Maturity, Reason, SkillState
+from skillyard.governance.identity import PersonPrincipal
 from skillyard.governance.requested import ApprovalRequest
-from skillyard.governance.rules import RuleDraft
-from skillyard.ids import ApprovalId, Epoch, LockDigest, PersonId, RuleId, SkillVersionId, WorkspaceId
-from skillyard.runtime import store
+from skillyard.ids import ApprovalId, Epoch, SkillVersionId, WorkspaceId
 from skillyard.runtime.decide import Decider, subject_of
 from skillyard.runtime.enforce import Enforcer
+from skillyard.runtime.follow import RuleFollower
 from skillyard.runtime.journal import StaleEpoch
 from skillyard.runtime.start import Starter
 from skillyard.runtime.stored import locks_from_json
 from skillyard.runtime.tables import SkillVersionRow
 from skillyard.runtime.values import InstalledVersion
 from skillyard.runtime.views import Views
-from skillyard.skills.lock import Lock
-from skillyard.skills.skill import Ecosystem
 
 _log = structlog.get_logger("skillyard.approve")
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """The request that a held call has. Where it was denied of late, ``denial`` is that answer, and nothing waits."""
+
+    approval: ApprovalId
+    denial: Reason | None
 
 
 class Approver:
@@ -42,21 +49,30 @@ class Approver:
         decider: Decider,
         enforcer: Enforcer,
         starter: Starter,
-        require_second_person: bool,
+        follower: RuleFollower,
+        terms: ApprovalTerms,
     ) -> None:
         self._database = database
         self._views = views
         self._decider = decider
         self._enforcer = enforcer
         self._starter = starter
-        self._require_second_person = require_second_person
-        self._locks: dict[WorkspaceId, dict[LockDigest, tuple[Lock, ...]]] = {}
-        """The locks of each workspace's versions, parsed; a digest stands for its content."""
+        self._follower = follower
+        self.terms = terms
         self._preparing: set[asyncio.Task[None]] = set()
 
-    async def request(
-        self, agent: Agent, version: InstalledVersion, hold: Hold, *, seen: Epoch
-    ) -> ApprovalId | StaleEpoch:
+    async def ask(self, agent: Agent, version: InstalledVersion) -> ApprovalId | None:
+        """The request for what keeps an agent from calling a version; ``None`` where no approval is what it lacks."""
+        while True:
+            view = await self._views.current(version.workspace)
+            hold = self._decider.decide(view, agent.id, version)
+            if not isinstance(hold, Hold):
+                return None
+            asked = await self.request(agent, version, hold, seen=view.epoch)
+            if not isinstance(asked, StaleEpoch):
+                return asked.approval
+
+    async def request(self, agent: Agent, version: InstalledVersion, hold: Hold, *, seen: Epoch) -> Asked | StaleEpoch:
         """The request that a held call waits for: an existing one where it asks for the same.
 
         ``seen`` is the rules epoch of the Hold; where it has passed, nothing is asked for.
@@ -73,22 +89,37 @@ class Approver:
                 version=version.id,
                 locks=version.locks,
                 at=utcnow(),
+                terms=self.terms,
             )
-        return asked.id
+            denial = await self._denial(session, asked) if asked.state is ApprovalState.DENIED else None
+        return Asked(asked.id, denial)
+
+    async def _denial(self, session: Session, asked: ApprovalRequest) -> Reason:
+        who = "nobody" if asked.decided_by is None else f"person {asked.decided_by}"
+        if asked.decided_by is not None:
+            who = (await people.get_person(session, asked.workspace, asked.decided_by)).name
+        when = asked.decided_at or asked.created_at
+        stands = when + self.terms.denial_stands
+        text = f"{who} denied request {asked.id} on {when:%F %R} UTC: {asked.comment or 'no comment'}"
+        return Reason("approval_denied", f"{text}. It can be asked for again from {stands:%F %R} UTC on.")
 
     async def approve(
         self,
         approval: ApprovalId,
         *,
-        workspace: WorkspaceId,
-        by: PersonId,
+        person: PersonPrincipal,
+        only: Collection[str] | None = None,
         min_maturity: Maturity | None = None,
         comment: str | None = None,
         expires_at: datetime | None = None,
         fetch_ahead: bool = True,
     ) -> ApprovalRequest:
-        """Approve a whole lock. The skill versions it completes become active, and their packages are fetched ahead,
-        unless the caller is about to fetch them itself."""
+        """Approve a whole lock, or those of its packages that ``only`` names; see ``approvals.approve``.
+
+        The skill versions it completes become active, and their packages are fetched ahead, unless the caller is about
+        to fetch them itself.
+        """
+        workspace = person.workspace
         async with self._database.transaction() as session:
             asked = await approvals.get(session, workspace, approval)
             row = await session.get(SkillVersionRow, asked.skill_version_id)
@@ -98,88 +129,43 @@ class Approver:
                 session,
                 workspace,
                 approval,
-                by=by,
+                by=person.person.id,
                 locks=locks_from_json(row.lock_json),
                 at=utcnow(),
+                only=only,
                 min_maturity=min_maturity,
                 comment=comment,
                 expires_at=expires_at,
-                require_second_person=self._require_second_person,
+                terms=self.terms,
             )
-            await self._follow_rules(session, workspace)
-        if fetch_ahead:
+            await self._follower.follow(session, workspace)
+        if fetch_ahead and decided.split_from is None:
             self._prepare(workspace, asked.skill_version_id)
         return decided
 
     async def deny(
-        self, approval: ApprovalId, *, workspace: WorkspaceId, by: PersonId, comment: str | None = None
+        self, approval: ApprovalId, *, person: PersonPrincipal, comment: str | None = None
     ) -> ApprovalRequest:
+        by, terms = person.person.id, self.terms
         async with self._database.transaction() as session:
-            return await approvals.deny(session, workspace, approval, by=by, comment=comment, at=utcnow())
+            return await approvals.deny(
+                session, person.workspace, approval, by=by, comment=comment, at=utcnow(), terms=terms
+            )
 
-    async def revoke(
-        self, approval: ApprovalId, *, workspace: WorkspaceId, by: PersonId, reason: str
-    ) -> ApprovalRequest:
+    async def revoke(self, approval: ApprovalId, *, person: PersonPrincipal, reason: str) -> ApprovalRequest:
         """Take an approval back; versions that are no longer covered go back to ``held``, their sandboxes stop."""
+        workspace, by = person.workspace, person.person.id
         async with self._database.transaction() as session:
             asked = await approvals.revoke(session, workspace, approval, by=by, reason=reason, at=utcnow())
-            await self._follow_rules(session, workspace)
+            await self._follower.follow(session, workspace)
         await self._enforcer.enforce(workspace)
         return asked
-
-    async def add_rule(self, draft: RuleDraft, *, workspace: WorkspaceId, by: PersonId) -> PackageRule:
-        """An approval or a ban of packages. A ban stops running sandboxes that hold them, after it is committed."""
-        async with self._database.transaction() as session:
-            rule = await rule_store.add_rule(session, workspace, draft, by=by, at=utcnow())
-            await self._follow_rules(session, workspace)
-        await self._enforcer.enforce(workspace)
-        return rule
-
-    async def revoke_rule(self, rule: RuleId, *, workspace: WorkspaceId, by: PersonId) -> PackageRule:
-        async with self._database.transaction() as session:
-            revoked = await rule_store.revoke_rule(session, workspace, rule, by=by, at=utcnow())
-            await self._follow_rules(session, workspace)
-        await self._enforcer.enforce(workspace)
-        return revoked
-
-    async def unban(
-        self, ecosystem: Ecosystem, name: str, *, workspace: WorkspaceId, by: PersonId, specifier: str | None = None
-    ) -> tuple[PackageRule, ...]:
-        """Lift bans; versions that lack nothing else become active again."""
-        async with self._database.transaction() as session:
-            lifted = await rule_store.unban(
-                session, workspace, ecosystem, name, specifier=specifier, by=by, at=utcnow()
-            )
-            await self._follow_rules(session, workspace)
-        return lifted
 
     async def close(self) -> None:
         """Stops fetching ahead; what was half fetched leaves nothing that looks whole."""
         for task in self._preparing:
             task.cancel()
         await asyncio.gather(*self._preparing, return_exceptions=True)
-
-    async def _follow_rules(self, session: Session, workspace: WorkspaceId) -> None:
-        """Bring ``held`` and ``active`` of every version in line with the rules as they are now."""
-        rules = await rule_store.load_rules(session, workspace)
-        versions = await store.reviewable(session, workspace)
-        locks = await self._parsed(session, workspace, {version.lock_digest for version in versions})
-        states = await asyncio.to_thread(_states, locks, rules)
-        changed = [version for version in versions if version.state is not states[version.lock_digest]]
-        for version in changed:
-            await store.set_state(session, version.id, states[version.lock_digest])
-        if changed:
-            await epoch.bump(session)
-
-    async def _parsed(
-        self, session: Session, workspace: WorkspaceId, wanted: set[LockDigest]
-    ) -> dict[LockDigest, tuple[Lock, ...]]:
-        known = self._locks.get(workspace, {})
-        locks = {digest: known[digest] for digest in wanted & known.keys()}
-        if missing := wanted - known.keys():
-            locks |= await store.locks_by_digest(session, workspace, missing)
-        self._locks[workspace] = locks
-        return locks
 
     def _prepare(self, workspace: WorkspaceId, version: SkillVersionId) -> None:
         task = asyncio.create_task(self._materialise(workspace, version))
@@ -202,12 +188,3 @@ class Approver:
         except SkillyardError as error:
             # The first call does the same work again and gives the error to somebody who can act on it.
             _log.error("fetching_ahead_failed", skill=str(found.ref), error=str(error))
-
-
-def _states(locks: Mapping[LockDigest, tuple[Lock, ...]], rules: Rules) -> dict[LockDigest, SkillState]:
-    now = utcnow()
-    return {digest: _state(evaluate_closure(closure, rules, now)) for digest, closure in locks.items()}
-
-
-def _state(standing: ClosureStanding) -> SkillState:
-    return SkillState.HELD if standing.unapproved or standing.banned else SkillState.ACTIVE

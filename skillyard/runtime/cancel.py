@@ -9,7 +9,7 @@ from skillyard.database import Database, Session
 from skillyard.errors import NotFoundError
 from skillyard.governance import people
 from skillyard.governance.errors import AdminRoleError
-from skillyard.governance.identity import ActorKind, AgentPrincipal, Person, PersonPrincipal, Principal, Role
+from skillyard.governance.identity import ActorKind, AgentPrincipal, Person, PersonPrincipal, Principal
 from skillyard.ids import AgentId, InvocationId
 from skillyard.runtime import invocations
 from skillyard.runtime.invocations import InvocationSummary
@@ -67,7 +67,7 @@ class Canceller:
                 case AgentPrincipal():
                     if record.caller != principal.actor:
                         raise NotFoundError(f"invocation {invocation} does not exist")
-                case PersonPrincipal() if principal.person.role is not Role.ADMIN:
+                case PersonPrincipal() if not principal.person.role.administers:
                     if not await _is_theirs(session, record, principal.person):
                         raise AdminRoleError("calls of other persons' agents are cancelled by an admin")
                 case _:

@@ -54,6 +54,11 @@ class Share:
         """Whether more calls wait than may."""
         return not _within(self.queued, self.caps.queue)
 
+    @property
+    def overcommitted(self) -> bool:
+        """Whether more is taken than may be: the caps were lowered meanwhile."""
+        return not (_within(self.sandboxes, self.caps.sandboxes) and _within(self.memory_bytes, self.caps.memory_bytes))
+
     def has_room(self, memory_bytes: int) -> bool:
         """Whether one sandbox more may be decided on."""
         return _within(self.sandboxes + 1, self.caps.sandboxes) and _within(

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from datetime import datetime
 
 from skillyard.database import utcnow
-from skillyard.governance.decision import Allow, Decision, Deny, Maturity
+from skillyard.governance.decision import Allow, Decision, Deny, Maturity, Reason
 from skillyard.governance.policy import Policy, Ruling, SubjectSkill, rule
 from skillyard.ids import AgentId
 from skillyard.runtime.errors import DecisionRefusedError
@@ -13,16 +14,21 @@ from skillyard.runtime.values import InstalledVersion
 from skillyard.runtime.views import View
 from skillyard.skills.skill import SkillKind
 
+_SUSPENDED = (Reason("workspace_suspended", "the workspace is suspended; an operator of the instance can resume it"),)
+
 
 class Decider:
     """Decides under one policy. Rulings are kept in the view they were made from, and vanish with it."""
 
-    def __init__(self, *, policy: Policy) -> None:
+    def __init__(self, *, policy: Policy, clock: Callable[[], datetime] = utcnow) -> None:
         self.policy = policy
+        self._clock = clock
 
     def decide(self, view: View, agent: AgentId, version: InstalledVersion) -> Decision:
         """What this agent gets now, as far as this view knows."""
-        now = utcnow()
+        if view.suspended:
+            return Deny(_SUSPENDED)
+        now = self._clock()
         return self._ruling(view, version, now).decide(view.agents.get(agent), now)
 
     def allowed_at_all(self, view: View, version: InstalledVersion) -> Allow:
@@ -30,7 +36,9 @@ class Decider:
 
         Raises ``DecisionRefusedError`` where not even that agent may call it, or only after an approval.
         """
-        now = utcnow()
+        if view.suspended:
+            raise DecisionRefusedError(_SUSPENDED, held=False)
+        now = self._clock()
         ruling = self._ruling(view, version, now)
         if ruling.inactive:
             raise DecisionRefusedError(ruling.inactive, held=False)

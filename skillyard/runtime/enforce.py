@@ -29,6 +29,7 @@ class Enforcer:
         Raises what stopping raised, after everything was tried.
         """
         view = await self._views.current(workspace)
+        self._pool.cap(workspace, view.quotas)
         refused = {id_: reason for id_ in self._versions() if (reason := self._refusal(view, id_)) is not None}
         stops = (self._stop(view.versions[id_], reason) for id_, reason in refused.items())
         failures = [done for done in await asyncio.gather(*stops, return_exceptions=True) if done is not None]

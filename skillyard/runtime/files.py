@@ -66,13 +66,13 @@ async def call_files(
 
 async def call_file(session: Session, workspace: WorkspaceId, invocation: InvocationId, path: str) -> CallFile:
     """One file; raises ``NotFoundError`` where the call left none under this path, and ``ArtefactExpiredError``."""
-    row = await session.scalar(
-        select(InvocationFileRow).where(
-            InvocationFileRow.workspace_id == workspace,
-            InvocationFileRow.invocation_id == invocation,
-            InvocationFileRow.path == path,
-        )
+    found = select(InvocationFileRow).where(
+        InvocationFileRow.workspace_id == workspace,
+        InvocationFileRow.invocation_id == invocation,
+        InvocationFileRow.path == path,
     )
+    # No file is called so, and PostgreSQL refuses to be asked.
+    row = None if "\0" in path else await session.scalar(found)
     if row is None:
         raise NotFoundError(f"invocation {invocation} left no file {path[:200]!r}")
     file = _file(row)

@@ -13,10 +13,10 @@ from pathlib import Path
 
 from skillyard.database import Database, Session, utcnow
 from skillyard.governance import audit, epoch, rule_store
+from skillyard.governance.administrators import Authority, on_behalf, recheck
 from skillyard.governance.audit import Action, AuditRecord
 from skillyard.governance.closure import ClosureStanding, evaluate_closure
 from skillyard.governance.decision import Reason, SkillState
-from skillyard.governance.identity import Actor
 from skillyard.governance.report import Evidence, Report, Verdict
 from skillyard.governance.scan import ScanPolicy, scan
 from skillyard.governance.scanner import Scanner, ScanTarget
@@ -29,6 +29,7 @@ from skillyard.runtime.errors import (
     VersionExistsError,
 )
 from skillyard.runtime.events import EventBus, SkillInstalled, SkillRefused
+from skillyard.runtime.install_room import require_room_to_install
 from skillyard.runtime.stages import resolve, staged
 from skillyard.runtime.tables import SkillRow, SkillVersionRow
 from skillyard.runtime.values import Installation, SkillRef
@@ -133,7 +134,7 @@ class Installer:
         return await scan(target, self._scanners, policy=self._policy, now=utcnow(), missing=self._missing)
 
     async def install(
-        self, prepared: Prepared, *, workspace: WorkspaceId, publisher: str, actor: Actor, upgrade: bool
+        self, prepared: Prepared, *, workspace: WorkspaceId, publisher: str, by: Authority, upgrade: bool
     ) -> Installation:
         """Store a prepared version. A first version gets the pointer; an upgrade leaves the pointer to ``swap``.
 
@@ -141,14 +142,18 @@ class Installer:
         ``VersionExistsError`` and ``AlreadyInstalledError`` for what contradicts the stored.
         """
         ref = SkillRef(publisher, prepared.skill.name, prepared.skill.version)
-        await self._refuse_bad_report(prepared, ref, workspace, actor)
+        await self._refuse_bad_report(prepared, ref, workspace, by)
+        actor = by.actor
         async with self._database.transaction() as session:
-            rules = await rule_store.load_rules(session, workspace)
+            await recheck(session, by)
+            rules = await rule_store.rules_about(session, workspace, prepared.locks)
             standing = evaluate_closure(prepared.locks, rules, utcnow())
             _refuse_banned(standing)
             state = SkillState.HELD if standing.unapproved else SkillState.ACTIVE
             parent, existing = await _stored(session, workspace, ref, prepared, upgrade=upgrade)
             created = existing is None or existing.state is SkillState.REMOVED
+            if created:
+                await require_room_to_install(session, workspace, prepared.skill.bundle, parent)
             if existing is None:
                 parent, row = await store.add_version(
                     session,
@@ -181,7 +186,7 @@ class Installer:
                 await store.move_pointer(session, parent, SkillVersionId(row.id), actor)
             if created:
                 await epoch.bump(session)
-                await audit.append(session, _installed_record(workspace, actor, ref, prepared, state))
+                await audit.append(session, _installed_record(workspace, by, ref, prepared, state))
             version = store.installed(parent, row)
             active = parent.active_version_id == row.id
         if created:
@@ -189,13 +194,16 @@ class Installer:
         packages = tuple(item.package for item in standing.unapproved)
         return Installation(version=version, created=created, active=active, unapproved=packages)
 
-    async def _refuse_bad_report(self, prepared: Prepared, ref: SkillRef, workspace: WorkspaceId, actor: Actor) -> None:
+    async def _refuse_bad_report(
+        self, prepared: Prepared, ref: SkillRef, workspace: WorkspaceId, by: Authority
+    ) -> None:
         report = prepared.report
         if report.verdict < Verdict.INDETERMINATE:
             return
-        facts = {"bundle": report.bundle_digest, "verdict": report.verdict.name, "reasons": report.reasons}
+        found = {"bundle": report.bundle_digest, "verdict": report.verdict.name, "reasons": report.reasons}
+        facts = {**found, **on_behalf(by)}
         async with self._database.transaction() as session:
-            record = AuditRecord(workspace, utcnow(), actor, Action.SKILL_INSTALL_REFUSED, str(ref), facts)
+            record = AuditRecord(workspace, utcnow(), by.actor, Action.SKILL_INSTALL_REFUSED, str(ref), facts)
             await audit.append(session, record)
         self._events.publish(
             SkillRefused(workspace, str(ref), prepared.skill.version, report.verdict.name, report.reasons[0])
@@ -235,7 +243,7 @@ def _refuse_banned(standing: ClosureStanding) -> None:
 
 
 def _installed_record(
-    workspace: WorkspaceId, actor: Actor, ref: SkillRef, prepared: Prepared, state: SkillState
+    workspace: WorkspaceId, by: Authority, ref: SkillRef, prepared: Prepared, state: SkillState
 ) -> AuditRecord:
     facts = {
         "bundle": prepared.skill.bundle.digest,
@@ -244,5 +252,6 @@ def _installed_record(
         "state": state.value,
         "origin": prepared.origin,
         "commit": prepared.commit,
+        **on_behalf(by),
     }
-    return AuditRecord(workspace, utcnow(), actor, Action.SKILL_INSTALLED, str(ref), facts)
+    return AuditRecord(workspace, utcnow(), by.actor, Action.SKILL_INSTALLED, str(ref), facts)

@@ -6,15 +6,15 @@ from collections.abc import Collection
 from dataclasses import dataclass
 from datetime import datetime
 
-from sqlalchemy import func, select, tuple_, update
+from sqlalchemy import ColumnElement, Update, func, select, tuple_, update
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from skillyard.database import utcnow
+from skillyard.database import tell, utcnow
 from skillyard.errors import NotFoundError
 from skillyard.governance import audit
 from skillyard.governance.audit import Action, AuditRecord
 from skillyard.governance.identity import SYSTEM, Actor, ActorKind
-from skillyard.ids import Epoch, InvocationId, SkillVersionId, WorkspaceId
+from skillyard.ids import AgentId, Epoch, InvocationId, SkillVersionId, WorkspaceId
 from skillyard.runtime.tables import InvocationRow, InvocationState
 from skillyard.sandbox.outcome import Usage
 
@@ -39,6 +39,10 @@ class InvocationSummary:
     """Set where another process than the one that runs it was asked to end it."""
     usage: Usage
     exit_code: int | None
+    supervised: bool
+    """Whether it is, or was, recorded in full."""
+    instance: str
+    """The process that runs it, or did."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,35 +61,78 @@ async def get_invocation(session: AsyncSession, workspace: WorkspaceId, invocati
     return _summary(row)
 
 
+@dataclass(frozen=True, slots=True)
+class CallFilter:
+    """Which calls are listed; every field narrows."""
+
+    supervised: bool = False
+    live: bool = False
+    agent: AgentId | None = None
+
+    def conditions(self) -> list[ColumnElement[bool]]:
+        found: list[ColumnElement[bool]] = []
+        if self.supervised:
+            found.append(InvocationRow.supervised.is_(True))
+        if self.live:
+            found.append(InvocationRow.state == InvocationState.ACCEPTED)
+        if self.agent is not None:
+            found.append(InvocationRow.agent_id == self.agent)
+        return found
+
+
 async def invocations(
-    session: AsyncSession, workspace: WorkspaceId, *, limit: int, after: Cursor | None = None
+    session: AsyncSession,
+    workspace: WorkspaceId,
+    *,
+    limit: int,
+    after: Cursor | None = None,
+    wanted: CallFilter = CallFilter(),
 ) -> tuple[InvocationSummary, ...]:
     """A page of a workspace's calls, newest first."""
-    query = select(InvocationRow).where(InvocationRow.workspace_id == workspace)
+    query = select(InvocationRow).where(InvocationRow.workspace_id == workspace, *wanted.conditions())
     if after is not None:
         query = query.where(tuple_(InvocationRow.started_at, InvocationRow.id) < (after.started_at, after.id))
     newest = query.order_by(InvocationRow.started_at.desc(), InvocationRow.id.desc())
     return tuple(_summary(row) for row in await session.scalars(newest.limit(limit)))
 
 
-async def ask_to_cancel(session: AsyncSession, invocation: InvocationId, by: str) -> None:
+async def ask_to_cancel(session: AsyncSession, invocation: InvocationId, by: str, reason: str | None = None) -> None:
     """Leave word for the process that runs the call; the first word stays."""
-    asked = update(InvocationRow).where(
-        InvocationRow.id == invocation,
-        InvocationRow.state == InvocationState.ACCEPTED,
-        InvocationRow.cancel_requested_at.is_(None),
-    )
-    await session.execute(asked.values(cancel_requested_at=utcnow(), cancel_requested_by=by))
+    asked = _asking(by, reason).where(InvocationRow.id == invocation)
+    await session.execute(asked)
+    await tell(session)
+
+
+async def ask_to_cancel_all(
+    session: AsyncSession, workspace: WorkspaceId, agent: AgentId, by: str, reason: str
+) -> tuple[InvocationId, ...]:
+    """As ``ask_to_cancel``, for every open call of an agent; those that were not asked about before."""
+    asked = _asking(by, reason).where(InvocationRow.workspace_id == workspace, InvocationRow.agent_id == agent)
+    await tell(session)
+    return tuple(InvocationId(one) for one in await session.scalars(asked.returning(InvocationRow.id)))
+
+
+def _asking(by: str, reason: str | None) -> Update:
+    opened = InvocationRow.state == InvocationState.ACCEPTED, InvocationRow.cancel_requested_at.is_(None)
+    values = {"cancel_requested_at": utcnow(), "cancel_requested_by": by, "cancel_reason": reason}
+    return update(InvocationRow).where(*opened).values(values)
 
 
 async def asked_to_cancel(session: AsyncSession, instance: str) -> tuple[tuple[InvocationId, str], ...]:
-    """The open calls of an instance that somebody wants ended, and who."""
-    query = select(InvocationRow.id, InvocationRow.cancel_requested_by).where(
+    """The open calls of an instance that somebody wants ended, and who, with the reason where there is one."""
+    row = InvocationRow
+    query = select(row.id, row.cancel_requested_by, row.cancel_reason).where(
         InvocationRow.instance_id == instance,
         InvocationRow.state == InvocationState.ACCEPTED,
         InvocationRow.cancel_requested_at.is_not(None),
     )
-    return tuple((InvocationId(id_), by or "somebody") for id_, by in await session.execute(query))
+    found = await session.execute(query)
+    return tuple((InvocationId(id_), because(by or "somebody", reason)) for id_, by, reason in found)
+
+
+def because(by: str, reason: str | None) -> str:
+    """As the record of a cancelled call says it: ``person 3: it loops``."""
+    return by if reason is None else f"{by}: {reason}"
 
 
 async def mark_lost(session: AsyncSession, instance_ids: Collection[str]) -> int:
@@ -126,6 +173,8 @@ def _summary(row: InvocationRow) -> InvocationSummary:
         cancel_requested_at=row.cancel_requested_at,
         usage=Usage(row.wall_seconds, row.cpu_seconds, row.peak_memory_bytes),
         exit_code=row.exit_code,
+        supervised=row.supervised,
+        instance=row.instance_id,
     )
 
 

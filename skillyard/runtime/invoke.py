@@ -11,6 +11,7 @@ import asyncio
 import contextlib
 import errno
 import uuid
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -18,21 +19,27 @@ import orjson
 
 from skillyard.database import utcnow
 from skillyard.errors import InputError, NotFoundError, SkillyardError
-from skillyard.governance.audit import Action, AuditRecord
-from skillyard.governance.decision import Allow, Deny, Hold
+from skillyard.governance.audit import Action, AuditRecord, JsonValue
+from skillyard.governance.decision import Allow, Decision, Deny, Hold
 from skillyard.governance.identity import Actor, ActorKind
-from skillyard.ids import InvocationId
+from skillyard.governance.quotas import CallQuotaExceededError
+from skillyard.governance.report import PackageRef
+from skillyard.ids import ApprovalId, InvocationId
 from skillyard.runtime.admission import AdmissionWriter
 from skillyard.runtime.approve import Approver
 from skillyard.runtime.decide import Decider
 from skillyard.runtime.endings import Ending, Endings
 from skillyard.runtime.journal import Admission, Admitted, StaleEpoch
-from skillyard.runtime.open_calls import OnAdmitted, OpenCalls, unheard
+from skillyard.runtime.open_calls import OnAdmitted, OpenCall, OpenCalls, unheard
+from skillyard.runtime.over_quota import OverQuota
 from skillyard.runtime.pool import Pool
+from skillyard.runtime.recording import Recorder, Recording, Unrecorded
 from skillyard.runtime.slots import Claim
 from skillyard.runtime.start import Starter
+from skillyard.runtime.storage_room import StorageRoom
 from skillyard.runtime.values import InstalledVersion, Invocation, InvokeRequest
 from skillyard.runtime.views import View, Views
+from skillyard.runtime.waiting import Held, OnHeld, Waiter, WaitingRoom, unheld
 from skillyard.sandbox.artefacts import store_result
 from skillyard.sandbox.errors import SandboxError
 from skillyard.sandbox.folders import remove_folder
@@ -76,6 +83,9 @@ class Invoker:
         staged_as: Path,
         endings: Endings,
         calls: OpenCalls,
+        recorder: Recorder,
+        waiting: WaitingRoom,
+        storage: StorageRoom,
     ) -> None:
         """``staged_as``, with a call's id as suffix, is where its files are until all are there."""
         self._views = views
@@ -89,24 +99,99 @@ class Invoker:
         self._staged_as = staged_as
         self._endings = endings
         self._calls = calls
+        self._waiting = waiting
+        self._recorder = recorder
+        self._storage = storage
+        self._over_quota = OverQuota(writer=writer)
 
     async def invoke(
-        self, request: InvokeRequest, on_output: OutputSink = discard, on_admitted: OnAdmitted = unheard
+        self,
+        request: InvokeRequest,
+        on_output: OutputSink = discard,
+        on_admitted: OnAdmitted = unheard,
+        on_held: OnHeld = unheld,
     ) -> Invocation:
         """Run one call to its end. A refusal is an ``Invocation`` too, with state ``refused`` and the decision.
 
         ``on_admitted`` is told the call's id once its admission is durable: from then on it can be cancelled.
+        ``on_held`` is told when the call begins to wait for an approval, if its caller wants to wait.
 
         Raises ``NotFoundError`` for a skill or entry that is not there, ``QueueFullError``, and machine errors; every
         admitted call has been recorded as ended by then.
         """
+        self._waiting.check(request.wait_for_approval)
         invocation = InvocationId(str(uuid.uuid4()))
+
+        async def attempt() -> Invocation:
+            return await self._attempt(invocation, request, on_output, on_admitted)
+
+        made = await attempt()
+        if not request.wait_for_approval or made.approval is None or isinstance(made.decision, Deny):
+            return made
+        with self._waiting.place(request.workspace, made.approval, request.wait_for_approval) as waiter:
+            return await self._when_approved(made, request, waiter, attempt, on_held)
+
+    async def _when_approved(
+        self,
+        held: Invocation,
+        request: InvokeRequest,
+        waiter: Waiter,
+        attempt: Callable[[], Awaitable[Invocation]],
+        on_held: OnHeld,
+    ) -> Invocation:
+        """A held call, made again whenever something changes that it hangs on: until it is not held any more, or its
+        time is over."""
+        made = held
+        while isinstance(made.decision, Hold) and made.approval is not None:
+            on_held(Held(made.id, made.approval, waiter.until))
+            if not await self._changed(waiter, request, made.approval, made.decision):
+                return await self._undecided(made, request)
+            made = await attempt()
+        return made
+
+    async def _changed(self, waiter: Waiter, request: InvokeRequest, approval: ApprovalId, hold: Hold) -> bool:
+        """Wait until the call has to be made again; false when its time is over. A change of rules that leaves it held
+        for the same is none."""
+        view = await self._views.current(request.workspace)
+        while self._holds(view, request, hold):
+            if not await self._waiting.changed(waiter, approval, seen=view.epoch):
+                return False
+            fresh = await self._views.current(request.workspace)
+            if fresh is view:
+                return True  # Nothing changed but the request: it was decided.
+            view = fresh
+        return True
+
+    def _holds(self, view: View, request: InvokeRequest, hold: Hold) -> bool:
+        case = self._decide(InvocationId(""), request, view)
+        return isinstance(case, _Case) and isinstance(case.decision, Hold) and _lacks(case.decision) == _lacks(hold)
+
+    async def _undecided(self, held: Invocation, request: InvokeRequest) -> Invocation:
+        """A held call whose time to wait is over; its request goes on waiting."""
+        record = AuditRecord(
+            workspace=request.workspace,
+            at=utcnow(),
+            actor=Actor(ActorKind.AGENT, request.agent),
+            action=Action.INVOCATION_REFUSED,
+            subject=f"invocation/{held.id}",
+            payload={"skill": str(held.skill), "reasons": ["approval_timeout"], "approval": held.approval},
+        )
+        await self._writer.record(record)
+        waited = f"request {held.approval} was not decided within {request.wait_for_approval:g} s and goes on waiting"
+        refusal = {"decision": "held", "code": "approval_timeout"}
+        return replace(held, outcome=replace(held.outcome, reason=waited, refusal=refusal))
+
+    async def _attempt(
+        self, invocation: InvocationId, request: InvokeRequest, on_output: OutputSink, on_admitted: OnAdmitted
+    ) -> Invocation:
+        """Decide and run, or refuse. A refusal is given on what holds now, and is on record."""
         view = await self._views.latest(request.workspace)
         for _ in range(_ATTEMPTS):
             case = self._decide(invocation, request, view)
             if isinstance(case, _Case) and isinstance(case.decision, Allow):
+                self._pool.cap(view.workspace, view.quotas)
                 with self._pool.claim(case.version.place, case.decision.granted) as claim:
-                    if isinstance(await self._writer.admit(_admission(case)), Admitted):
+                    if isinstance(await self._admit(case), Admitted):
                         return await self._run(case, case.decision, claim, on_output, on_admitted)
             fresh = await self._views.current(request.workspace)
             if fresh is view:
@@ -117,6 +202,14 @@ class Invoker:
                 fresh = await self._views.current(request.workspace)
             view = fresh
         raise SkillyardError(f"the rules changed {_ATTEMPTS} times while this call was being decided; try again")
+
+    async def _admit(self, case: _Case) -> Admitted | StaleEpoch:
+        """Raises ``CallQuotaExceededError`` too, which is noted."""
+        try:
+            return await self._writer.admit(_admission(case))
+        except CallQuotaExceededError as error:
+            await self._over_quota.note(case.id, case.request, error)
+            raise
 
     def _decide(self, invocation: InvocationId, request: InvokeRequest, view: View) -> _Case | NotFoundError:
         try:
@@ -132,23 +225,41 @@ class Invoker:
     ) -> Invocation:
         """The part behind the admission: whatever happens here, the invocation ends in exactly one state."""
         call = self._calls.begin(case.id)
+        recording: Recording | Unrecorded = Unrecorded()
         try:
             try:
                 on_admitted(case.id)
-                outcome = await self._outcome(case, allow, claim, on_output)
+                if allow.supervised:
+                    recording = await self._recorded(case, call)
+                outcome = await recording.end(await self._outcome(case, allow, claim, recording.hears(on_output)))
             except BaseException as error:
                 cancelled, outcome = call.settle(), _ending_of(error, claim)
                 if not (cancelled and isinstance(error, asyncio.CancelledError)):
+                    await recording.end(outcome)
                     await self._end_without_files(case, outcome)
                     raise
                 outcome = replace(outcome, reason=f"cancelled by {call.cancelled_by}")
+                await recording.end(outcome)
                 await self._end_without_files(case, outcome)
             else:
                 call.settle()
-                await self._end(case, outcome)
+                if recording.failed:
+                    await self._end_without_files(case, outcome)
+                else:
+                    outcome = await self._end_with_files(case, outcome)
         finally:
+            recording.close()
             self._calls.end(case.id)
         return Invocation(id=case.id, skill=case.version.ref, decision=allow, outcome=outcome)
+
+    async def _recorded(self, case: _Case, call: OpenCall) -> Recording:
+        """The call's recording, begun; where it cannot go on, the call is ended."""
+        agent = case.view.agents[case.request.agent]
+        entry = str(case.entry) if case.entry else _INSTRUCTIONS
+        facts: dict[str, JsonValue] = {"agent": agent.id, "agent_name": agent.name, "skill": str(case.version.ref)}
+        return await self._recorder.begin(
+            case.id, case.request, {**facts, "entry": entry}, lambda why: call.cancel(f"Skillyard: {why}")
+        )
 
     async def _outcome(self, case: _Case, allow: Allow, claim: Claim, on_output: OutputSink) -> Outcome:
         version, request = case.version, case.request
@@ -188,6 +299,15 @@ class Invoker:
             return replace(outcome, state=OutcomeState.DISK_FULL, reason=reason, result_json=None)
         return replace(outcome, result_json=None, result_file=file)
 
+    async def _end_with_files(self, case: _Case, outcome: Outcome) -> Outcome:
+        """Record the end of a call, with the files it left if its workspace may keep them; the outcome as recorded."""
+        async with self._storage.kept(case.request.workspace, case.view.quotas, outcome) as kept:
+            if kept is outcome:
+                await self._end(case, kept)
+            else:
+                await self._end_without_files(case, kept)
+        return kept
+
     async def _end_without_files(self, case: _Case, outcome: Outcome) -> None:
         """Record the end of a call that gave no outcome, then remove what it left: that is on no record. What cannot
         be removed is collected as garbage."""
@@ -210,14 +330,16 @@ class Invoker:
         """
         if isinstance(case, NotFoundError):
             raise case
-        decision = case.decision
+        decision: Decision = case.decision
         approval = None
         if isinstance(decision, Hold):
             agent = case.view.agents[case.request.agent]
             asked = await self._approver.request(agent, case.version, decision, seen=case.view.epoch)
             if isinstance(asked, StaleEpoch):
                 return asked
-            approval = asked
+            approval = asked.approval
+            if asked.denial is not None:
+                decision = Deny((asked.denial, *decision.reasons))
         codes = [reason.code for reason in decision.reasons]
         record = AuditRecord(
             workspace=case.request.workspace,
@@ -248,6 +370,10 @@ def find_entry(version: InstalledVersion, name: str | None) -> Entry | None:
     return found
 
 
+def _lacks(hold: Hold) -> tuple[frozenset[PackageRef], bool]:
+    return frozenset(hold.packages), hold.first_use
+
+
 def _ending_of(error: BaseException, claim: Claim) -> Outcome:
     """What is recorded of a call that gave no outcome. The caller gets the error, the record its reason."""
     match error:
@@ -271,4 +397,6 @@ def _admission(case: _Case) -> Admission:
         epoch=case.view.epoch,
         at=utcnow(),
         facts={"skill": str(case.version.ref), "reasons": [reason.code for reason in case.decision.reasons]},
+        limits=case.view.quotas.calls,
+        supervised=isinstance(case.decision, Allow) and case.decision.supervised,
     )

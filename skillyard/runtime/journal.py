@@ -1,26 +1,27 @@
-"""What the writer of admissions writes: one operation each, many in one durable transaction.
+"""What is written of calls, and the protocol of who writes it: operations, many in one durable transaction.
 
 A call is admitted by the transaction that inserts its invocation and its audit record and finds the rules epoch as
-the decision saw it. This module uses the SQLite driver directly, as the one exception to the SQLAlchemy door (see
-ADR 0003). Whoever holds a ``Journal`` uses it from one thread.
+the decision saw it. There is one ``Journal`` for each engine, ``journal_sqlite`` and ``journal_postgres``; both use
+their driver directly, as the one exception to the SQLAlchemy door (ADR 0003, 0023). What both write is said here.
 """
 
 from __future__ import annotations
 
-import contextlib
-import sqlite3
-from collections.abc import Mapping, Sequence
+import asyncio
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
-from pathlib import Path
-from typing import assert_never
+from typing import Any, Protocol
 
-from skillyard.database import BUSY_SECONDS, is_machine_error, stored_time
 from skillyard.errors import ConflictError, MachineError, NotFoundError, SkillyardError
-from skillyard.governance.audit import COLUMN_NAMES, Action, AuditRecord, Head, JsonValue, as_columns, seal
+from skillyard.governance.audit import Action, AuditRecord, Head, JsonValue
 from skillyard.governance.identity import Actor, ActorKind
+from skillyard.governance.quotas import CallLimits
 from skillyard.ids import Epoch, InvocationId, SkillVersionId, WorkspaceId
-from skillyard.sandbox.outcome import Outcome
+from skillyard.sandbox.outcome import Outcome, OutputFile
+
+MAX_BATCH = 256
+"""Most operations that share one commit."""
 
 _REASON_CHARACTERS = 2000
 
@@ -52,6 +53,10 @@ class Admission:
     epoch: Epoch
     at: datetime
     facts: Mapping[str, JsonValue] = field(default_factory=dict)
+    limits: CallLimits | None = None
+    """What the workspace's quotas let in; ``None`` where they limit no calls. True under ``epoch``."""
+    supervised: bool = False
+    """Whether the call is recorded in full."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,239 +87,115 @@ Operation = Admission | Ending | AuditRecord
 Answer = Admitted | StaleEpoch | Head | SkillyardError
 
 
-class Journal:
-    """Batches of operations as transactions on one connection, opened again after a failure."""
+class Journal(Protocol):
+    """Writes operations durably and then answers them. Used from one event loop, between ``start`` and ``close``."""
 
-    def __init__(self, path: Path, instance: str, *, patient: bool) -> None:
-        """``patient`` is whether to wait for others who write, and to checkpoint in a commit when it is time to.
+    @property
+    def waiting(self) -> int:
+        """How many operations wait for their answers."""
 
-        Raises ``sqlite3.Error``.
-        """
-        self._path = path
-        self._instance = instance
-        self._patient = patient
-        self._connection: sqlite3.Connection | None = self._open()
+    async def start(self) -> None:
+        """Open what is needed. Raises ``AdmissionFailedError`` where the database cannot be opened for writing."""
 
-    def _open(self) -> sqlite3.Connection:
-        uri = f"{self._path.absolute().as_uri()}?mode=rw"
-        connection = sqlite3.connect(uri, uri=True, isolation_level=None, timeout=BUSY_SECONDS if self._patient else 0)
-        try:
-            for pragma in ("foreign_keys = ON", "synchronous = FULL", "trusted_schema = OFF"):
-                connection.execute(f"PRAGMA {pragma}")
-            if not self._patient:
-                connection.execute("PRAGMA wal_autocheckpoint = 0")
-            # Reads what every admission needs, so that a file that is none of ours is refused at the start.
-            connection.execute(_EPOCH).fetchone()
-        except sqlite3.Error:
-            connection.close()
-            raise
-        return connection
+    def at_once(self, operation: Operation) -> Answer | None:
+        """The answer, durable already, where that is the quickest way to it for an operation with nobody to share a
+        commit with; ``None``, with nothing done, where it is one for ``put``."""
 
-    def close(self) -> None:
-        if self._connection is not None:
-            self._connection.close()
-            self._connection = None
+    def put(self, operation: Operation) -> asyncio.Future[Any]:
+        """The answer as soon as it is durable; a refusal is raised by the future. Waits for nothing itself."""
 
-    def apply(self, operations: Sequence[Operation]) -> list[Answer]:
-        """All operations in one durable transaction; one that fails by itself leaves the others alone."""
-        try:
-            return self._commit(self._begin(), operations)
-        except Exception as error:  # noqa: BLE001 - callers wait: whatever it is, each must hear it, and the next batch run
-            # Closing rolls back whatever is open, and is the one way that works whatever state the failure left.
-            self.close()
-            return [_failure(error) for _ in operations]
-
-    def try_one(self, operation: Operation) -> Answer | None:
-        """One operation, as ``apply`` does it; ``None``, with nothing done, where no transaction can begin now."""
-        try:
-            connection = self._begin()
-        except sqlite3.Error:
-            self.close()
-            return None
-        try:
-            return self._commit(connection, (operation,))[0]
-        except Exception as error:  # noqa: BLE001 - as in ``apply``
-            self.close()
-            return _failure(error)
-
-    def checkpoint(self) -> None:
-        """Move what was committed into the database file, as far as nobody has to be waited for.
-
-        What fails here fails nobody's commit, and is tried again at the next one.
-        """
-        if self._connection is not None:
-            with contextlib.suppress(sqlite3.Error):
-                self._connection.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchall()
-
-    def _begin(self) -> sqlite3.Connection:
-        connection = self._connection = self._connection or self._open()
-        connection.execute("BEGIN IMMEDIATE")
-        return connection
-
-    def _commit(self, connection: sqlite3.Connection, operations: Sequence[Operation]) -> list[Answer]:
-        answers = _Batch(connection, self._instance).apply(operations)
-        connection.execute("COMMIT")
-        return answers
+    async def close(self) -> None:
+        """Write and answer what waits, then let go of everything. May be called without ``start``, and twice."""
 
 
-_EPOCH = "SELECT epoch FROM rules_epoch WHERE id = 1"
-_HEAD = "SELECT seq, hash FROM audit_heads WHERE workspace_id = ?"
-_MOVE_HEAD = "UPDATE audit_heads SET seq = ?, hash = ? WHERE workspace_id = ?"
-_APPEND = f"INSERT INTO audit_records ({', '.join(COLUMN_NAMES)}) VALUES ({', '.join('?' * len(COLUMN_NAMES))})"  # noqa: S608 - constants only
-
-# Version and caller are found by their workspace, so a call cannot be admitted across tenants.
-_ADMIT_AGENT = """
-INSERT INTO invocations (id, workspace_id, agent_id, skill_version_id, entry, epoch, instance_id, state, started_at)
-SELECT ?, v.workspace_id, caller.id, v.id, ?, ?, ?, 'accepted', ?
-FROM skill_versions AS v JOIN agents AS caller ON caller.workspace_id = v.workspace_id
-WHERE v.id = ? AND v.workspace_id = ? AND caller.id = ?
-"""
-_ADMIT = {
-    ActorKind.AGENT: _ADMIT_AGENT,
-    ActorKind.PERSON: _ADMIT_AGENT.replace("agent_id", "person_id").replace("agents", "persons"),
-}
-_CALLER = "SELECT workspace_id, agent_id, person_id, state FROM invocations WHERE id = ?"
-_FINISH = """
-UPDATE invocations SET state = ?, reason = ?, ended_at = ?, wall_seconds = ?, cpu_seconds = ?, peak_memory_bytes = ?,
-exit_code = ? WHERE id = ?
-"""
-
-_KEEP_FILE = """
-INSERT INTO invocation_files (workspace_id, invocation_id, path, sha256, size, media_type, expires_at)
-VALUES (?, ?, ?, ?, ?, ?, ?)
-"""
+# What is recorded
 
 
-class _Batch:
-    """One open transaction: the epoch as it stands in it, and the chains' heads as they grow."""
-
-    def __init__(self, connection: sqlite3.Connection, instance: str) -> None:
-        self._connection = connection
-        self._instance = instance
-        self._heads: dict[int, Head] = {}
-        (self._epoch,) = connection.execute(_EPOCH).fetchone()
-
-    def apply(self, operations: Sequence[Operation]) -> list[Answer]:
-        answers = [self._one(operation) for operation in operations]
-        for workspace, head in self._heads.items():
-            self._connection.execute(_MOVE_HEAD, (head.seq, head.hash, workspace))
-        return answers
-
-    def _one(self, operation: Operation) -> Answer:
-        """The operation inside a savepoint of its own. Raises only for what concerns the whole transaction."""
-        self._connection.execute("SAVEPOINT operation")
-        try:
-            answer = self._write(operation)
-        except (SkillyardError, sqlite3.Error, TypeError, ValueError, OverflowError) as error:
-            if isinstance(error, sqlite3.Error) and is_machine_error(error):
-                raise
-            self._connection.execute("ROLLBACK TO operation")
-            answer = _refusal(error)
-        self._connection.execute("RELEASE operation")
-        return answer
-
-    def _write(self, operation: Operation) -> Answer:
-        match operation:
-            case Admission():
-                return self._admit(operation)
-            case Ending():
-                return self._finish(operation)
-            case AuditRecord():
-                return self._append(operation)
-            case _:
-                assert_never(operation)
-
-    def _admit(self, admission: Admission) -> Admitted | StaleEpoch:
-        if admission.epoch != self._epoch:
-            return StaleEpoch(Epoch(self._epoch))
-        actor, at = admission.actor, stored_time(admission.at)
-        if actor.kind is ActorKind.SYSTEM:
-            raise ValueError("a call is made by a person or an agent")
-        placed = (admission.skill_version, admission.workspace, actor.id)
-        row = (admission.invocation, admission.entry, admission.epoch, self._instance, at, *placed)
-        if self._connection.execute(_ADMIT[actor.kind], row).rowcount != 1:
-            raise NotFoundError(f"{actor.kind.value} {actor.id} or skill version {admission.skill_version} is not here")
-        facts: dict[str, JsonValue] = {
-            **admission.facts,
-            "skill_version": admission.skill_version,
-            "entry": admission.entry,
-            "epoch": admission.epoch,
-        }
-        subject = _subject(admission.invocation)
-        self._append(AuditRecord(admission.workspace, admission.at, actor, Action.INVOCATION_ADMITTED, subject, facts))
-        return Admitted(admission.invocation)
-
-    def _finish(self, ending: Ending) -> Head:
-        found = self._connection.execute(_CALLER, (ending.invocation,)).fetchone()
-        if found is None:
-            raise NotFoundError(f"invocation {ending.invocation} does not exist")
-        workspace, agent, person, state = found
-        if state != "accepted":
-            raise AlreadyFinishedError(f"invocation {ending.invocation} ended before: {state}")
-        outcome, usage, reason = ending.outcome, ending.outcome.usage, _storable(ending.outcome.reason)
-        measured = (usage.wall_seconds, usage.cpu_seconds, usage.peak_memory_bytes, outcome.exit_code)
-        row = (outcome.state.value, reason, stored_time(ending.at), *measured, ending.invocation)
-        self._connection.execute(_FINISH, row)
-        caller = Actor(ActorKind.PERSON, person) if agent is None else Actor(ActorKind.AGENT, agent)
-        facts: dict[str, JsonValue] = {"state": outcome.state.value, "reason": reason, "exit_code": outcome.exit_code}
-        if outcome.files or outcome.result_file is not None:
-            facts["files"] = self._keep_files(ending, workspace)
-        subject = _subject(ending.invocation)
-        return self._append(AuditRecord(workspace, ending.at, caller, Action.INVOCATION_FINISHED, subject, facts))
-
-    def _keep_files(self, ending: Ending, workspace: WorkspaceId) -> int:
-        """A row for each file that the call left; returns how many there are."""
-        if ending.files_until is None:
-            raise ValueError("files are kept for a time that has an end")
-        result = ending.outcome.result_file
-        files = (*ending.outcome.files, *(() if result is None else (result,)))
-        until = stored_time(ending.files_until)
-        rows = [
-            (workspace, ending.invocation, file.path, file.sha256, file.size, file.media_type, until) for file in files
-        ]
-        self._connection.executemany(_KEEP_FILE, rows)
-        return len(rows)
-
-    def _append(self, record: AuditRecord) -> Head:
-        entry = seal(record, self._head(record.workspace))
-        self._connection.execute(_APPEND, as_columns(entry))
-        # The last write of every operation: if it fails, the head kept here has not moved either.
-        head = self._heads[record.workspace] = Head(entry.seq, entry.hash)
-        return head
-
-    def _head(self, workspace: WorkspaceId) -> Head:
-        if workspace not in self._heads:
-            found = self._connection.execute(_HEAD, (workspace,)).fetchone()
-            if found is None:
-                raise NotFoundError(f"workspace {workspace} does not exist")
-            self._heads[workspace] = Head(*found)
-        return self._heads[workspace]
+def admitted_record(admission: Admission) -> AuditRecord:
+    """Raises ``ValueError`` for a caller that nobody is."""
+    if admission.actor.kind is ActorKind.SYSTEM:
+        raise ValueError("a call is made by a person or an agent")
+    facts: dict[str, JsonValue] = {
+        **admission.facts,
+        "skill_version": admission.skill_version,
+        "entry": admission.entry,
+        "epoch": admission.epoch,
+    }
+    subject = _subject(admission.invocation)
+    return AuditRecord(admission.workspace, admission.at, admission.actor, Action.INVOCATION_ADMITTED, subject, facts)
 
 
-def _failure(error: Exception) -> AdmissionFailedError:
-    failure = AdmissionFailedError(f"nothing was kept: {error}")
-    failure.__cause__ = error
-    return failure
+def finished_record(ending: Ending, workspace: WorkspaceId, *, agent: int | None, person: int | None) -> AuditRecord:
+    """``agent`` or ``person`` made the call."""
+    caller = Actor(ActorKind.PERSON, person) if agent is None else Actor(ActorKind.AGENT, agent)
+    outcome = ending.outcome
+    facts: dict[str, JsonValue] = {
+        "state": outcome.state.value,
+        "reason": storable(outcome.reason),
+        "exit_code": outcome.exit_code,
+    }
+    if files := kept_files(ending):
+        facts["files"] = len(files)
+    return AuditRecord(workspace, ending.at, caller, Action.INVOCATION_FINISHED, _subject(ending.invocation), facts)
 
 
-def _refusal(error: Exception) -> SkillyardError:
+def kept_files(ending: Ending) -> tuple[OutputFile, ...]:
+    """The files that a call left. Raises ``ValueError`` where nobody said how long they are kept."""
+    result = ending.outcome.result_file
+    files = (*ending.outcome.files, *(() if result is None else (result,)))
+    if files and ending.files_until is None:
+        raise ValueError("files are kept for a time that has an end")
+    return files
+
+
+def storable(reason: str | None) -> str | None:
+    """A skill's own words may be part of a reason: cut to a length, and made text that every database can carry."""
+    if reason is None:
+        return None
+    text = reason.encode("utf-8", "replace").decode().replace("\0", "\N{REPLACEMENT CHARACTER}")
+    return text if len(text) <= _REASON_CHARACTERS else text[: _REASON_CHARACTERS - 1] + "…"
+
+
+# What is refused
+
+
+def not_here(admission: Admission) -> NotFoundError:
+    """Version and caller are looked for in the workspace alone."""
+    actor = admission.actor
+    return NotFoundError(f"{actor.kind.value} {actor.id} or skill version {admission.skill_version} is not here")
+
+
+def no_such_call(invocation: InvocationId) -> NotFoundError:
+    return NotFoundError(f"invocation {invocation} does not exist")
+
+
+def ended_before(invocation: InvocationId, state: str) -> AlreadyFinishedError:
+    return AlreadyFinishedError(f"invocation {invocation} ended before: {state}")
+
+
+def no_such_workspace(workspace: WorkspaceId) -> NotFoundError:
+    return NotFoundError(f"workspace {workspace} does not exist")
+
+
+def failure(error: BaseException) -> AdmissionFailedError:
+    """For everybody in a transaction that failed as a whole."""
+    failed = AdmissionFailedError(f"nothing was kept: {error}")
+    failed.__cause__ = error
+    return failed
+
+
+def refusal(error: Exception, *, contradiction: bool) -> SkillyardError:
+    """For the one operation that failed. ``contradiction`` is whether a constraint of the database refused it."""
     if isinstance(error, SkillyardError):
         return error
-    if isinstance(error, sqlite3.IntegrityError):
-        refusal: SkillyardError = ConflictError(f"contradicts what is stored: {error}")
-    else:
-        refusal = AdmissionFailedError(f"this cannot be stored: {error}")
-    refusal.__cause__ = error
-    return refusal
+    refused: SkillyardError = (
+        ConflictError(f"contradicts what is stored: {error}")
+        if contradiction
+        else AdmissionFailedError(f"this cannot be stored: {error}")
+    )
+    refused.__cause__ = error
+    return refused
 
 
 def _subject(invocation: InvocationId) -> str:
     return f"invocation/{invocation}"
-
-
-def _storable(reason: str | None) -> str | None:
-    """A skill's own words may be part of a reason: cut to a length, and made text that UTF-8 can carry."""
-    if reason is None:
-        return None
-    text = reason.encode("utf-8", "replace").decode()
-    return text if len(text) <= _REASON_CHARACTERS else text[: _REASON_CHARACTERS - 1] + "…"

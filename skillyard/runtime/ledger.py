@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from skillyard.database import utcnow
+from skillyard.governance.quotas import Quota, Quotas
 from skillyard.ids import SkillVersionId, WorkspaceId
 from skillyard.runtime.capacity import Caps, Room, Share
 from skillyard.runtime.counts import PoolCounts, PoolStatus, Tally
@@ -90,14 +91,45 @@ class Ledger:
         mine = [slot for slot in self._slots.values() if slot.party is party]
         return PoolStatus(self._started_at, _count(mine), Tally.sum([] if party is None else [party.tally]))
 
-    def _open(self, place: Place, granted: Granted) -> Slot:
-        party = self._parties.get(place.workspace)
+    def cap(self, workspace: WorkspaceId, quotas: Quotas) -> Party | None:
+        """From now on these quotas hold for a workspace. The party where that changes its caps, ``None`` otherwise."""
+        party = self._party(workspace)
+        if party.quotas is quotas:
+            return None
+        party.quotas = quotas
+        caps = caps_of(self._limits.workspace, quotas)
+        if caps == party.share.caps:
+            return None
+        party.share.caps = caps
+        return party
+
+    def slots_of(self, party: Party) -> tuple[Slot, ...]:
+        return tuple(slot for slot in self._slots.values() if slot.party is party)
+
+    def _party(self, workspace: WorkspaceId) -> Party:
+        party = self._parties.get(workspace)
         if party is None:
-            party = self._parties[place.workspace] = Party(Share(self._limits.workspace))
+            party = self._parties[workspace] = Party(Share(self._limits.workspace))
+        return party
+
+    def _open(self, place: Place, granted: Granted) -> Slot:
+        party = self._party(place.workspace)
         own = Share(Caps(sandboxes=self._limits.per_version))
         slot = Slot(place, party, granted, Room(own, party.share, self.total, granted.memory_bytes))
         self._slots[place] = slot
         return slot
+
+
+def caps_of(defaults: Caps, quotas: Quotas) -> Caps:
+    """A workspace's caps in this process: its own quotas, each in the place of the settings' default."""
+    sandboxes, memory = quotas.of(Quota.SANDBOXES), quotas.of(Quota.SANDBOX_MEMORY)
+    calls = quotas.of(Quota.CONCURRENT_CALLS)
+    return replace(
+        defaults,
+        sandboxes=defaults.sandboxes if sandboxes is None else sandboxes,
+        memory_bytes=defaults.memory_bytes if memory is None else memory,
+        calls=defaults.calls if calls is None else calls,
+    )
 
 
 def _count(slots: Iterable[Slot]) -> PoolCounts:

@@ -11,10 +11,11 @@ from collections.abc import Callable
 
 import structlog
 
+from skillyard.governance.quotas import Quota, QuotaExceededError
 from skillyard.runtime.capacity import Share
 from skillyard.runtime.errors import QueueFullError, QueueTimeoutError, RuntimeRefusalError, SandboxTooLargeError
 from skillyard.runtime.ledger import Ledger
-from skillyard.runtime.line import Line, in_turn, least_recently_used
+from skillyard.runtime.line import Line, in_turn, least_recently_used, longest_unused
 from skillyard.runtime.slots import Claim, Idle, Party, Slot, StartSandbox
 from skillyard.runtime.stock import Stock
 from skillyard.sandbox.sandbox import RunningSandbox
@@ -107,7 +108,10 @@ class Lender:
 
     async def _wait(self, slot: Slot, claim: Claim) -> RunningSandbox:
         if (cap := slot.room.too_small_cap) is not None:
-            raise SandboxTooLargeError(needed=slot.room.memory_bytes, cap=cap)
+            needed, own = slot.room.memory_bytes, slot.party.quotas.of(Quota.SANDBOX_MEMORY)
+            if own == cap:
+                raise QuotaExceededError(Quota.SANDBOX_MEMORY, limit=own, used=0, wanted=needed)
+            raise SandboxTooLargeError(needed=needed, cap=cap)
         loop = asyncio.get_running_loop()
         claim.waiter = loop.create_future()
         queued = slot.queued
@@ -152,6 +156,18 @@ class Lender:
         party.tally.queue_timeouts += 1
         claim.waiter.set_exception(QueueTimeoutError(limit=self._wait_seconds, retry_after=retry_after))
         # The room that was kept for it may be what others wait for.
+        self.serve()
+
+    def fit(self, party: Party) -> None:
+        """After a workspace's caps changed: stop what is idle beyond them, and serve those that there is room for now.
+
+        What is busy ends in its own time.
+        """
+        while party.share.overcommitted and (victim := longest_unused(self._ledger.slots_of(party))) is not None:
+            slot, item = victim
+            party.tally.evictions += 1
+            self.stock.drop(slot, [item])
+        self.stock.look_again()
         self.serve()
 
     # Serving those who wait

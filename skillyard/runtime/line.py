@@ -83,6 +83,15 @@ def in_turn(party: Party) -> list[Slot]:
     return sorted(party.hungry, key=lambda slot: slot.waiting[0].turn)
 
 
+def longest_unused(slots: Iterable[Slot]) -> tuple[Slot, Idle] | None:
+    """The idle sandbox that was used least lately; ``None`` where none is idle."""
+    idle = [(slot.idle[0].since, index, slot) for index, slot in enumerate(slots) if slot.idle]
+    if not idle:
+        return None
+    slot = min(idle)[2]
+    return slot, slot.idle[0]
+
+
 def least_recently_used(slots: Iterable[Slot], wanting: Slot) -> tuple[Slot, Idle] | None:
     """The idle sandbox that goes where ``wanting`` needs its room; ``None`` where none may be taken."""
     ready = [(slot.idle[0].since, index, slot) for index, slot in enumerate(slots) if slot.idle and slot is not wanting]

@@ -135,10 +135,12 @@ class LocalWorkspace:
 
     async def approve(self, version: InstalledVersion) -> tuple[RequestedPackage, ...]:
         """Give the approval that the version waits for, on the record: the packages it was for, none if for none."""
-        asked = await self._runtime.request_approval(self.operator.agent, version)
+        asked = await self._runtime.approver.ask(self.operator.agent, version)
         if asked is None:
             return ()
-        given = await self._runtime.approve(asked, person=self.operator.principal, comment=_APPROVAL, fetch_ahead=False)
+        given = await self._runtime.approver.approve(
+            asked, person=self.operator.principal, comment=_APPROVAL, fetch_ahead=False
+        )
         return given.packages
 
     async def invoke(
@@ -157,7 +159,7 @@ class LocalWorkspace:
         invocation = await self._runtime.invoke(request, on_output)
         if not approve or not isinstance(invocation.decision, Hold) or invocation.approval is None:
             return invocation
-        await self._runtime.approve(
+        await self._runtime.approver.approve(
             invocation.approval, person=self.operator.principal, comment=_APPROVAL, fetch_ahead=False
         )
         await self._fetch(request, on_progress)

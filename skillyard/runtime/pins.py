@@ -5,11 +5,15 @@ A pin raises the rules epoch like any rule: a call that was decided before it an
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from types import MappingProxyType
+
 from skillyard.database import Database, Session, utcnow
 from skillyard.errors import InputError, NotFoundError
 from skillyard.governance import audit, epoch, people
+from skillyard.governance.administrators import Administrator, require_admin
 from skillyard.governance.audit import Action, AuditRecord, JsonValue
-from skillyard.governance.identity import Actor, PersonPrincipal
+from skillyard.governance.identity import Actor
 from skillyard.ids import AgentId, SkillId, SkillVersionId, WorkspaceId
 from skillyard.runtime import store
 from skillyard.runtime.errors import VersionPinnedError
@@ -23,7 +27,7 @@ class Pins:
     def __init__(self, *, database: Database) -> None:
         self._database = database
 
-    async def pin(self, agent: AgentId, ref: SkillRef, *, person: PersonPrincipal) -> Pin:
+    async def pin(self, agent: AgentId, ref: SkillRef, *, by: Administrator) -> Pin:
         """Send the agent's calls to ``ref``, which names a version; an earlier pin of it to this skill ends.
 
         Raises ``NotFoundError`` for an agent or version that is not there, ``InputError`` without a version.
@@ -31,25 +35,27 @@ class Pins:
         if ref.version is None:
             raise InputError("a pin names a version", field="version")
         async with self._database.transaction() as session:
-            await people.get_agent(session, person.workspace, agent)
-            version = await store.need_version(session, person.workspace, ref)
-            skill = await _need_skill(session, person.workspace, ref)
-            row = await store.set_pin(session, agent, skill, SkillVersionId(version.id), person.person.id)
-            facts = {"skill": str(ref)}
+            await require_admin(session, by)
+            await people.get_agent(session, by.workspace, agent)
+            version = await store.need_version(session, by.workspace, ref)
+            skill = await _need_skill(session, by.workspace, ref)
+            row = await store.set_pin(session, agent, skill, SkillVersionId(version.id), by.person)
+            facts = {"skill": str(ref), **by.facts}
             subject = f"agent/{agent}"
-            record = AuditRecord(person.workspace, utcnow(), person.actor, Action.AGENT_PINNED, subject, facts)
+            record = AuditRecord(by.workspace, utcnow(), by.actor, Action.AGENT_PINNED, subject, facts)
             await audit.append(session, record)
             await epoch.bump(session)
             return Pin(agent, ref, row.pinned_at)
 
-    async def unpin(self, agent: AgentId, ref: SkillRef, *, person: PersonPrincipal) -> None:
+    async def unpin(self, agent: AgentId, ref: SkillRef, *, by: Administrator) -> None:
         """Let the agent's calls follow the skill's pointer again. Raises ``NotFoundError`` where there is no pin."""
         async with self._database.transaction() as session:
-            await people.get_agent(session, person.workspace, agent)
-            skill = await _need_skill(session, person.workspace, ref)
+            await require_admin(session, by)
+            await people.get_agent(session, by.workspace, agent)
+            skill = await _need_skill(session, by.workspace, ref)
             if not await store.remove_pin(session, agent, SkillId(skill.id)):
                 raise NotFoundError(f"agent {agent} is not pinned to a version of {ref.publisher}/{ref.name}")
-            await _record_unpinned(session, agent, skill, person.actor, forced=False)
+            await _record_unpinned(session, agent, skill, by.actor, forced=False, facts=by.facts)
             await epoch.bump(session)
 
     async def of(self, agent: AgentId, workspace: WorkspaceId) -> tuple[Pin, ...]:
@@ -86,9 +92,17 @@ async def _need_skill(session: Session, workspace: WorkspaceId, ref: SkillRef) -
     return skill
 
 
-async def _record_unpinned(session: Session, agent: AgentId, skill: SkillRow, actor: Actor, *, forced: bool) -> None:
-    facts: dict[str, JsonValue] = {"skill": f"{skill.publisher}/{skill.name}", "forced": forced}
+async def _record_unpinned(
+    session: Session,
+    agent: AgentId,
+    skill: SkillRow,
+    actor: Actor,
+    *,
+    forced: bool,
+    facts: Mapping[str, JsonValue] = MappingProxyType({}),
+) -> None:
+    told = {"skill": f"{skill.publisher}/{skill.name}", "forced": forced, **facts}
     record = AuditRecord(
-        WorkspaceId(skill.workspace_id), utcnow(), actor, Action.AGENT_UNPINNED, f"agent/{agent}", facts
+        WorkspaceId(skill.workspace_id), utcnow(), actor, Action.AGENT_UNPINNED, f"agent/{agent}", told
     )
     await audit.append(session, record)

@@ -17,6 +17,7 @@ from types import TracebackType
 
 import structlog
 
+from skillyard.governance.quotas import Quotas
 from skillyard.ids import SkillVersionId, WorkspaceId
 from skillyard.runtime.counts import PoolCounts, PoolStatus
 from skillyard.runtime.errors import RuntimeRefusalError, ShuttingDownError, VersionStoppedError
@@ -89,6 +90,13 @@ class Pool:
         stopped, or what ``start`` raised.
         """
         return Lease(self._lender, claim, start)
+
+    def cap(self, workspace: WorkspaceId, quotas: Quotas) -> None:
+        """From now on these are the workspace's quotas: caps in the place of the defaults. Costs nothing where it
+        has been told so before."""
+        party = self._ledger.cap(workspace, quotas)
+        if party is not None:
+            self._lender.fit(party)
 
     # Stopping
 

@@ -8,43 +8,52 @@ from __future__ import annotations
 
 import asyncio
 from contextlib import AsyncExitStack
-from datetime import datetime, timedelta
+from datetime import timedelta
 from pathlib import Path
 from types import TracebackType
 
-from skillyard.database import Database, migrate, open_database, utcnow
+from skillyard.database import Database, listen, migrate, open_database, utcnow
 from skillyard.errors import NotFoundError
-from skillyard.governance import audit, tokens
+from skillyard.governance import tokens
+from skillyard.governance.administrators import Authority
 from skillyard.governance.advisories.source import AdvisorySource, OnProgress, unobserved
 from skillyard.governance.advisories.update import ensure_index
-from skillyard.governance.audit import Verification
-from skillyard.governance.decision import Agent, Allow, Hold, Maturity, PackageRule
-from skillyard.governance.identity import PersonPrincipal, Principal
+from skillyard.governance.approval_terms import ApprovalTerms
+from skillyard.governance.decision import Agent, Allow
+from skillyard.governance.identity import Principal
 from skillyard.governance.policy import Policy
-from skillyard.governance.requested import ApprovalRequest
-from skillyard.governance.rules import RuleDraft
-from skillyard.ids import ApprovalId, InvocationId, RuleId, WorkspaceId
-from skillyard.runtime import files, store
-from skillyard.runtime.admission import AdmissionWriter
+from skillyard.ids import InvocationId, WorkspaceId
+from skillyard.runtime import files, lapses, waiting, webhooks
+from skillyard.runtime.admission import AdmissionWriter, open_journal
+from skillyard.runtime.agents import Agents
 from skillyard.runtime.approve import Approver
+from skillyard.runtime.audit_log import AuditLog
 from skillyard.runtime.cancel import Canceller
 from skillyard.runtime.decide import Decider
 from skillyard.runtime.endings import Endings
 from skillyard.runtime.enforce import Enforcer
 from skillyard.runtime.events import EventBus
+from skillyard.runtime.follow import RuleFollower
 from skillyard.runtime.install import Installer, KnownLocks, Prepared
 from skillyard.runtime.instance import Lease, home_id, take_lease
 from skillyard.runtime.invocations import InvocationSummary, get_invocation
 from skillyard.runtime.invoke import Invoker
-from skillyard.runtime.journal import StaleEpoch
 from skillyard.runtime.kept_locks import active_locks
+from skillyard.runtime.lapses import Lapses
 from skillyard.runtime.ledger import PoolLimits
+from skillyard.runtime.listing import Listing
 from skillyard.runtime.open_calls import OnAdmitted, OpenCalls, unheard
+from skillyard.runtime.packages import Packages
 from skillyard.runtime.pins import Pins
 from skillyard.runtime.pool import Pool
+from skillyard.runtime.quotas import QuotaBook
 from skillyard.runtime.rescan import Rescanned, Rescanner
+from skillyard.runtime.review import Reviewer
+from skillyard.runtime.rule_impact import Foresight
 from skillyard.runtime.seams import Seams, load_seams
 from skillyard.runtime.start import Starter
+from skillyard.runtime.storage_room import StorageRoom
+from skillyard.runtime.supervision import Supervision
 from skillyard.runtime.swap import Swapper
 from skillyard.runtime.upkeep import Upkeep
 from skillyard.runtime.values import (
@@ -57,8 +66,11 @@ from skillyard.runtime.values import (
     Swap,
 )
 from skillyard.runtime.views import Views
+from skillyard.runtime.waiting import OnHeld, WaitingRoom, unheld
 from skillyard.runtime.warm import ActiveVersions
 from skillyard.runtime.watch import Chore, Watch
+from skillyard.runtime.webhooks import Webhooks
+from skillyard.runtime.workspaces import Workspaces
 from skillyard.sandbox.engine import Engine
 from skillyard.sandbox.environment import ProgressSink, silent
 from skillyard.sandbox.images import base_target
@@ -67,7 +79,7 @@ from skillyard.settings import Settings
 from skillyard.skills.bundle_store import BundleStore
 from skillyard.skills.lock import Lock
 from skillyard.skills.permissions import Granted
-from skillyard.skills.skill import Ecosystem, ParseMode, Skill
+from skillyard.skills.skill import ParseMode, Skill
 from skillyard.skills.source import Source
 
 _CANCEL_PERIOD = 0.5
@@ -87,7 +99,7 @@ async def create_runtime(settings: Settings, *, policy: Policy | None = None, fi
     lease = take_lease(settings.home)
     try:
         seams = await asyncio.to_thread(load_seams, settings)
-        database = await open_database(settings.database)
+        database = await open_database(settings.database, readers=settings.database_readers)
     except BaseException:
         lease.release()
         raise
@@ -122,8 +134,11 @@ class Runtime:
         self.pool = Pool(limits=PoolLimits.from_settings(settings))
         self.views = Views(database=database)
         self.pins = Pins(database=database)
+        self.audit = AuditLog(settings=settings, database=database)
         self.decider = Decider(policy=policy)
         enforcer = Enforcer(views=self.views, decider=self.decider, pool=self.pool, events=self.events)
+        self.workspaces = Workspaces(database=database, enforcer=enforcer)
+        self.quotas = QuotaBook(database=database, pool=self.pool, defaults=settings, enforcer=enforcer)
         self.upkeep = Upkeep(
             settings=settings,
             instance=instance,
@@ -146,11 +161,13 @@ class Runtime:
         self.pool.keep_warm(
             ActiveVersions(count=settings.min_warm, views=self.views, decider=self.decider, starter=self.starter)
         )
-        self._writer = AdmissionWriter(path=database.path, instance=lease.id)
+        self._writer = AdmissionWriter(open_journal(database.location, instance=lease.id))
         self._endings = Endings(
             writer=self._writer, events=self.events, keep_files=timedelta(days=settings.artefact_retention_days)
         )
         self.calls = OpenCalls()
+        self.agents = Agents(database=database, calls=self.calls)
+        self.supervision = Supervision(settings=settings, database=database, calls=self.calls, home_id=instance)
         self._canceller = Canceller(database=database, calls=self.calls, instance=lease.id)
         self._installer = Installer(
             database=database,
@@ -164,13 +181,33 @@ class Runtime:
             staging=staging,
             lease=lease.id,
         )
-        self._approver = Approver(
+        follower = RuleFollower(views=self.views)
+        self.approver = Approver(
             database=database,
             views=self.views,
             decider=self.decider,
             enforcer=enforcer,
             starter=self.starter,
-            require_second_person=policy.second_person,
+            follower=follower,
+            terms=ApprovalTerms.from_settings(settings, second_person=policy.second_person),
+        )
+        self.packages = Packages(
+            database=database,
+            views=self.views,
+            follower=follower,
+            enforcer=enforcer,
+            foresight=Foresight(views=self.views, policy=policy),
+            terms=self.approver.terms,
+        )
+        self._listing = Listing(database=database, views=self.views)
+        self.reviewer = Reviewer(database=database, views=self.views, terms=self.approver.terms)
+        self.webhooks = Webhooks(database=database, settings=settings, lease=lease.id)
+        self._lapses = Lapses(database=database, terms=self.approver.terms)
+        self.waiting = WaitingRoom(
+            database=database,
+            longest=settings.approval_wait_max,
+            most_per_workspace=settings.max_waiting_for_approval,
+            require_lease=self.upkeep.tenure.require,
         )
         self._swapper = Swapper(
             database=database,
@@ -184,7 +221,7 @@ class Runtime:
         self._invoker = Invoker(
             views=self.views,
             decider=self.decider,
-            approver=self._approver,
+            approver=self.approver,
             writer=self._writer,
             pool=self.pool,
             starter=self.starter,
@@ -193,16 +230,26 @@ class Runtime:
             staged_as=staging / lease.id,
             endings=self._endings,
             calls=self.calls,
+            recorder=self.supervision.recorder,
+            waiting=self.waiting,
+            storage=StorageRoom(database=database),
         )
         self._rescanner = Rescanner(settings=settings, database=database, installer=self._installer, enforcer=enforcer)
         self._watch = Watch(
             database=database,
+            notices=listen(database.location),
             views=self.views,
             enforcer=enforcer,
             endings=self._endings,
             chores=(
                 *self.upkeep.chores,
-                Chore("cancelling", _CANCEL_PERIOD, self._canceller.look),
+                *self.audit.chores,
+                *self.supervision.chores,
+                Chore("cancelling", _CANCEL_PERIOD, self._canceller.look, at_notices=True),
+                Chore("waking_held_calls", waiting.LOOK_SECONDS, self.waiting.look, at_notices=True),
+                Chore("ending_requests", lapses.LOOK_SECONDS, self._lapses.look),
+                Chore("delivering_webhooks", webhooks.LOOK_SECONDS, self.webhooks.look),
+                Chore("forgetting_deliveries", webhooks.FORGET_SECONDS, self.webhooks.forget),
             ),
         )
 
@@ -212,6 +259,7 @@ class Runtime:
         if first_person:
             async with self.database.transaction() as session:
                 self.first_token = await tokens.first_start(session, utcnow())
+        await self.audit.begin()
         await self.upkeep.begin()
         await self._writer.start()
         self._watch.start()
@@ -229,11 +277,12 @@ class Runtime:
             for holder in (self.engine, self.seams.environments, self.seams.sandbox, self.database):
                 last_first.push_async_callback(holder.close)
             last_first.push_async_callback(self.upkeep.end)
+            last_first.push_async_callback(self.audit.end)
             last_first.push_async_callback(self._writer.close)
             last_first.push_async_callback(self._endings.retry)
             # The pool is closed by then, so that calls which nobody waits for have ended, or are about to.
             last_first.push_async_callback(self.calls.close)
-            for worker in (self._swapper, self.pool, self._approver, self._watch):
+            for worker in (self._swapper, self.pool, self.waiting, self.webhooks, self.approver, self._watch):
                 last_first.push_async_callback(worker.close)
 
     async def __aenter__(self) -> Runtime:
@@ -270,7 +319,7 @@ class Runtime:
         *,
         workspace: WorkspaceId,
         publisher: str,
-        actor: Principal,
+        actor: Authority,
         mode: ParseMode = ParseMode.LENIENT,
         on_progress: ProgressSink = silent,
     ) -> Installation:
@@ -281,11 +330,11 @@ class Runtime:
         )
 
     async def install_prepared(
-        self, prepared: Prepared, *, workspace: WorkspaceId, publisher: str, actor: Principal, upgrade: bool
+        self, prepared: Prepared, *, workspace: WorkspaceId, publisher: str, actor: Authority, upgrade: bool
     ) -> Installation:
         """Store what ``prepare`` made."""
         return await self._installer.install(
-            prepared, workspace=workspace, publisher=publisher, actor=actor.actor, upgrade=upgrade
+            prepared, workspace=workspace, publisher=publisher, by=actor, upgrade=upgrade
         )
 
     async def upgrade(
@@ -294,7 +343,7 @@ class Runtime:
         *,
         workspace: WorkspaceId,
         publisher: str,
-        actor: Principal,
+        actor: Authority,
         mode: ParseMode = ParseMode.LENIENT,
         relock: bool = False,
         on_progress: ProgressSink = silent,
@@ -314,30 +363,29 @@ class Runtime:
         installed = await self.install_prepared(
             prepared, workspace=workspace, publisher=publisher, actor=actor, upgrade=True
         )
-        return await self._swapper.activate(installed.version.ref, workspace=workspace, actor=actor.actor)
+        return await self._swapper.activate(installed.version.ref, workspace=workspace, by=actor)
 
     async def activate(
-        self, ref: SkillRef, *, workspace: WorkspaceId, actor: Principal, on_progress: ProgressSink = silent
+        self, ref: SkillRef, *, workspace: WorkspaceId, actor: Authority, on_progress: ProgressSink = silent
     ) -> Swap:
         """Move the pointer to an installed version."""
-        return await self._swapper.activate(ref, workspace=workspace, actor=actor.actor, on_progress=on_progress)
+        return await self._swapper.activate(ref, workspace=workspace, by=actor, on_progress=on_progress)
 
-    async def rollback(self, ref: SkillRef, *, workspace: WorkspaceId, actor: Principal) -> Swap:
+    async def rollback(self, ref: SkillRef, *, workspace: WorkspaceId, actor: Authority) -> Swap:
         """Move the pointer back to the version before, or to the one that ``ref`` names."""
-        return await self._swapper.rollback(ref, workspace=workspace, actor=actor.actor)
+        return await self._swapper.rollback(ref, workspace=workspace, by=actor)
 
-    async def uninstall(self, ref: SkillRef, *, workspace: WorkspaceId, actor: Principal, force: bool = False) -> None:
+    async def uninstall(self, ref: SkillRef, *, workspace: WorkspaceId, actor: Authority, force: bool = False) -> None:
         """Remove one version, or a whole skill; ``force`` also where agents are pinned to it."""
-        await self._swapper.uninstall(ref, workspace=workspace, actor=actor.actor, force=force)
+        await self._swapper.uninstall(ref, workspace=workspace, by=actor, force=force)
 
     async def skills(self, workspace: WorkspaceId, *, after: int = 0, limit: int = 100) -> tuple[SkillSummary, ...]:
         """Installed skills in the order of their ids, beginning behind ``after``."""
-        async with self.database.reading() as session:
-            return await store.summaries(session, workspace, after=after, limit=limit)
+        return await self._listing.skills(workspace, after=after, limit=limit)
 
     async def version(self, workspace: WorkspaceId, ref: SkillRef) -> InstalledVersion:
         """One installed version; raises ``NotFoundError``."""
-        return (await self.views.current(workspace)).find(ref)
+        return await self._listing.version(workspace, ref)
 
     # Calling
 
@@ -356,11 +404,15 @@ class Runtime:
         return decision.granted if isinstance(decision, Allow) else None
 
     async def invoke(
-        self, request: InvokeRequest, on_output: OutputSink = discard, on_admitted: OnAdmitted = unheard
+        self,
+        request: InvokeRequest,
+        on_output: OutputSink = discard,
+        on_admitted: OnAdmitted = unheard,
+        on_held: OnHeld = unheld,
     ) -> Invocation:
         """Run one call; see ``invoke.Invoker``. Raises ``LeaseLapsedError`` where others may have ended our calls."""
         self.upkeep.tenure.require()
-        return await self._invoker.invoke(request, on_output, on_admitted)
+        return await self._invoker.invoke(request, on_output, on_admitted, on_held)
 
     async def cancel(self, invocation: InvocationId, *, principal: Principal) -> InvocationSummary:
         """End a call before its time; see ``cancel.Canceller``."""
@@ -380,67 +432,8 @@ class Runtime:
 
     # Governing
 
-    async def request_approval(self, agent: Agent, version: InstalledVersion) -> ApprovalId | None:
-        """The request for what keeps an agent from calling a version; ``None`` where no approval is what it lacks."""
-        while True:
-            view = await self.views.current(version.workspace)
-            hold = self.decider.decide(view, agent.id, version)
-            if not isinstance(hold, Hold):
-                return None
-            asked = await self._approver.request(agent, version, hold, seen=view.epoch)
-            if not isinstance(asked, StaleEpoch):
-                return asked
-
-    async def approve(
-        self,
-        approval: ApprovalId,
-        *,
-        person: PersonPrincipal,
-        min_maturity: Maturity | None = None,
-        comment: str | None = None,
-        expires_at: datetime | None = None,
-        fetch_ahead: bool = True,
-    ) -> ApprovalRequest:
-        """Approve the whole lock that a request is about."""
-        return await self._approver.approve(
-            approval,
-            workspace=person.workspace,
-            by=person.person.id,
-            min_maturity=min_maturity,
-            comment=comment,
-            expires_at=expires_at,
-            fetch_ahead=fetch_ahead,
-        )
-
-    async def deny(
-        self, approval: ApprovalId, *, person: PersonPrincipal, comment: str | None = None
-    ) -> ApprovalRequest:
-        return await self._approver.deny(approval, workspace=person.workspace, by=person.person.id, comment=comment)
-
-    async def revoke_approval(self, approval: ApprovalId, *, person: PersonPrincipal, reason: str) -> ApprovalRequest:
-        return await self._approver.revoke(approval, workspace=person.workspace, by=person.person.id, reason=reason)
-
-    async def add_rule(self, draft: RuleDraft, *, person: PersonPrincipal) -> PackageRule:
-        """Approve or ban packages by name and specifier; a ban stops running sandboxes that hold them."""
-        return await self._approver.add_rule(draft, workspace=person.workspace, by=person.person.id)
-
-    async def revoke_rule(self, rule: RuleId, *, person: PersonPrincipal) -> PackageRule:
-        return await self._approver.revoke_rule(rule, workspace=person.workspace, by=person.person.id)
-
-    async def unban(
-        self, ecosystem: Ecosystem, name: str, *, person: PersonPrincipal, specifier: str | None = None
-    ) -> tuple[PackageRule, ...]:
-        return await self._approver.unban(
-            ecosystem, name, specifier=specifier, workspace=person.workspace, by=person.person.id
-        )
-
     async def update_advisories(
         self, source: AdvisorySource, *, replace: bool = False, on_progress: OnProgress = unobserved
     ) -> Rescanned:
         """Bring in new advisories and rescan every installed version."""
         return await self._rescanner.update(source, replace=replace, on_progress=on_progress)
-
-    async def verify_audit(self, workspace: WorkspaceId) -> Verification:
-        """Check the workspace's whole audit chain."""
-        async with self.database.reading() as session:
-            return await audit.verify(session, workspace)

@@ -7,6 +7,7 @@ from collections import deque
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 
+from skillyard.governance.quotas import NO_QUOTAS, Quotas
 from skillyard.ids import LockDigest, SkillVersionId, WorkspaceId
 from skillyard.runtime.capacity import Room, Share
 from skillyard.runtime.counts import Tally
@@ -83,6 +84,8 @@ class Party:
     """Its slots that calls wait at."""
     turn: int = 0
     """When one of its waiting calls was served last, in the order of all servings."""
+    quotas: Quotas = NO_QUOTAS
+    """The workspace's own, which ``share`` has its caps from."""
     tally: Tally = field(default_factory=Tally)
     pace: Pace = field(default_factory=Pace)
 

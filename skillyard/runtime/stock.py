@@ -69,6 +69,10 @@ class Stock:
         slot.idle = [item for item in slot.idle if item not in gone]
         return [self.let_go(slot, item.sandbox) for item in gone]
 
+    def look_again(self) -> None:
+        """Caps were raised: starts that wait for room may find it clear."""
+        self._gate.open()
+
     async def settle(self) -> None:
         """Wait until nothing is being started or stopped."""
         while self._tasks:

@@ -77,6 +77,7 @@ async def add_version(
         skill_id=parent.id,
         version=skill.version,
         bundle_digest=skill.bundle.digest,
+        bundle_bytes=skill.bundle.size,
         lock_digest=closure_digest(locks),
         lock_json=locks_to_json(locks),
         report_json=report_to_json(report).decode(),

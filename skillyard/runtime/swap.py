@@ -13,10 +13,10 @@ import structlog
 
 from skillyard.database import Database, Session, utcnow
 from skillyard.errors import ConflictError, NotFoundError
-from skillyard.governance import audit, epoch
+from skillyard.governance import approval_lapses, audit, epoch
+from skillyard.governance.administrators import Authority, on_behalf, recheck
 from skillyard.governance.audit import Action, AuditRecord
 from skillyard.governance.decision import Allow, SkillState
-from skillyard.governance.identity import Actor
 from skillyard.ids import SkillVersionId, WorkspaceId
 from skillyard.runtime import store
 from skillyard.runtime.decide import Decider
@@ -48,7 +48,7 @@ class _Move:
     version: InstalledVersion
     view: View
     old: SkillVersionId | None
-    actor: Actor
+    by: Authority
     action: Action
 
     @property
@@ -86,7 +86,7 @@ class Swapper:
         ref: SkillRef,
         *,
         workspace: WorkspaceId,
-        actor: Actor,
+        by: Authority,
         action: Action = Action.SKILL_UPGRADED,
         on_progress: ProgressSink = silent,
     ) -> Swap:
@@ -105,29 +105,31 @@ class Swapper:
         try:
             allow = self._decider.allowed_at_all(view, version)
         except DecisionRefusedError as refusal:
-            await self._record_refusal(version, actor, str(refusal))
+            await self._record_refusal(version, by, str(refusal))
             if refusal.held:
                 return Swap(version.ref, old=old_version, new=version.version, moved=False, reason=str(refusal))
             raise
-        move = _Move(version, view, old=old, actor=actor, action=action)
+        move = _Move(version, view, old=old, by=by, action=action)
         with self._pool.claim(version.place, allow.granted) as claim:
             await self._check_and_move(move, allow, claim, on_progress)
         return Swap(version.ref, old=old_version, new=version.version, moved=True)
 
-    async def rollback(self, ref: SkillRef, *, workspace: WorkspaceId, actor: Actor) -> Swap:
+    async def rollback(self, ref: SkillRef, *, workspace: WorkspaceId, by: Authority) -> Swap:
         """The same move, to the named version, or to the one that was active before the present one.
 
         Twice in a row is there and back again. Raises ``NothingToRollBackError`` and what ``activate`` raises.
         """
         target = ref if ref.version is not None else await self._previous(ref, workspace)
-        return await self.activate(target, workspace=workspace, actor=actor, action=Action.SKILL_ROLLED_BACK)
+        return await self.activate(target, workspace=workspace, by=by, action=Action.SKILL_ROLLED_BACK)
 
-    async def uninstall(self, ref: SkillRef, *, workspace: WorkspaceId, actor: Actor, force: bool = False) -> None:
+    async def uninstall(self, ref: SkillRef, *, workspace: WorkspaceId, by: Authority, force: bool = False) -> None:
         """Remove one version, or all of a skill where none is named; its calls end first, its records stay.
 
         Raises ``VersionPinnedError`` where agents are pinned to what is to go, unless ``force`` ends their pins.
         """
+        actor = by.actor
         async with self._database.transaction() as session:
+            await recheck(session, by)
             skill = await store.find_skill(session, workspace, ref)
             rows = await self._removable(session, workspace, ref, skill)
             if skill is None or not rows:
@@ -142,8 +144,11 @@ class Swapper:
             for row in rows:
                 await store.set_state(session, SkillVersionId(row.id), SkillState.REMOVED)
                 subject = f"{skill.publisher}/{skill.name}@{row.version}"
-                record = AuditRecord(workspace, utcnow(), actor, Action.SKILL_REMOVED, subject, {})
+                record = AuditRecord(workspace, utcnow(), actor, Action.SKILL_REMOVED, subject, on_behalf(by))
                 await audit.append(session, record)
+            removed = [SkillVersionId(row.id) for row in rows]
+            why = "Withdrawn: the version was removed."
+            await approval_lapses.withdraw(session, workspace, removed, by=actor, reason=why, at=utcnow())
             await epoch.bump(session)
         for row in rows:
             self._drain(SkillVersionId(row.id))
@@ -193,7 +198,7 @@ class Swapper:
         except (HealthError, StartError, DecisionRefusedError, VersionStoppedError) as error:
             # Stopped in the middle of its check, by a ban for one, it looks like a version that fails it.
             refusal = error if claim.stopped is None else claim.stopped
-            await self._record_refusal(move.version, move.actor, str(refusal))
+            await self._record_refusal(move.version, move.by, str(refusal))
             raise refusal from (None if refusal is error else error)
 
     async def _moved(self, move: _Move) -> None:
@@ -206,6 +211,7 @@ class Swapper:
     async def _move(self, move: _Move) -> None:
         version = move.version
         async with self._database.transaction() as session:
+            await recheck(session, move.by)
             # Nobody else commits while this transaction is open, so what the view says holds until it is committed.
             view = await self._views.current(version.workspace)
             now = view.find(version.ref)
@@ -213,10 +219,10 @@ class Swapper:
             skill = await store.find_skill(session, version.workspace, version.ref)
             if skill is None or skill.active_version_id != move.old or now.place != version.place:
                 raise ConflictError(f"{version.ref} or its pointer was changed by somebody else meanwhile; look again")
-            await store.move_pointer(session, skill, version.id, move.actor)
+            await store.move_pointer(session, skill, version.id, move.by.actor)
             await epoch.bump(session)
-            facts = {"from_version_id": move.old, "to_version_id": version.id}
-            record = AuditRecord(version.workspace, utcnow(), move.actor, move.action, str(version.ref), facts)
+            facts = {"from_version_id": move.old, "to_version_id": version.id, **on_behalf(move.by)}
+            record = AuditRecord(version.workspace, utcnow(), move.by.actor, move.action, str(version.ref), facts)
             await audit.append(session, record)
         if (drain := self._drains.get(version.id)) is not None:
             drain.cancel()
@@ -225,15 +231,15 @@ class Swapper:
         name = f"{version.publisher}/{version.name}"
         self._events.publish(PointerMoved(version.workspace, name, old=move.old_version, new=version.version))
 
-    async def _record_refusal(self, version: InstalledVersion, actor: Actor, reason: str) -> None:
+    async def _record_refusal(self, version: InstalledVersion, by: Authority, reason: str) -> None:
         async with self._database.transaction() as session:
             record = AuditRecord(
                 version.workspace,
                 utcnow(),
-                actor,
+                by.actor,
                 Action.SKILL_UPGRADE_REFUSED,
                 str(version.ref),
-                {"reason": reason[:2000]},
+                {"reason": reason[:2000], **on_behalf(by)},
             )
             await audit.append(session, record)
 

@@ -5,7 +5,20 @@ from __future__ import annotations
 from datetime import datetime
 from enum import StrEnum
 
-from sqlalchemy import CheckConstraint, Float, ForeignKey, Index, Integer, String, Text, UniqueConstraint, text
+from sqlalchemy import (
+    Boolean,
+    CheckConstraint,
+    Float,
+    ForeignKey,
+    Index,
+    Integer,
+    LargeBinary,
+    String,
+    Text,
+    UniqueConstraint,
+    false,
+    text,
+)
 from sqlalchemy.orm import Mapped, mapped_column
 
 from skillyard.database import Base, Key, StoredEnum, UtcDateTime, one_of
@@ -13,6 +26,7 @@ from skillyard.governance.decision import SkillState
 from skillyard.governance.identity import ActorKind
 
 _ACCEPTED = text("state = 'accepted'")
+_SUPERVISED = text("supervised")
 
 
 class InvocationState(StrEnum):
@@ -30,6 +44,15 @@ class InvocationState(StrEnum):
     KILLED = "killed"
     LOST = "lost"
     REFUSED = "refused"
+
+
+class RecordingState(StrEnum):
+    """Of a kept recording. ``truncated``: the limit was reached, and it says where. ``cut``: its end is missing,
+    because it could not be written or its process was gone."""
+
+    COMPLETE = "complete"
+    TRUNCATED = "truncated"
+    CUT = "cut"
 
 
 class SkillRow(Base):
@@ -66,6 +89,8 @@ class SkillVersionRow(Base):
     skill_id: Mapped[int] = mapped_column(Key, ForeignKey("skills.id", ondelete="RESTRICT"))
     version: Mapped[str] = mapped_column(String(128))
     bundle_digest: Mapped[str] = mapped_column(String(71), index=True)
+    bundle_bytes: Mapped[int] = mapped_column(Key)
+    """The sum of its files' sizes."""
     lock_digest: Mapped[str] = mapped_column(String(71), index=True)
     lock_json: Mapped[str] = mapped_column(Text)
     report_json: Mapped[str] = mapped_column(Text)
@@ -109,6 +134,12 @@ class InvocationRow(Base):
         CheckConstraint("(state = 'accepted') = (ended_at IS NULL)", name="ended"),
         Index("ix_invocations_workspace_id_started_at_id", "workspace_id", "started_at", "id"),
         Index("ix_invocations_open_instance_id", "instance_id", sqlite_where=_ACCEPTED, postgresql_where=_ACCEPTED),
+        Index(
+            "ix_invocations_supervised_workspace_id_started_at_id",
+            *("workspace_id", "started_at", "id"),
+            sqlite_where=_SUPERVISED,
+            postgresql_where=_SUPERVISED,
+        ),
     )
 
     id: Mapped[str] = mapped_column(String(36), primary_key=True)
@@ -132,6 +163,44 @@ class InvocationRow(Base):
     """When another process than the one that runs it was asked to end it; that one looks here now and then."""
     cancel_requested_by: Mapped[str | None] = mapped_column(String(64))
     """Who asked: ``person 3``, ``agent 5``."""
+    cancel_reason: Mapped[str | None] = mapped_column(Text)
+    """Why, where whoever asked said so."""
+    supervised: Mapped[bool] = mapped_column(Boolean, default=False, server_default=false())
+    """Whether the call is recorded in full, because its agent was SUPERVISED when it was admitted."""
+
+
+class RecordingRow(Base):
+    """What a supervised call did, once it ended. The row outlives the parts: that they were there can still be told."""
+
+    __tablename__ = "recordings"
+    __table_args__ = (
+        one_of("state", RecordingState),
+        Index("ix_recordings_removed_at_expires_at", "removed_at", "expires_at"),
+    )
+
+    invocation_id: Mapped[str] = mapped_column(
+        String(36), ForeignKey("invocations.id", ondelete="CASCADE"), primary_key=True
+    )
+    workspace_id: Mapped[int] = mapped_column(Key, ForeignKey("workspaces.id", ondelete="RESTRICT"), index=True)
+    state: Mapped[RecordingState] = mapped_column(StoredEnum(RecordingState))
+    size: Mapped[int] = mapped_column(Key)
+    """Bytes of the recording, unpacked."""
+    parts: Mapped[int] = mapped_column(Key)
+    expires_at: Mapped[datetime] = mapped_column(UtcDateTime)
+    removed_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
+
+
+class RecordingPartRow(Base):
+    """A piece of a recording, packed with zlib. In the database, so that every server process can show it."""
+
+    __tablename__ = "recording_parts"
+
+    invocation_id: Mapped[str] = mapped_column(
+        String(36), ForeignKey("recordings.invocation_id", ondelete="CASCADE"), primary_key=True
+    )
+    number: Mapped[int] = mapped_column(Key, primary_key=True, autoincrement=False)
+    workspace_id: Mapped[int] = mapped_column(Key, ForeignKey("workspaces.id", ondelete="RESTRICT"), index=True)
+    data: Mapped[bytes] = mapped_column(LargeBinary)
 
 
 class InvocationFileRow(Base):

@@ -136,6 +136,8 @@ class InvokeRequest:
     stdin: bytes | Path = b""
     files: tuple[InputFile, ...] = ()
     timeout_seconds: float | None = None
+    wait_for_approval: float = 0.0
+    """Seconds that the call may wait where it is held; it is made by itself once it is approved."""
     result_file_above: int | None = None
     """Results of more bytes than this come as a file of the call instead; ``None`` keeps every result as it is."""
 

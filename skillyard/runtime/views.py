@@ -12,14 +12,17 @@ from dataclasses import dataclass, field
 
 from skillyard.database import Database
 from skillyard.errors import NotFoundError
-from skillyard.governance import epoch, people, rule_store
+from skillyard.governance import epoch, people, quota_store, rule_store, workspaces
 from skillyard.governance.closure import Rules
 from skillyard.governance.decision import Agent, SkillState
+from skillyard.governance.identity import WorkspaceState
 from skillyard.governance.policy import Ruling
+from skillyard.governance.quotas import NO_QUOTAS, Quotas
 from skillyard.ids import AgentId, Epoch, SkillVersionId, WorkspaceId
 from skillyard.runtime import store
 from skillyard.runtime.tables import SkillRow, SkillVersionRow
 from skillyard.runtime.values import InstalledVersion, SkillRef
+from skillyard.skills.lock import closure_digest
 
 _Name = tuple[str, str]
 _Rows = tuple[tuple[SkillRow, SkillVersionRow], ...]
@@ -51,6 +54,9 @@ class View:
     pointers: Mapping[_Name, SkillVersionId | None]
     pins: Mapping[tuple[AgentId, str, str], SkillVersionId]
     """What calls of an agent to a publisher's skill go to, where they name no version."""
+    suspended: bool = False
+    """Whether no call of the workspace is admitted."""
+    quotas: Quotas = NO_QUOTAS
     rulings: dict[SkillVersionId, Ruling] = field(default_factory=dict, repr=False)
     """What ``decide`` worked out from this view so far."""
 
@@ -101,15 +107,22 @@ class Views:
             view = View(
                 workspace=workspace,
                 epoch=now,
-                rules=await rule_store.load_rules(session, workspace),
+                rules=await rule_store.load_rules(session, workspace, like=None if seen is None else seen.rules),
                 agents={agent.id: agent for agent in await people.agents(session, workspace)},
                 versions=versions,
                 by_ref={version.ref: version for version in versions.values()},
                 pointers={(skill.publisher, skill.name): _id(skill.active_version_id) for skill, _ in rows},
                 pins=await store.pins(session, workspace),
+                suspended=await workspaces.state_of(session, workspace) is not WorkspaceState.ACTIVE,
+                quotas=await quota_store.load(session, workspace),
             )
             self._latest[workspace] = view
             return view
+
+    def rules(self, workspace: WorkspaceId) -> Rules | None:
+        """The rules that this process last saw, for reading only what changed since (``load_rules``)."""
+        seen = self._latest.get(workspace)
+        return None if seen is None else seen.rules
 
     @property
     def seen(self) -> tuple[View, ...]:
@@ -131,9 +144,13 @@ class Views:
 
 
 def _parse(rows: _Rows) -> dict[SkillVersionId, _Parsed]:
-    return {
+    parsed = {
         SkillVersionId(row.id): _Parsed(row.state, row.report_json, store.installed(skill, row)) for skill, row in rows
     }
+    for one in parsed.values():
+        # A lock keeps its digest, which every first decision asks for: worked out here, where no call waits.
+        closure_digest(one.version.locks)
+    return parsed
 
 
 def _id(value: int | None) -> SkillVersionId | None:

@@ -158,7 +158,7 @@ async def test_a_cancellation_and_the_natural_end_never_both_count(yard: Yard) -
         assert record.state.value == ended.outcome.state.value
         assert told is (InvocationState.CANCELLED if ended.outcome.state is OutcomeState.CANCELLED else None)
         assert ended.outcome.state in {OutcomeState.CANCELLED, OutcomeState.SUCCEEDED}
-    assert (await yard.runtime.verify_audit(yard.admin.workspace)).broken is None
+    assert (await yard.runtime.audit.verify(yard.admin.workspace)).broken is None
 
 
 async def test_a_call_of_another_process_is_cancelled_through_the_database(yard: Yard) -> None:

@@ -6,6 +6,7 @@ import asyncio
 
 import pytest
 from skillyard.database import utcnow
+from skillyard.governance.administrators import Administrator
 from skillyard.governance.advisories.index import index_path
 from skillyard.governance.decision import SkillState
 from skillyard.governance.report import Verdict
@@ -82,7 +83,7 @@ async def test_a_missing_index_never_installs(yard: Yard) -> None:
 
 async def test_a_banned_package_in_the_closure_is_refused(yard: Yard) -> None:
     ban = draft_ban(ecosystem="pypi", name="MarkupSafe", reason="for the test", now=utcnow())
-    await yard.runtime.add_rule(ban, person=yard.admin)
+    await yard.runtime.packages.add(ban, by=Administrator.of(yard.admin))
     with pytest.raises(DecisionRefusedError, match="markupsafe"):
         await yard.install(yard.skill(python="jinja2>=3.1.6"))
 

@@ -8,7 +8,7 @@ import orjson
 import pytest
 from skillyard.database import utcnow
 from skillyard.errors import NotFoundError
-from skillyard.governance import people
+from skillyard.governance.administrators import Administrator
 from skillyard.governance.decision import Allow, Deny, Hold, Maturity
 from skillyard.governance.errors import SecondPersonError
 from skillyard.governance.rules import draft_ban
@@ -30,7 +30,7 @@ async def test_a_call_answers_and_is_recorded(yard: Yard) -> None:
     async with yard.runtime.database.reading() as session:
         kept = await get_invocation(session, yard.admin.workspace, done.id)
     assert kept.state is InvocationState.SUCCEEDED
-    assert (await yard.runtime.verify_audit(yard.admin.workspace)).broken is None
+    assert (await yard.runtime.audit.verify(yard.admin.workspace)).broken is None
 
 
 async def test_a_skill_that_raises_is_failed_and_leaves_the_sandbox_usable(yard: Yard) -> None:
@@ -71,8 +71,8 @@ async def test_an_interns_call_is_held_until_a_second_person_approves_the_lock(y
     assert held.approval is not None
     assert (await yard.invoke(intern, given={})).approval == held.approval
     with pytest.raises(SecondPersonError):
-        await yard.runtime.approve(held.approval, person=yard.admin)
-    await yard.runtime.approve(held.approval, person=yard.second)
+        await yard.runtime.approver.approve(held.approval, person=yard.admin)
+    await yard.runtime.approver.approve(held.approval, person=yard.second)
     assert (await yard.invoke(intern, given={})).outcome.result_json == b'"iniconfig"'
 
 
@@ -99,8 +99,8 @@ async def test_a_demotion_acts_on_the_very_next_call(yard: Yard) -> None:
     await yard.install(yard.skill())
     bot = await yard.agent("bot")
     assert (await yard.invoke(bot)).outcome.state is OutcomeState.SUCCEEDED
-    async with yard.runtime.database.transaction() as session:
-        await people.set_maturity(session, bot.workspace, bot.id, Maturity.STUDENT, by=yard.admin.actor, at=utcnow())
+    by = Administrator.of(yard.admin)
+    await yard.runtime.agents.change_maturity(bot.id, Maturity.STUDENT, by=by, reason="it guesses")
     assert isinstance((await yard.invoke(bot)).decision, Deny)
 
 
@@ -110,12 +110,12 @@ async def test_a_ban_stops_the_running_call_and_refuses_the_next(yard: Yard) -> 
     bot = await yard.agent("bot")
     held = await yard.invoke(bot, given={"seconds": 0})
     assert held.approval is not None
-    await yard.runtime.approve(held.approval, person=yard.second)
+    await yard.runtime.approver.approve(held.approval, person=yard.second)
     await yard.invoke(bot, given={"seconds": 0})
     running = asyncio.create_task(yard.invoke(bot, given={"seconds": 50}))
     await until(lambda: yard.runtime.pool.counts().busy > 0)
     ban = draft_ban(ecosystem="pypi", name="iniconfig", reason="bad news", now=utcnow())
-    await yard.runtime.add_rule(ban, person=yard.admin)
+    await yard.runtime.packages.add(ban, by=Administrator.of(yard.admin))
     stopped, refused = await running, await yard.invoke(bot, given={"seconds": 0})
     assert stopped.outcome.state is OutcomeState.KILLED
     assert "banned" in (stopped.outcome.reason or "")
@@ -128,13 +128,13 @@ async def test_a_ban_made_by_another_process_stops_the_running_call(settings: Se
     bot = await yard.agent("bot")
     held = await yard.invoke(bot, given={"seconds": 0})
     assert held.approval is not None
-    await yard.runtime.approve(held.approval, person=yard.second)
+    await yard.runtime.approver.approve(held.approval, person=yard.second)
     await yard.invoke(bot, given={"seconds": 0})
     running = asyncio.create_task(yard.invoke(bot, given={"seconds": 50}))
     await until(lambda: yard.runtime.pool.counts().busy > 0)
     async with await create_runtime(settings) as other:
         ban = draft_ban(ecosystem="pypi", name="iniconfig", reason="bad news", now=utcnow())
-        await other.add_rule(ban, person=yard.admin)
+        await other.packages.add(ban, by=Administrator.of(yard.admin))
         assert (await running).outcome.state is OutcomeState.KILLED
 
 

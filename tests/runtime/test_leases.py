@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
-from skillyard.database import Database, migrate, open_database, utcnow
+from skillyard.database import Database, utcnow
 from skillyard.runtime import leases
 from skillyard.runtime.instance import home_id, take_lease
 from skillyard.runtime.leases import LeaseRecord, Machine, Observer
@@ -18,15 +18,6 @@ from tests.runtime.conftest import until
 
 ELSEWHERE = Machine("another-host", "another-kernel")
 TTL = 30.0
-
-
-@pytest.fixture
-async def database(tmp_path: Path):
-    url = f"sqlite+aiosqlite:///{tmp_path / 'home' / 'skillyard.db'}"
-    await migrate(url)
-    opened = await open_database(url)
-    yield opened
-    await opened.close()
 
 
 def record(machine: Machine = ELSEWHERE, *, home: str = "h" * 32, beats: int = 0) -> LeaseRecord:

@@ -6,6 +6,7 @@ import orjson
 import pytest
 from skillyard.errors import InputError, NotFoundError
 from skillyard.governance import audit
+from skillyard.governance.administrators import Administrator
 from skillyard.governance.audit import Action
 from skillyard.ids import AgentId
 from skillyard.runtime.errors import VersionPinnedError
@@ -26,24 +27,24 @@ async def two_versions(yard: Yard) -> None:
 async def test_an_agent_stays_with_its_version_through_swaps_until_it_is_unpinned(yard: Yard) -> None:
     await yard.install(yard.skill())
     careful, bold = await yard.agent("careful"), await yard.agent("bold")
-    await yard.runtime.pins.pin(careful.id, OLD, person=yard.admin)
+    await yard.runtime.pins.pin(careful.id, OLD, by=Administrator.of(yard.admin))
     await yard.upgrade(yard.skill(ADD_TEN, version="2.0.0"))
     assert (await yard.invoke(careful)).skill == OLD
     assert (await yard.invoke(bold)).skill == NEW
     assert (await yard.invoke(careful, "acme/adder@2.0.0")).skill == NEW
     await yard.runtime.rollback(SKILL, workspace=yard.admin.workspace, actor=yard.admin)
     assert (await yard.invoke(bold)).skill == OLD
-    await yard.runtime.pins.pin(careful.id, NEW, person=yard.admin)
+    await yard.runtime.pins.pin(careful.id, NEW, by=Administrator.of(yard.admin))
     assert (await yard.invoke(careful)).outcome.result_json == b"11"
     assert (await yard.invoke(bold)).outcome.result_json == b"2"
-    await yard.runtime.pins.unpin(careful.id, SKILL, person=yard.admin)
+    await yard.runtime.pins.unpin(careful.id, SKILL, by=Administrator.of(yard.admin))
     assert (await yard.invoke(careful)).outcome.result_json == b"2"
 
 
 async def test_what_is_pinned_is_not_removed_unless_it_is_forced(yard: Yard) -> None:
     await two_versions(yard)
     bot = await yard.agent("bot")
-    await yard.runtime.pins.pin(bot.id, OLD, person=yard.admin)
+    await yard.runtime.pins.pin(bot.id, OLD, by=Administrator.of(yard.admin))
     for ref in (OLD, SKILL):
         with pytest.raises(VersionPinnedError, match="bot") as refused:
             await yard.runtime.uninstall(ref, workspace=yard.admin.workspace, actor=yard.admin)
@@ -57,7 +58,7 @@ async def test_what_is_pinned_is_not_removed_unless_it_is_forced(yard: Yard) -> 
 async def test_pins_are_on_the_record(yard: Yard) -> None:
     await two_versions(yard)
     bot = await yard.agent("bot")
-    await yard.runtime.pins.pin(bot.id, OLD, person=yard.admin)
+    await yard.runtime.pins.pin(bot.id, OLD, by=Administrator.of(yard.admin))
     await yard.runtime.uninstall(SKILL, workspace=yard.admin.workspace, actor=yard.admin, force=True)
     async with yard.runtime.database.reading() as session:
         lines = [orjson.loads(line) async for line in audit.export(session, yard.admin.workspace)]
@@ -76,10 +77,10 @@ async def test_a_pin_names_what_is_there(yard: Yard) -> None:
     await two_versions(yard)
     bot = await yard.agent("bot")
     with pytest.raises(InputError, match="version"):
-        await yard.runtime.pins.pin(bot.id, SKILL, person=yard.admin)
+        await yard.runtime.pins.pin(bot.id, SKILL, by=Administrator.of(yard.admin))
     with pytest.raises(NotFoundError):
-        await yard.runtime.pins.pin(bot.id, SkillRef("acme", "adder", "9.9.9"), person=yard.admin)
+        await yard.runtime.pins.pin(bot.id, SkillRef("acme", "adder", "9.9.9"), by=Administrator.of(yard.admin))
     with pytest.raises(NotFoundError):
-        await yard.runtime.pins.pin(AgentId(bot.id + 100), OLD, person=yard.admin)
+        await yard.runtime.pins.pin(AgentId(bot.id + 100), OLD, by=Administrator.of(yard.admin))
     with pytest.raises(NotFoundError):
-        await yard.runtime.pins.unpin(bot.id, SKILL, person=yard.admin)
+        await yard.runtime.pins.unpin(bot.id, SKILL, by=Administrator.of(yard.admin))

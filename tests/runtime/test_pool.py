@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 from skillyard.database import utcnow
 from skillyard.errors import NotFoundError
+from skillyard.governance.administrators import Administrator
 from skillyard.governance.decision import Allow
 from skillyard.governance.rules import draft_ban
 from skillyard.runtime.counts import PoolCounts
@@ -213,10 +214,10 @@ async def test_a_ban_ends_what_stands_ready_and_nothing_is_started_ahead_again(
         bot = await yard.agent("bot")
         held = await yard.invoke(bot)
         assert held.approval is not None
-        await yard.runtime.approve(held.approval, person=yard.second)
+        await yard.runtime.approver.approve(held.approval, person=yard.second)
         await yard.invoke(bot)
         draft = draft_ban(ecosystem="pypi", name="iniconfig", reason="for the test", now=utcnow())
-        await yard.runtime.add_rule(draft, person=yard.admin)
+        await yard.runtime.packages.add(draft, by=Administrator.of(yard.admin))
         pool = yard.runtime.pool
         await until(lambda: pool.counts() == PoolCounts())
         starts = pool.status().since_start.starts

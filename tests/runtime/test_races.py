@@ -18,6 +18,7 @@ import orjson
 import pytest
 from skillyard.database import utcnow
 from skillyard.errors import ConflictError, SkillyardError
+from skillyard.governance.administrators import Administrator
 from skillyard.governance.audit import Action, AuditRecord
 from skillyard.governance.decision import Agent, PackageRule, SkillState
 from skillyard.governance.identity import SYSTEM
@@ -72,12 +73,12 @@ async def approved(yard: Yard, agent: Agent, skill: str = "acme/adder", **fields
     """Let a call ask for the approval of the skill's packages, and give it."""
     held = await yard.invoke(agent, skill, **fields)
     assert held.approval is not None, held
-    await yard.runtime.approve(held.approval, person=yard.second)
+    await yard.runtime.approver.approve(held.approval, person=yard.second)
 
 
 async def ban(yard: Yard, name: str = "iniconfig", *, runtime: Runtime | None = None) -> PackageRule:
     draft = draft_ban(ecosystem="pypi", name=name, reason="for the test", now=utcnow())
-    return await (runtime or yard.runtime).add_rule(draft, person=yard.admin)
+    return await (runtime or yard.runtime).packages.add(draft, by=Administrator.of(yard.admin))
 
 
 # Bans, expiries and removals against what runs, starts or waits
@@ -121,7 +122,7 @@ async def test_an_approval_that_runs_out_stops_the_sandboxes_that_stand_ready(ya
     held = await yard.invoke(bot)
     assert held.approval is not None
     soon = utcnow() + timedelta(seconds=6)
-    await yard.runtime.approve(held.approval, person=yard.second, expires_at=soon)
+    await yard.runtime.approver.approve(held.approval, person=yard.second, expires_at=soon)
     assert (await yard.invoke(bot)).outcome.state is OutcomeState.SUCCEEDED
     assert yard.runtime.pool.counts().idle == 1
     await until(lambda: yard.runtime.pool.counts().idle == 0)
@@ -168,7 +169,7 @@ async def test_lifting_a_ban_makes_the_skill_active_again(yard: Yard) -> None:
     await approved(yard, bot)
     await ban(yard)
     assert (await yard.runtime.version(bot.workspace, REF)).state is SkillState.HELD
-    await yard.runtime.unban(Ecosystem.PYPI, "iniconfig", person=yard.admin)
+    await yard.runtime.packages.unban(Ecosystem.PYPI, "iniconfig", by=Administrator.of(yard.admin))
     assert (await yard.runtime.version(bot.workspace, REF)).state is SkillState.ACTIVE
 
 
@@ -279,7 +280,7 @@ async def test_every_call_ends_once_wherever_its_caller_leaves(yard: Yard) -> No
     assert states <= {InvocationState.SUCCEEDED, InvocationState.CANCELLED}
     counts = yard.runtime.pool.counts()
     assert (counts.busy, counts.waiting) == (0, 0)
-    assert (await yard.runtime.verify_audit(bot.workspace)).broken is None
+    assert (await yard.runtime.audit.verify(bot.workspace)).broken is None
 
 
 async def test_a_call_that_left_processes_behind_when_it_was_cancelled_does_not_cost_the_next_one_its_answer(

@@ -71,7 +71,7 @@ async def test_a_server_killed_in_mid_call_leaves_no_container_and_no_open_call(
         assert lost.state is InvocationState.LOST
         await no_containers(next_start.engine, settings)
         assert not half_done.exists()
-        assert (await next_start.verify_audit(bot.workspace)).broken is None
+        assert (await next_start.audit.verify(bot.workspace)).broken is None
 
 
 async def test_what_a_living_process_owns_is_left_alone(settings: Settings, yard: Yard) -> None:
@@ -186,7 +186,7 @@ async def test_a_server_sweeps_what_another_leaves_that_is_killed_beside_it(swee
     assert not folder.exists()
     assert await lease_rows(sweeping) == [sweeping.runtime.lease]
     assert lease_files(home) == (sweeping.runtime.lease,)
-    assert (await sweeping.runtime.verify_audit(sweeping.admin.workspace)).broken is None
+    assert (await sweeping.runtime.audit.verify(sweeping.admin.workspace)).broken is None
 
 
 def _past(yard: Yard, rounds: int) -> Callable[[], Awaitable[bool]]:
@@ -262,7 +262,7 @@ async def test_who_was_stopped_for_longer_than_its_lease_does_not_bring_back_wha
             assert said.splitlines()[-1] == "ended already_finished"
             await victim.process.wait()
         assert await recorded(yard) == [InvocationState.LOST]
-        assert (await yard.runtime.verify_audit(yard.admin.workspace)).broken is None
+        assert (await yard.runtime.audit.verify(yard.admin.workspace)).broken is None
     finally:
         await yard.runtime.close()
     await no_containers(yard.runtime.engine, settings)

@@ -44,7 +44,7 @@ async def test_a_new_advisory_quarantines_what_it_affects_and_nothing_else(yard:
     bot = await yard.agent("bot")
     held = await yard.invoke(bot, "acme/hit")
     assert held.approval is not None
-    await yard.runtime.approve(held.approval, person=yard.second)
+    await yard.runtime.approver.approve(held.approval, person=yard.second)
     assert (await yard.invoke(bot, "acme/hit")).outcome.state is OutcomeState.SUCCEEDED
     records = tmp_path / "new.jsonl"
     records.write_text(json.dumps(advisory("iniconfig")) + "\n")

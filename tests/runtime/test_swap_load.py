@@ -16,6 +16,7 @@ import orjson
 import pytest
 from skillyard.database import utcnow
 from skillyard.errors import ConflictError, SkillyardError
+from skillyard.governance.administrators import Administrator
 from skillyard.governance.decision import Agent
 from skillyard.governance.rules import draft_approval, draft_ban
 from skillyard.ids import SkillVersionId
@@ -166,12 +167,12 @@ async def test_a_ban_in_the_middle_of_an_upgrade_keeps_the_old_version_answering
     await yard.install(yard.skill(version("1.0.0")))
     with_package = yard.skill(version("2.0.0"), version="2.0.0", python="iniconfig==2.1.0")
     approval = draft_approval(ecosystem="pypi", name="iniconfig", now=utcnow(), min_maturity="INTERN")
-    await yard.runtime.add_rule(approval, person=yard.second)
+    await yard.runtime.packages.add(approval, by=Administrator.of(yard.second))
     ban = draft_ban(ecosystem="pypi", name="iniconfig", now=utcnow(), reason="found to be bad")
     async with calling(yard) as traffic:
         upgrading = asyncio.create_task(yard.upgrade(with_package))
         await until(lambda: any(_of_new(yard, place.version) for place in yard.runtime.pool.places))
-        await yard.runtime.add_rule(ban, person=yard.second)
+        await yard.runtime.packages.add(ban, by=Administrator.of(yard.second))
         with pytest.raises((DecisionRefusedError, VersionStoppedError, HealthError)):
             await upgrading
         await traffic.more()

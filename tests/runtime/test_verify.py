@@ -45,7 +45,7 @@ async def installed(house: Yard) -> tuple[Path, Path]:
     bot = await house.agent("bot")
     held = await house.invoke(bot)
     assert held.approval is not None
-    await house.runtime.approve(held.approval, person=house.second)
+    await house.runtime.approver.approve(held.approval, person=house.second)
     assert (await house.invoke(bot)).outcome.result_json == b'"IniConfig"'
     environment = house.runtime.settings.home / "environments" / "python" / environment_key(version.locks[0])
     return environment, house.runtime.bundles.path(version.skill.bundle.digest)

@@ -1,0 +1,60 @@
+"""What is installed, as it is now: whether packages of a version are approved is a question of time as well.
+
+A change of rules moves a version between ``active`` and ``held`` in the database. An approval that runs out changes no
+rule, and calls are held from that moment on: so the state that is shown is worked out when it is shown.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterable
+from dataclasses import replace
+
+from skillyard.database import Database, utcnow
+from skillyard.governance.closure import evaluate_closure
+from skillyard.governance.decision import SkillState
+from skillyard.ids import SkillVersionId, WorkspaceId
+from skillyard.runtime import store
+from skillyard.runtime.follow import state_under
+from skillyard.runtime.values import InstalledVersion, SkillRef, SkillSummary
+from skillyard.runtime.views import View, Views
+
+_REVIEWED = frozenset({SkillState.ACTIVE, SkillState.HELD})
+
+
+class Listing:
+    """Reads; changes nothing."""
+
+    def __init__(self, *, database: Database, views: Views) -> None:
+        self._database = database
+        self._views = views
+
+    async def skills(self, workspace: WorkspaceId, *, after: int, limit: int) -> tuple[SkillSummary, ...]:
+        """Installed skills in the order of their ids, beginning behind ``after``."""
+        view = await self._views.current(workspace)
+        async with self._database.reading() as session:
+            found = await store.summaries(session, workspace, after=after, limit=limit)
+        states = await asyncio.to_thread(_states, view, [one.id for skill in found for one in skill.versions])
+        return tuple(
+            replace(skill, versions=tuple(replace(one, state=states.get(one.id, one.state)) for one in skill.versions))
+            for skill in found
+        )
+
+    async def version(self, workspace: WorkspaceId, ref: SkillRef) -> InstalledVersion:
+        """One installed version; raises ``NotFoundError``."""
+        view = await self._views.current(workspace)
+        found = view.find(ref)
+        states = await asyncio.to_thread(_states, view, [found.id])
+        return replace(found, state=states.get(found.id, found.state))
+
+
+def _states(view: View, wanted: Iterable[SkillVersionId]) -> dict[SkillVersionId, SkillState]:
+    """The states of versions that are neither quarantined nor revoked nor gone. Of many large locks this takes a while,
+    so it is not for the event loop."""
+    now = utcnow()
+    found = (view.versions[one] for one in wanted if one in view.versions)
+    return {
+        version.id: state_under(evaluate_closure(version.locks, view.rules, now))
+        for version in found
+        if version.state in _REVIEWED
+    }
