@@ -15,6 +15,7 @@ from pydantic import AliasChoices, Field, SecretStr, field_validator, model_vali
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 _PASSED_TO_TOOLS = ("PATH", "HOME", "LANG", "LC_ALL", "TMPDIR", "SSL_CERT_FILE", "SSL_CERT_DIR", "NO_PROXY", "no_proxy")
+_DATABASES = ("sqlite+aiosqlite:///", "postgresql+asyncpg://", "postgresql://", "postgres://")
 _PROXIES = ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "http_proxy", "https_proxy", "all_proxy")
 
 
@@ -28,14 +29,26 @@ def _default_home() -> Path:
 class Settings(BaseSettings):
     """All settings of one instance. Sizes are bytes, times are seconds unless the name says otherwise."""
 
-    model_config = SettingsConfigDict(env_prefix="SKILLYARD_", env_file=".env", extra="ignore", frozen=True)
+    model_config = SettingsConfigDict(
+        # A value that is refused may be a URL with a password in it.
+        env_prefix="SKILLYARD_",
+        env_file=".env",
+        extra="ignore",
+        frozen=True,
+        hide_input_in_errors=True,
+    )
 
     home: Path = Field(
         default_factory=_default_home,
         description="Folder that holds all state; default: `skillyard` in the platform's data folder.",
     )
-    database_url: str | None = Field(
-        default=None, description="SQLAlchemy URL; default: an SQLite file in the home folder. SQLite only, for now."
+    database_url: SecretStr | None = Field(
+        default=None,
+        description="`sqlite+aiosqlite:///FILE` or `postgresql+asyncpg://USER:PASSWORD@HOST/NAME`; "
+        "default: an SQLite file in the home folder.",
+    )
+    database_readers: int = Field(
+        default=8, ge=1, le=100, description="Most connections of one process that read the database at once."
     )
 
     host: str = Field(default="127.0.0.1", description="Address the server listens on.")
@@ -152,7 +165,54 @@ class Settings(BaseSettings):
         default=7.0, gt=0, le=36_500, description="How long the files that a call leaves are kept."
     )
 
+    audit_sign_seconds: float = Field(
+        default=60.0, gt=0, le=86_400, description="How often a server signs the heads of audit chains that grew."
+    )
+    audit_archive_days: float = Field(
+        default=0.0, ge=0, le=36_500, description="A server archives audit records older than this; 0 is never."
+    )
+    audit_archive_folder: Path | None = Field(
+        default=None, description="Folder of audit archives; default: in the home folder."
+    )
+
+    recording_max_mib: int = Field(
+        default=16, ge=1, le=1024, description="Largest recording of a supervised call; it says where it was truncated."
+    )
+    recording_retention_days: float = Field(
+        default=30.0, gt=0, le=36_500, description="How long recordings of supervised calls are kept."
+    )
+
     require_second_person: bool = Field(default=True, description="Approvals need somebody other than who asked.")
+    approval_request_days: float = Field(
+        default=30.0, gt=0, le=3650, description="How long an approval request waits for a decision before it expires."
+    )
+    approval_denial_hours: float = Field(
+        default=24.0, ge=0, le=87_600, description="How long a denial answers the same question of the same agent."
+    )
+    approval_notice_days: float = Field(
+        default=7.0, ge=0, le=365, description="How long before an approval runs out its webhooks are told."
+    )
+    approval_wait_max: float = Field(
+        default=3600.0,
+        ge=0,
+        le=86_400,
+        description="Longest that a held call may wait for its approval; 0 is not at all.",
+    )
+    max_waiting_for_approval: int = Field(
+        default=32, ge=1, description="Most calls of one workspace that wait for an approval at once."
+    )
+
+    webhook_timeout: float = Field(default=10.0, gt=0, le=120, description="Time limit of delivering one message.")
+    webhook_retry: float = Field(
+        default=5.0, gt=0, description="Wait before a message is tried a second time; doubled for each further one."
+    )
+    webhook_max_age_hours: float = Field(
+        default=72.0, gt=0, description="A message that nobody took for this long is dead."
+    )
+    webhook_allow_private: bool = Field(
+        default=False, description="Let webhooks go to private addresses, and by plain HTTP to this machine."
+    )
+    webhook_ca_bundle: Path | None = Field(default=None, description="CA bundle for webhooks, instead of the system's.")
 
     @field_validator("home")
     @classmethod
@@ -161,9 +221,9 @@ class Settings(BaseSettings):
 
     @field_validator("database_url")
     @classmethod
-    def _sqlite_only(cls, value: str | None) -> str | None:
-        if value is not None and not value.startswith("sqlite+aiosqlite:///"):
-            raise ValueError("only sqlite+aiosqlite:/// URLs are supported so far")
+    def _known_database(cls, value: SecretStr | None) -> SecretStr | None:
+        if value is not None and not value.get_secret_value().startswith(_DATABASES):
+            raise ValueError(f"a database URL begins with one of: {', '.join(_DATABASES)}")
         return value
 
     @model_validator(mode="after")
@@ -174,8 +234,10 @@ class Settings(BaseSettings):
 
     @cached_property
     def database(self) -> str:
-        """The SQLAlchemy URL in force."""
-        return self.database_url or f"sqlite+aiosqlite:///{self.home / 'skillyard.db'}"
+        """The SQLAlchemy URL in force. It may hold a password: `database.locate(…).shown` is what can be shown."""
+        if self.database_url is not None:
+            return self.database_url.get_secret_value()
+        return f"sqlite+aiosqlite:///{self.home / 'skillyard.db'}"
 
     @cached_property
     def tool_environment(self) -> dict[str, str]:

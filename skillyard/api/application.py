@@ -13,9 +13,26 @@ from skillyard.api.auth import Authentication
 from skillyard.api.body_limit import BodyLimit
 from skillyard.api.openapi import describe
 from skillyard.api.problems import install_handlers
-from skillyard.api.routes import advisories, approvals, audit, invocations, packages, people, pins, skills, system
+from skillyard.api.routes import (
+    advisories,
+    agents,
+    approvals,
+    audit,
+    invocations,
+    package_checks,
+    package_files,
+    packages,
+    people,
+    pins,
+    skills,
+    supervision,
+    system,
+    webhooks,
+    workspaces,
+)
 from skillyard.api.safe_headers import SafeHeaders
 from skillyard.api.state import ADVISORIES, RUNTIME
+from skillyard.api.suspended import SuspendedWorkspaces
 from skillyard.api.throttle import FailedAttempts
 from skillyard.governance.advisories.index import IndexFile, index_path
 from skillyard.ids import WorkspaceId
@@ -56,6 +73,7 @@ def create_app(settings: Settings, *, runtime: Runtime | None = None, only: Work
     app.openapi = lambda: describe(app)  # type: ignore[method-assign]  # FastAPI's documented way to extend it
     # The last one added is the outermost: browsers' preflight requests carry no token.
     app.add_middleware(BodyLimit)
+    app.add_middleware(SuspendedWorkspaces)
     app.add_middleware(Authentication, attempts=FailedAttempts(), only=only)
     if settings.cors_origins:
         app.add_middleware(
@@ -71,6 +89,23 @@ def create_app(settings: Settings, *, runtime: Runtime | None = None, only: Work
 def versioned() -> APIRouter:
     """Every route of version 1."""
     router = APIRouter(prefix="/v1")
-    for module in (system, skills, invocations, packages, approvals, people, pins, audit, advisories):
+    modules = (
+        system,
+        skills,
+        invocations,
+        packages,
+        package_checks,
+        package_files,
+        approvals,
+        people,
+        agents,
+        pins,
+        supervision,
+        audit,
+        advisories,
+        webhooks,
+        workspaces,
+    )
+    for module in modules:
         router.include_router(module.router)
     return router

@@ -20,7 +20,9 @@ from skillyard.api.problems import ForbiddenError, plain
 from skillyard.api.state import runtime_of
 from skillyard.api.throttle import FailedAttempts
 from skillyard.database import utcnow
-from skillyard.governance.identity import AgentPrincipal, PersonPrincipal, Principal, Role
+from skillyard.governance.administrators import Administrator
+from skillyard.governance.decision import AgentState, Maturity
+from skillyard.governance.identity import AgentPrincipal, PersonPrincipal, Principal, Role, TokenScope
 from skillyard.governance.tokens import authenticate
 from skillyard.ids import WorkspaceId
 
@@ -83,6 +85,12 @@ def _unauthenticated(detail: str, error: str | None) -> Response:
     return plain(401, detail, headers={"WWW-Authenticate": challenge})
 
 
+def principal_of(scope: Scope) -> Principal | None:
+    """Whose request it is, behind ``Authentication``; ``None`` on the public paths."""
+    principal: Principal | None = scope.get(_PRINCIPAL)
+    return principal
+
+
 def _principal(request: Request) -> Principal:
     principal: Principal = request.scope[_PRINCIPAL]
     return principal
@@ -98,14 +106,32 @@ def _person(principal: Anyone) -> PersonPrincipal:
             assert_never(principal)
 
 
-def _admin(person: AnyPerson) -> PersonPrincipal:
-    match person.person.role:
-        case Role.ADMIN:
-            return person
-        case Role.MEMBER:
-            raise ForbiddenError("this needs the role admin")
+def _admin(principal: Anyone) -> Administrator:
+    """Who may administer as things stood when the request came; what changes anything checks it again as it does."""
+    match principal:
+        case PersonPrincipal():
+            _admin_person(principal)
+        case AgentPrincipal(agent=agent, scopes=scopes):
+            if TokenScope.ADMIN not in scopes:
+                raise ForbiddenError("this needs a person's token, or an agent's that carries the scope admin")
+            if agent.maturity is not Maturity.AUTONOMOUS or agent.state is not AgentState.ACTIVE:
+                raise ForbiddenError("the scope admin counts for AUTONOMOUS agents that are active")
         case _:
-            assert_never(person.person.role)
+            assert_never(principal)
+    return Administrator.of(principal)
+
+
+def _admin_person(person: AnyPerson) -> PersonPrincipal:
+    """For what no agent may do, whatever its token carries: approving, giving tokens, trusting agents."""
+    if not person.person.role.administers:
+        raise ForbiddenError("this needs the role admin")
+    return person
+
+
+def _operator(person: AnyPerson) -> Administrator:
+    if person.person.role is not Role.OPERATOR:
+        raise ForbiddenError("this needs the role operator")
+    return Administrator.of(person)
 
 
 def _agent(principal: Anyone) -> AgentPrincipal:
@@ -128,5 +154,8 @@ def _declared(request: Request, _credentials: Annotated[object, _BEARER]) -> Pri
 
 Anyone = Annotated[Principal, Depends(_declared)]
 AnyPerson = Annotated[PersonPrincipal, Depends(_person)]
-Admin = Annotated[PersonPrincipal, Depends(_admin)]
+Admin = Annotated[Administrator, Depends(_admin)]
+"""A person with the role admin, or an AUTONOMOUS agent whose token carries the scope."""
+AdminPerson = Annotated[PersonPrincipal, Depends(_admin_person)]
+Operator = Annotated[Administrator, Depends(_operator)]
 Caller = Annotated[AgentPrincipal, Depends(_agent)]

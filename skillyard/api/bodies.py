@@ -115,6 +115,7 @@ def _request(
         stdin=stdin or call.stdin_base64 or (call.stdin or "").encode(),
         files=_distinct((*inline, *spooled)),
         timeout_seconds=call.timeout_seconds,
+        wait_for_approval=call.wait_for_approval,
     )
 
 

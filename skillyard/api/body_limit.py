@@ -20,6 +20,8 @@ UPLOAD_BYTES = 32 * MIB
 """A bundle holds at most 16 MiB; an archive adds headers, and may hold folders that a bundle leaves out."""
 INVOCATION_BYTES = 32 * MIB
 """Input, standard input and files of one call, in base64. All of it is in memory."""
+LIST_BYTES = 8 * MIB
+"""A rules file or a list of packages, as JSON text: up to 4 MiB, each character of which JSON may write as two."""
 CALL_FORM_BYTES = 144 * MIB
 """The same as multipart, which goes to disk; how much of it a call may bring is checked there, by its grant."""
 
@@ -27,6 +29,9 @@ LARGE_BODIES: Mapping[tuple[str, str], int] = {
     ("POST", "/v1/skills"): UPLOAD_BYTES,
     ("POST", "/v1/skills/upgrade"): UPLOAD_BYTES,
     ("POST", "/v1/invocations"): INVOCATION_BYTES,
+    ("POST", "/v1/packages/import"): LIST_BYTES,
+    ("POST", "/v1/packages/allow-list"): LIST_BYTES,
+    ("POST", "/v1/packages/check"): LIST_BYTES,
 }
 LARGE_FORMS: Mapping[tuple[str, str], int] = {("POST", "/v1/invocations"): CALL_FORM_BYTES}
 """What holds instead for ``multipart/form-data``."""

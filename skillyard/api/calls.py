@@ -11,10 +11,11 @@ from starlette.requests import ClientDisconnect
 from starlette.types import Receive
 
 from skillyard.api.bodies import WantedCall
-from skillyard.api.unsent import Unsent
+from skillyard.api.unsent import Admitted, Unsent
 from skillyard.ids import InvocationId
 from skillyard.runtime.runtime import Runtime
 from skillyard.runtime.values import Invocation
+from skillyard.runtime.waiting import Held
 
 
 class RunningCall:
@@ -28,26 +29,35 @@ class RunningCall:
         self.unsent = Unsent()
         self.id: InvocationId | None = None
         """Known once the call is admitted."""
+        self.held = False
+        """Whether it had to wait for an approval, or waits for it still."""
         self._runtime = runtime
         self._wanted = wanted
         self._receive = receive
-        self._admitted = asyncio.Event()
+        self._begun = asyncio.Event()
         self._call = asyncio.create_task(self._run())
         self._call.add_done_callback(self._ended)
         self._gone = asyncio.create_task(self._disconnected())
 
     async def _run(self) -> Invocation:
         try:
-            return await self._runtime.invoke(self._wanted.request, self.unsent.add, self._on_admitted)
+            return await self._runtime.invoke(self._wanted.request, self.unsent.add, self._on_admitted, self._on_held)
         finally:
             await self._wanted.spool.discard()
 
     def _on_admitted(self, invocation: InvocationId) -> None:
         self.id = invocation
-        self._admitted.set()
+        if self.held:
+            self.unsent.tell(Admitted(invocation))
+        self._begun.set()
+
+    def _on_held(self, held: Held) -> None:
+        self.held = True
+        self.unsent.tell(held)
+        self._begun.set()
 
     def _ended(self, _call: object) -> None:
-        self._admitted.set()
+        self._begun.set()
         self.unsent.end()
 
     async def __aenter__(self) -> RunningCall:
@@ -78,10 +88,11 @@ class RunningCall:
             raise ClientDisconnect
         return self._call.result()
 
-    async def admitted(self) -> bool:
-        """Wait until the call is on record, or was refused before; says which. Raises ``ClientDisconnect``."""
-        await self._until(self._admitted.wait())
-        return self.id is not None
+    async def begun(self) -> bool:
+        """Wait until there is something to tell, which is true; or the call was refused before. Raises
+        ``ClientDisconnect``."""
+        await self._until(self._begun.wait())
+        return self.held or self.id is not None
 
     async def changed(self) -> None:
         """Wait until the call has said something, or has ended. Raises ``ClientDisconnect``."""

@@ -22,7 +22,8 @@ from starlette.requests import ClientDisconnect
 
 from skillyard.api.schemas.reports import ReasonView, ReportView
 from skillyard.errors import ConflictError, InputError, MachineError, NotFoundError, SkillyardError
-from skillyard.governance.errors import AdminRoleError, AdvisoryIndexError, SecondPersonError
+from skillyard.governance.errors import AdminRoleError, AdvisoryIndexError, SecondPersonError, WorkspaceSuspendedError
+from skillyard.governance.quotas import CallQuotaExceededError, QuotaExceededError
 from skillyard.runtime.admission import AdmissionOverloadError
 from skillyard.runtime.errors import (
     DecisionRefusedError,
@@ -33,6 +34,7 @@ from skillyard.runtime.errors import (
 )
 from skillyard.runtime.files import ArtefactExpiredError
 from skillyard.runtime.stored import StoredValueError
+from skillyard.runtime.watching import RecordingGoneError, TooManyWatchersError
 from skillyard.sandbox.errors import BuildError, DiskFullError, HealthError, StartError, WheelError
 from skillyard.skills.errors import BundleTooLargeError, SourceError
 
@@ -46,6 +48,9 @@ STATUSES: Mapping[type[SkillyardError], int] = {
     ConflictError: 409,
     SecondPersonError: 403,
     AdminRoleError: 403,
+    WorkspaceSuspendedError: 403,
+    QuotaExceededError: 409,
+    CallQuotaExceededError: 429,
     MachineError: 503,
     SourceError: 502,
     DiskFullError: 507,
@@ -57,6 +62,8 @@ STATUSES: Mapping[type[SkillyardError], int] = {
     RuntimeRefusalError: 409,
     QueueError: 429,
     ArtefactExpiredError: 410,
+    RecordingGoneError: 410,
+    TooManyWatchersError: 429,
     AdmissionOverloadError: 429,
     ShuttingDownError: 503,
     ReportRefusedError: 422,
@@ -157,6 +164,8 @@ def _facts(error: SkillyardError) -> dict[str, Any]:
         case DecisionRefusedError():
             reasons = [ReasonView.model_validate(reason).model_dump(mode="json") for reason in error.reasons]
             return {"reasons": reasons, "held": error.held}
+        case QuotaExceededError():
+            return {"quota": error.quota.value, "limit": error.limit, "used": error.used}
         case _:
             return {}
 
@@ -170,6 +179,8 @@ def retry_after(error: SkillyardError) -> int | None:
 def _headers(error: SkillyardError) -> dict[str, str] | None:
     match error:
         case QueueError(retry_after=float() | int() as seconds):
+            return {"Retry-After": str(max(1, math.ceil(seconds)))}
+        case CallQuotaExceededError(retry_after=float() as seconds):
             return {"Retry-After": str(max(1, math.ceil(seconds)))}
         case AdmissionOverloadError():
             return {"Retry-After": "1"}

@@ -70,20 +70,27 @@ async def serve_runtime(
         lifespan="on",
     )
     serving = Serving(_url(listener), runtime.first_token)
-    server = _Server(config, lambda: on_ready(serving))
+    server = _Server(config, ready=lambda: on_ready(serving), stopping=runtime.waiting.shut)
     await _to_the_end(server, listener)
 
 
 class _Server(uvicorn.Server):
-    """uvicorn's server, which tells when it answers, and ends by returning instead of by a signal."""
+    """uvicorn's server, which tells when it answers and when it begins to stop, and ends by returning instead of by a
+    signal."""
 
-    def __init__(self, config: uvicorn.Config, ready: Callable[[], None]) -> None:
+    def __init__(self, config: uvicorn.Config, *, ready: Callable[[], None], stopping: Callable[[], None]) -> None:
         super().__init__(config)
         self._ready = ready
+        self._stopping = stopping
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         await super().startup(sockets=sockets)
         self._ready()
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        # Open requests are waited for now: those that only wait themselves are told to end.
+        self._stopping()
+        await super().shutdown(sockets=sockets)
 
     @contextlib.contextmanager
     def capture_signals(self) -> Iterator[None]:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 from dataclasses import dataclass
 
+from skillyard.ids import InvocationId
+from skillyard.runtime.waiting import Held
 from skillyard.sandbox.events import Emitted, Logged, Output, Progressed
 
 _MOST_PIECES = 1024
@@ -19,7 +21,14 @@ class Text:
     data: bytearray
 
 
-Waiting = Text | Progressed | Logged
+@dataclass(frozen=True, slots=True)
+class Admitted:
+    """A call that was held is on record now, and begins."""
+
+    invocation: InvocationId
+
+
+Waiting = Text | Progressed | Logged | Held | Admitted
 
 
 class Unsent:
@@ -44,6 +53,12 @@ class Unsent:
             case _:
                 self._pieces.append(emitted)
         self._changed.set()
+
+    def tell(self, news: Held | Admitted) -> None:
+        """What becomes of the call before it says anything itself."""
+        if not self._dropping:
+            self._pieces.append(news)
+            self._changed.set()
 
     def _add_text(self, stream: int, data: bytes) -> None:
         last = self._pieces[-1] if self._pieces else None

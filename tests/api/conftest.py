@@ -129,7 +129,7 @@ def upload(client: httpx.Client, content: bytes, route: str = "/v1/skills", **fi
 
 @pytest.fixture(scope="session")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    with serving(tmp_path_factory.mktemp("api") / "home") as running:
+    with serving(tmp_path_factory.mktemp("api") / "home", webhook_allow_private="true") as running:
         yield running
 
 

@@ -19,7 +19,8 @@ def test_an_agent_is_trusted_more_then_suspended_and_resumed(house: House) -> No
             return client.post("/v1/invocations", json={"skill": "echo"}).status_code
 
         assert status() == 403
-        assert made(house.admin.put(f"{path}/maturity", json={"maturity": "AUTONOMOUS"}))["maturity"] == "AUTONOMOUS"
+        trusted = {"maturity": "AUTONOMOUS", "reason": "known for years", "force": True}
+        assert made(house.admin.put(f"{path}/maturity", json=trusted))["maturity"] == "AUTONOMOUS"
         assert status() == 200
         assert made(house.admin.post(f"{path}/suspend", json={"reason": "odd calls"}))["state"] == "suspended"
         assert status() == 403

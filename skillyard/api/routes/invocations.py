@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import uuid
-from datetime import UTC, datetime, timedelta
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Path, Request
@@ -12,6 +11,7 @@ from fastapi.responses import FileResponse, Response
 from skillyard.api.answers import invocation_json, invocation_view, kept_file_view, status_of_call
 from skillyard.api.auth import Anyone, AnyPerson, Caller
 from skillyard.api.bodies import CALL_BODY, call_of
+from skillyard.api.call_paging import cursor_of, place_of
 from skillyard.api.calls import RunningCall
 from skillyard.api.downloads import download
 from skillyard.api.paging import Cursor, PageSize, cut, key_of
@@ -19,7 +19,7 @@ from skillyard.api.schemas.invocations import InvocationRecordView, InvocationVi
 from skillyard.api.schemas.values import Page
 from skillyard.api.state import TheRuntime
 from skillyard.api.streams import NDJSON, RESULT_BYTES, CallStream
-from skillyard.errors import InputError, NotFoundError
+from skillyard.errors import NotFoundError
 from skillyard.governance.identity import AgentPrincipal, Principal
 from skillyard.ids import InvocationId
 from skillyard.runtime import files, invocations
@@ -41,7 +41,6 @@ _FILES: dict[int | str, dict[str, Any]] = {
     410: {"description": "It was kept for its time and is gone."},
     416: {"description": "The file is shorter than that."},
 }
-_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _REFUSALS: dict[int | str, dict[str, Any]] = {
     202: {"model": RefusedView, "description": "Held: `approval` must be decided by a second person."},
     403: {"model": RefusedView, "description": "Denied, with the reasons."},
@@ -54,14 +53,14 @@ async def invoke(request: Request, runtime: TheRuntime, caller: Caller) -> Respo
     """Call a skill and wait for its end: 200 whatever came of it, also when the skill failed.
 
     With `Accept: application/x-ndjson` an admitted call is answered line by line while it runs: its id first, then
-    output, progress and log lines, the outcome last. A client that goes away cancels its call, unless the request
-    says `"on_disconnect": "continue"`.
+    output, progress and log lines, the outcome last. One that waits for its approval begins with `held`. A client that
+    goes away cancels its call, unless the request says `"on_disconnect": "continue"`.
     """
     streamed = NDJSON in request.headers.get("accept", "").lower()
     wanted = await call_of(request, runtime, caller, result_file_above=RESULT_BYTES if streamed else None)
     call = RunningCall(runtime, wanted, request.receive)
     try:
-        if streamed and await call.admitted():
+        if streamed and await call.begun():
             return CallStream(call)  # which closes the call
         invocation = await call.end()
     except BaseException:
@@ -77,10 +76,10 @@ async def list_invocations(
 ) -> Page[InvocationRecordView]:
     """The workspace's admitted calls, newest first."""
     async with runtime.database.reading() as session:
-        found = await invocations.invocations(session, person.workspace, limit=limit + 1, after=_place(cursor))
+        found = await invocations.invocations(session, person.workspace, limit=limit + 1, after=place_of(cursor))
     page, last = cut(found, limit)
     items = tuple(InvocationRecordView.model_validate(item) for item in page)
-    return Page(items=items, next_cursor=None if last is None else _cursor(last))
+    return Page(items=items, next_cursor=None if last is None else cursor_of(last))
 
 
 @router.get("/{invocation_id}")
@@ -148,18 +147,3 @@ def _answer(invocation: Invocation) -> Response:
     )
     headers = {"Location": f"/v1/approvals/{invocation.approval}"} if invocation.approval is not None else None
     return Response(refused.model_dump_json(), status, headers=headers, media_type="application/json")
-
-
-def _cursor(last: InvocationSummary) -> str:
-    return f"{(last.started_at - _EPOCH) // timedelta(microseconds=1)}.{last.id}"
-
-
-def _place(cursor: str | None) -> invocations.Cursor | None:
-    if cursor is None:
-        return None
-    moment, _, identity = cursor.partition(".")
-    try:
-        started_at = _EPOCH + timedelta(microseconds=int(moment))
-        return invocations.Cursor(started_at, InvocationId(str(uuid.UUID(identity))))
-    except (ValueError, OverflowError) as error:
-        raise InputError("not a cursor of this list", field="cursor") from error

@@ -1,25 +1,36 @@
-"""Package rules of the caller's workspace."""
+"""Package rules that bind the caller's workspace: its own, and global ones."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from datetime import timedelta
 from typing import Annotated
 
 from fastapi import APIRouter, Depends, Path, Query
 
 from skillyard.api.auth import Admin, AnyPerson
+from skillyard.api.package_answers import stats_view
 from skillyard.api.paging import Cursor, PageSize, cut, key_of
-from skillyard.api.schemas.packages import ApprovePackageRequest, BanPackageRequest, RuleView, UnbanPackageRequest
+from skillyard.api.schemas.packages import (
+    ApprovePackageRequest,
+    BanPackageRequest,
+    RuleView,
+    StatsView,
+    UnbanPackageRequest,
+)
 from skillyard.api.schemas.values import MAX_KEY, Page
 from skillyard.api.state import TheRuntime
 from skillyard.database import utcnow
 from skillyard.governance import rule_store
-from skillyard.governance.decision import RuleState
+from skillyard.governance.decision import RuleScope, RuleState
 from skillyard.governance.rules import draft_approval, draft_ban
-from skillyard.ids import RuleId
+from skillyard.ids import ApprovalId, RuleId
+from skillyard.runtime.package_stats import package_stats
 from skillyard.skills.skill import Ecosystem
 
 router = APIRouter(prefix="/packages", tags=["packages"])
+
+Days = Annotated[int, Query(ge=1, le=3650)]
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,7 +39,11 @@ class Filter:
 
     state: RuleState | None = None
     ecosystem: Ecosystem | None = None
+    scope: RuleScope | None = None
     name: Annotated[str | None, Query(min_length=1, max_length=214)] = None
+    prefix: Annotated[str | None, Query(min_length=1, max_length=214)] = None
+    approval: Annotated[int | None, Query(ge=1, le=MAX_KEY)] = None
+    expiring_days: Annotated[int | None, Query(ge=1, le=3650)] = None
 
 
 @router.get("/rules")
@@ -40,6 +55,8 @@ async def list_rules(
     limit: PageSize = 100,
 ) -> Page[RuleView]:
     """Rules that were not revoked, expired ones included, in the order they were made."""
+    now = utcnow()
+    days = wanted.expiring_days
     async with runtime.database.reading() as session:
         found = await rule_store.list_rules(
             session,
@@ -48,7 +65,11 @@ async def list_rules(
             limit=limit + 1,
             state=wanted.state,
             ecosystem=wanted.ecosystem,
+            scope=wanted.scope,
             name=wanted.name,
+            prefix=wanted.prefix,
+            approval=None if wanted.approval is None else ApprovalId(wanted.approval),
+            expiring=None if days is None else (now, now + timedelta(days=days)),
         )
     page, last = cut(found, limit)
     items = tuple(RuleView.model_validate(item) for item in page)
@@ -57,7 +78,7 @@ async def list_rules(
 
 @router.post("/approve", status_code=201)
 async def approve_package(runtime: TheRuntime, admin: Admin, body: ApprovePackageRequest) -> RuleView:
-    """Approve versions of a package. A ban of any of them is stronger."""
+    """Approve versions of a package. A ban of any of them is stronger. Needs an operator for the scope `global`."""
     draft = draft_approval(
         ecosystem=body.ecosystem,
         name=body.name,
@@ -68,12 +89,13 @@ async def approve_package(runtime: TheRuntime, admin: Admin, body: ApprovePackag
         reason=body.reason,
         hashes=body.hashes,
     )
-    return RuleView.model_validate(await runtime.add_rule(draft, person=admin))
+    return RuleView.model_validate(await runtime.packages.add(draft, by=admin, scope=body.scope))
 
 
 @router.post("/ban", status_code=201)
 async def ban_package(runtime: TheRuntime, admin: Admin, body: BanPackageRequest) -> RuleView:
-    """Ban versions of a package. Acts now: running sandboxes that hold one are stopped."""
+    """Ban versions of a package. Acts now: running sandboxes that hold one are stopped. As for `approve`, `global`
+    needs an operator."""
     draft = draft_ban(
         ecosystem=body.ecosystem,
         name=body.name,
@@ -82,17 +104,28 @@ async def ban_package(runtime: TheRuntime, admin: Admin, body: BanPackageRequest
         specifier=body.specifier,
         expires_at=body.expires_at,
     )
-    return RuleView.model_validate(await runtime.add_rule(draft, person=admin))
+    return RuleView.model_validate(await runtime.packages.add(draft, by=admin, scope=body.scope))
 
 
 @router.post("/unban")
 async def unban_package(runtime: TheRuntime, admin: Admin, body: UnbanPackageRequest) -> tuple[RuleView, ...]:
-    """Lift bans of a package; answers those that were lifted."""
-    lifted = await runtime.unban(body.ecosystem, body.name, specifier=body.specifier, person=admin)
+    """Lift bans of a package in one scope; answers those that were lifted."""
+    lifted = await runtime.packages.unban(
+        body.ecosystem, body.name, specifier=body.specifier, by=admin, scope=body.scope
+    )
     return tuple(RuleView.model_validate(rule) for rule in lifted)
 
 
 @router.delete("/rules/{rule_id}", status_code=204)
 async def revoke_rule(runtime: TheRuntime, admin: Admin, rule_id: Annotated[int, Path(ge=1, le=MAX_KEY)]) -> None:
-    """End one rule, an approval or a ban."""
-    await runtime.revoke_rule(RuleId(rule_id), person=admin)
+    """End one rule, an approval or a ban; a global one needs an operator."""
+    await runtime.packages.revoke(RuleId(rule_id), by=admin)
+
+
+@router.get("/stats")
+async def stats(runtime: TheRuntime, person: AnyPerson, expiring_days: Days = 30) -> StatsView:
+    """Rules by scope, ecosystem and state; requests that wait; what installed versions hold, the most used first."""
+    found = await package_stats(
+        runtime.database, runtime.views, person.workspace, expiring=timedelta(days=expiring_days)
+    )
+    return stats_view(found, expiring_days)

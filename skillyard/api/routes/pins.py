@@ -32,10 +32,10 @@ async def pin(
 ) -> PinView:
     """Send an agent's calls to one installed version of a skill, from the next call on; an earlier pin ends."""
     ref = SkillRef(publisher, name, body.version)
-    return PinView.of(await runtime.pins.pin(AgentId(agent_id), ref, person=admin))
+    return PinView.of(await runtime.pins.pin(AgentId(agent_id), ref, by=admin))
 
 
 @router.delete("/{publisher}/{name}", status_code=204)
 async def unpin(runtime: TheRuntime, admin: Admin, agent_id: Key, publisher: Part, name: Part) -> None:
     """Let an agent's calls follow the skill's pointer again."""
-    await runtime.pins.unpin(AgentId(agent_id), SkillRef(publisher, name), person=admin)
+    await runtime.pins.unpin(AgentId(agent_id), SkillRef(publisher, name), by=admin)

@@ -8,7 +8,8 @@ from fastapi import APIRouter
 
 import skillyard
 from skillyard.api.auth import Anyone, AnyPerson
-from skillyard.api.schemas.people import AgentView, IdentityView, PersonView
+from skillyard.api.schemas.agents import AgentView
+from skillyard.api.schemas.people import IdentityView, PersonView
 from skillyard.api.schemas.system import PoolStatusView, StatusView
 from skillyard.api.schemas.values import Health
 from skillyard.api.state import TheRuntime
@@ -27,7 +28,7 @@ async def health() -> Health:
 @router.get("/status")
 async def status(person: AnyPerson, runtime: TheRuntime) -> StatusView:
     """The pool of sandboxes: what it holds now, and what happened since the server started."""
-    everywhere = runtime.pool.status() if person.person.role is Role.ADMIN else None
+    everywhere = runtime.pool.status() if person.person.role is Role.OPERATOR else None
     return StatusView(
         workspace=PoolStatusView.model_validate(runtime.pool.status(person.workspace)),
         instance=None if everywhere is None else PoolStatusView.model_validate(everywhere),

@@ -42,6 +42,10 @@ class CallRequest(Body):
     timeout_seconds: Annotated[float, Field(gt=0, le=86_400)] | None = Field(
         default=None, description="A shorter time-out than the granted one."
     )
+    wait_for_approval: Annotated[float, Field(ge=0, le=86_400)] = Field(
+        default=0.0,
+        description="Seconds to wait where the call is held; it goes on by itself once its request is approved.",
+    )
     on_disconnect: OnDisconnect = Field(
         default="cancel", description="What becomes of the call when its client goes away before its end."
     )
@@ -152,6 +156,16 @@ class AcceptedEvent(View):
     invocation_id: str
 
 
+class HeldEvent(View):
+    """The call is held, and waits for the decision on `approval`, at most until `until`. `accepted` comes once it is
+    approved; this comes again every now and then, and with another `approval` where more has to be approved."""
+
+    event: Literal["held"]
+    invocation_id: str
+    approval: int
+    until: datetime
+
+
 class ProgressEvent(View):
     """How far the skill says that it is, in the terms of the Model Context Protocol."""
 
@@ -213,6 +227,7 @@ class InvocationRecordView(View):
     cancel_requested_at: datetime | None
     usage: UsageView
     exit_code: int | None
+    supervised: bool = Field(description="Recorded in full, because its agent was SUPERVISED.")
 
 
 def text_and_bytes(data: bytes) -> tuple[str, str | None]:

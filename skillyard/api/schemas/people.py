@@ -1,4 +1,4 @@
-"""Persons, agents and their tokens."""
+"""Persons, tokens, and the pins of agents."""
 
 from __future__ import annotations
 
@@ -7,9 +7,9 @@ from typing import Annotated, Literal
 
 from pydantic import Field, StringConstraints, model_validator
 
-from skillyard.api.schemas.values import MAX_KEY, Body, FutureTime, MaturityName, Name, View
-from skillyard.governance.decision import AgentState
-from skillyard.governance.identity import Role
+from skillyard.api.schemas.agents import AgentView
+from skillyard.api.schemas.values import MAX_KEY, Body, FutureTime, Name, View
+from skillyard.governance.identity import Role, TokenScope
 from skillyard.runtime.values import Pin
 
 Id = Annotated[int, Field(ge=1, le=MAX_KEY)]
@@ -24,30 +24,6 @@ class PersonView(View):
     id: int
     name: str
     role: Role
-
-
-class AddAgentRequest(Body):
-    """``owner`` is the person who answers for the agent; without one, whoever asks."""
-
-    name: Name
-    owner: Id | None = None
-    maturity: MaturityName = "STUDENT"
-
-
-class SetMaturityRequest(Body):
-    maturity: MaturityName
-
-
-class ReasonRequest(Body):
-    reason: Annotated[str, StringConstraints(min_length=1, max_length=1000)]
-
-
-class AgentView(View):
-    id: int
-    name: str
-    owner: int
-    maturity: MaturityName
-    state: AgentState
 
 
 class PinRequest(Body):
@@ -90,6 +66,9 @@ class IssueTokenRequest(Body):
     person: Id | None = None
     agent: Id | None = None
     expires_at: FutureTime | None = None
+    scopes: tuple[TokenScope, ...] = Field(
+        default=(), max_length=10, description="For agents: what it may be used for beside calling skills."
+    )
 
     @model_validator(mode="after")
     def _one_holder(self) -> IssueTokenRequest:
@@ -107,6 +86,7 @@ class TokenView(View):
     created_at: datetime
     expires_at: datetime | None
     revoked_at: datetime | None
+    scopes: tuple[TokenScope, ...]
 
 
 class IssuedTokenView(View):
