@@ -11,7 +11,7 @@ MAKEFLAGS += --no-print-directory
 BIN := .venv/bin
 WORKERS ?= 2
 
-.PHONY: help setup python demo serve test test-long check format lock reference bench bench-compare bench-baseline accept clean
+.PHONY: help setup python testing demo serve test test-long check format lock reference bench bench-compare bench-baseline accept clean
 
 help: ## List these commands
 	@printf 'Skillyard: a self-hosted marketplace runtime for AI-agent skills.\n\nUsage: make COMMAND\n\n'
@@ -24,16 +24,19 @@ setup: ## Make .venv and a Docker Engine ready (every command does this first; q
 python: # the Python environment alone, for commands that need no engine
 	@scripts/setup python
 
+testing: # what tests need: all of it, and PostgreSQL's server programs
+	@scripts/setup tests
+
 demo: setup ## Tell the main story end to end, on a real Docker Engine; CHAPTER=name tells a part
 	@$(BIN)/skillyard demo $(addprefix --chapter=,$(CHAPTER))
 
 serve: setup ## Run the server (settings: docs/reference/settings.md)
 	@$(BIN)/skillyard serve
 
-test: setup ## Run the tests, two at a time; ARGS="tests/skills -k bundle" picks some, WORKERS=0 runs them one by one
+test: testing ## Run the tests, two at a time; ARGS="tests/skills -k bundle" picks some, WORKERS=0 runs them one by one
 	@$(BIN)/pytest -n $(WORKERS) --dist loadfile $(ARGS)
 
-test-long: setup ## Run the long tests (soaks, fresh machines): tests/long
+test-long: testing ## Run the long tests (soaks, fresh machines): tests/long
 	@$(BIN)/pytest tests/long $(ARGS)
 
 check: python ## Lint, check formatting, types and layers
@@ -52,6 +55,7 @@ lock: python ## Bring requirements.lock up to date with pyproject.toml; UPGRADE=
 reference: python ## Write .env.example, docs/reference/settings.md and cli.md from the code
 	@$(BIN)/python scripts/write_settings_reference.py
 	@$(BIN)/python scripts/write_cli_reference.py
+	@$(BIN)/python scripts/write_rules_file_reference.py
 
 bench: setup ## Measure, and write benchmarks/results.json; ONLY=warm_call picks one
 	@$(BIN)/python -m benchmarks $(ONLY)
@@ -62,7 +66,7 @@ bench-compare: setup ## Measure quickly; fail if a ratio is 1.5 times worse than
 bench-baseline: setup ## Make what is measured now the baseline; ONLY=warm_call that of one
 	@$(BIN)/python -m benchmarks.compare --accept $(ONLY)
 
-accept: setup ## Run acceptance stories; ONLY=main-job picks one, BREAK=1 breaks what it guards
+accept: testing ## Run acceptance stories; ONLY=main-job picks one, BREAK=1 breaks what it guards
 	@$(BIN)/python -m tests.acceptance $(ONLY)
 
 clean: ## Remove .venv and everything else these commands made in this folder

@@ -2,36 +2,32 @@
 
 from __future__ import annotations
 
-from enum import StrEnum
 from typing import Annotated
 
 import typer
 
-from skillyard.api.schemas.people import AgentView, PersonView, PinsView, PinView
+from skillyard.api.schemas.agents import AgentView
+from skillyard.api.schemas.people import PersonView, PinsView, PinView
+from skillyard.cli import agent_trust
+from skillyard.cli.agent_names import MaturityName, Name, Why, agent_id
 from skillyard.cli.client import Client, Server, connected, parsed, quoted
 from skillyard.cli.exit_codes import ExitCode, UsageProblemError
 from skillyard.cli.installed import reference
 from skillyard.cli.people import Days, Label, issue
 from skillyard.cli.screen import Json, Screen, table
 from skillyard.errors import NotFoundError
-from skillyard.governance.decision import Maturity
+from skillyard.governance.identity import TokenScope
 from skillyard.runtime.values import SkillRef
 
 app = typer.Typer(add_completion=False, help="List, add and change agents, and issue tokens for them.")
+app.add_typer(agent_trust.app)
 
 
-class MaturityName(StrEnum):
-    """The names of ``Maturity``, as an option takes them."""
-
-    STUDENT = Maturity.STUDENT.name
-    INTERN = Maturity.INTERN.name
-    SUPERVISED = Maturity.SUPERVISED.name
-    AUTONOMOUS = Maturity.AUTONOMOUS.name
-
-
-Name = Annotated[str, typer.Argument(metavar="NAME")]
 Pinned = Annotated[str, typer.Argument(metavar="SKILL", help="publisher/name@version; to unpin, publisher/name.")]
-Why = Annotated[str, typer.Option("--reason", help="Why; it is recorded.")]
+Scopes = Annotated[
+    list[TokenScope] | None,
+    typer.Option("--scope", help="What else the token may be used for; admin: act as an admin while AUTONOMOUS."),
+]
 
 
 @app.command("list")
@@ -65,23 +61,6 @@ def create(
     return ExitCode.DONE
 
 
-@app.command("set-maturity")
-def set_maturity(
-    name: Name,
-    maturity: Annotated[MaturityName, typer.Argument(case_sensitive=False)],
-    *,
-    server: Server = None,
-    json: Json = False,
-) -> ExitCode:
-    """Trust an agent more or less, from the next call on."""
-    screen = Screen(json=json)
-    with connected(server) as client:
-        path = f"/v1/agents/{agent_id(client, name)}/maturity"
-        changed = parsed(AgentView, client.put(path, {"maturity": maturity.value}).value)
-    screen.answer(changed, lambda: [f"{changed.name} is {changed.maturity}"])
-    return ExitCode.DONE
-
-
 @app.command()
 def suspend(name: Name, *, reason: Why, server: Server = None, json: Json = False) -> ExitCode:
     """Let no call of an agent be admitted any more."""
@@ -96,12 +75,18 @@ def resume(name: Name, *, reason: Why, server: Server = None, json: Json = False
 
 @app.command()
 def token(
-    name: Name, *, label: Label = "command-line", expires_days: Days = None, server: Server = None, json: Json = False
+    name: Name,
+    *,
+    label: Label = "command-line",
+    expires_days: Days = None,
+    scope: Scopes = None,
+    server: Server = None,
+    json: Json = False,
 ) -> ExitCode:
     """Issue a token for an agent, and show it this once."""
     screen = Screen(json=json)
     with connected(server) as client:
-        issued = issue(client, {"agent": agent_id(client, name)}, label, expires_days)
+        issued = issue(client, {"agent": agent_id(client, name)}, label, expires_days, scope or ())
     screen.answer(issued, lambda: [issued.token])
     return ExitCode.DONE
 
@@ -141,14 +126,6 @@ def pins(name: Name, *, server: Server = None, json: Json = False) -> ExitCode:
     rows = [(f"{one.publisher}/{one.name}", one.version, f"{one.pinned_at:%Y-%m-%d %H:%M}") for one in found.items]
     screen.answer({"pins": found.items}, lambda: table(("skill", "version", "since"), rows))
     return ExitCode.DONE
-
-
-def agent_id(client: Client, name: str) -> int:
-    """The agent's key. Raises ``NotFoundError``."""
-    found = next((one.id for one in client.pages("/v1/agents", AgentView) if one.name == name), None)
-    if found is None:
-        raise NotFoundError(f"there is no agent named {name}")
-    return found
 
 
 def _pin_path(client: Client, name: str, ref: SkillRef) -> str:

@@ -35,12 +35,14 @@ COMMANDS: Mapping[str, Place] = {
     "serve": Place("serve", "Run the server.", LOCAL),
     "demo": Place("demo.command", "Tell the main story end to end, on a real Docker Engine.", LOCAL),
     "advisories": Place("advisories", "Update the advisory index, or say how old it is.", LOCAL, group=True),
-    "audit": Place("audit", "Verify or export the audit log.", LOCAL, group=True),
+    "audit": Place("audit", "List, verify, export, sign or archive the audit log.", LOCAL, group=True),
     "gc": Place("gc", "Remove packages, bundles, images and files of calls that nothing needs any more.", LOCAL),
     "login": Place("login", "Remember a server and a token for it.", SERVER),
     "status": Place("status", "Say what the server's sandboxes do.", SERVER),
     "people": Place("people", "List and add persons, and issue tokens for them.", SERVER, group=True),
     "agents": Place("agents", "List, add and change agents, and issue tokens for them.", SERVER, group=True),
+    "supervision": Place("supervision", "Watch, stop and look back at calls of SUPERVISED agents.", SERVER, group=True),
+    "workspaces": Place("workspaces", "Add, suspend and limit workspaces.", SERVER, group=True),
     "install": Place("installed", "Install a skill from a folder, an archive or a Git address.", SERVER),
     "list": Place("installed", "List what is installed.", SERVER),
     "invoke": Place("invoke", "Call an installed skill.", SERVER),
@@ -48,8 +50,9 @@ COMMANDS: Mapping[str, Place] = {
     "upgrade": Place("installed", "Swap in a new version while calls run.", SERVER),
     "rollback": Place("installed", "Go back to the version before.", SERVER),
     "uninstall": Place("installed", "Remove a skill or one of its versions.", SERVER),
-    "packages": Place("packages", "List, approve and ban packages.", SERVER, group=True),
+    "packages": Place("packages", "Check, ask for, approve and ban packages.", SERVER, group=True),
     "approvals": Place("approvals", "Decide what waits for a second person.", SERVER, group=True),
+    "webhooks": Place("webhooks", "Tell an address of approvals and bans.", SERVER, group=True),
 }
 
 

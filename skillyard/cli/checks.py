@@ -9,7 +9,7 @@ import subprocess
 
 from skillyard.cli.diagnosis import Check, Diagnosis, State
 from skillyard.cli.stock_checks import stock_checks
-from skillyard.database import database_path, schema_state, utcnow
+from skillyard.database import Kind, locate, schema_state, utcnow
 from skillyard.errors import MachineError, SkillyardError
 from skillyard.governance.advisories.index import AdvisoryIndex, index_path
 from skillyard.governance.errors import AdvisoryIndexError, AdvisoryIndexMissingError
@@ -128,17 +128,29 @@ async def _image(engine: Engine, settings: Settings) -> Check:
 
 async def _database(settings: Settings) -> Check:
     try:
-        path = database_path(settings.database)
+        location = locate(settings.database)
         state = await schema_state(settings.database)
     except MachineError as error:
-        return Check("database", State.MISSING, str(error))
+        return Check("database", State.MISSING, str(error), _hint(settings))
+    path = str(location.path) if location.kind is Kind.SQLITE else None
+    facts: dict[str, object] = {"kind": location.kind.value, "at": location.shown, "path": path}
     if state is None:
-        return Check("database", State.OK, f"{path}: made at the first use", facts={"path": str(path), "schema": None})
-    facts: dict[str, object] = {"path": str(path), "schema": state.found, "needed": state.wanted}
+        detail = f"{location.shown}: made at the first use"
+        return Check("database", State.OK, detail, facts={**facts, "engine": None, "schema": None})
+    facts |= {"engine": state.engine, "schema": state.found, "needed": state.wanted}
+    detail = f"{state.engine}, {location.shown}: schema {state.found or 'none'}"
+    if state.found is None and location.kind is Kind.POSTGRESQL:
+        return Check("database", State.OK, f"{detail}, made at the first start", facts=facts)
     if not state.current:
-        text = f"{path}: schema {state.found or 'none'}, migrated to {state.wanted} at the next start"
+        text = f"{detail}, migrated to {state.wanted} at the next start"
         return Check("database", State.WARNING, text, "Back it up before, if what it holds matters.", facts)
-    return Check("database", State.OK, f"{path}: schema {state.found}", facts=facts)
+    return Check("database", State.OK, detail, facts=facts)
+
+
+def _hint(settings: Settings) -> str | None:
+    if settings.database_url is None:
+        return None
+    return "See SKILLYARD_DATABASE_URL, and docs/how-to/use-postgresql.md for a server."
 
 
 def _advisories(settings: Settings) -> Check:

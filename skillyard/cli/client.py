@@ -127,6 +127,14 @@ class Client:
                 raise _problem(response)
             yield from response.iter_bytes()
 
+    def lines(self, path: str) -> Iterator[str]:
+        """Lines as they come, for as long as the server has some; it sends an empty one now and then, which is none."""
+        with _reached(self.address), self._http.stream("GET", path) as response:
+            if not response.is_success:
+                response.read()
+                raise _problem(response)
+            yield from (line for line in response.iter_lines() if line)
+
     def _send(self, method: str, path: str, **request: Any) -> Answer:
         with _reached(self.address):
             response = self._http.request(method, path, **request)

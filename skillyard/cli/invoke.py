@@ -5,20 +5,39 @@ from __future__ import annotations
 import base64
 import contextlib
 import json as json_text
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Annotated
 
 import httpx
 import typer
 
-from skillyard.api.schemas.invocations import AcceptedEvent, ErrorEvent, InvocationView, LogEvent, ProgressEvent
+from skillyard.api.schemas.invocations import (
+    AcceptedEvent,
+    ErrorEvent,
+    HeldEvent,
+    InvocationView,
+    LogEvent,
+    ProgressEvent,
+)
 from skillyard.api.schemas.skills import VersionView
 from skillyard.cli.answers import LiveOutput, show_invocation
-from skillyard.cli.calls import CallInput, EntryName, Files, Input, OutputDir, Stdin, Timeout, call_input, read_input
+from skillyard.cli.calls import (
+    CallInput,
+    EntryName,
+    Files,
+    Input,
+    OutputDir,
+    Stdin,
+    Timeout,
+    call_input,
+    read_input,
+)
 from skillyard.cli.client import Client, Server, ServerUnavailableError, connected, json_of, parsed, quoted, refusal
 from skillyard.cli.exit_codes import ExitCode
 from skillyard.cli.installed import reference, skill_path
+from skillyard.cli.lengths import Wait, seconds
+from skillyard.cli.progress import Watcher
 from skillyard.cli.saved import save_files
 from skillyard.cli.screen import Json, Screen
 from skillyard.errors import SkillyardError
@@ -43,6 +62,7 @@ def invoke(
     stdin: Stdin = None,
     timeout: Timeout = None,
     output_dir: OutputDir = None,
+    wait: Wait = None,
     server: Server = None,
     json: Json = False,
 ) -> ExitCode:
@@ -60,7 +80,8 @@ def invoke(
             watcher.step(Progress(f"calling {ref}", 0, None))
             live = LiveOutput(script=script, silent=screen.json, before=watcher.clear, step=watcher.step)
             typed = wanted.stdin if isinstance(wanted.stdin, Path) else None
-            view = call(client, call_request(ref, entry, wanted, timeout), wanted.files, live, stdin=typed)
+            body = call_request(ref, entry, wanted, timeout, seconds(wait))
+            view = call(client, body, wanted.files, live, stdin=typed, on_held=lambda held: _tell(watcher, held))
         urls = {item.path: item.url for item in view.outcome.files}
         saved = save_files(view, output_dir, lambda path: client.download(urls[path]))
     return show_invocation(screen, view, saved, held_hint=_HELD, facts={})
@@ -73,12 +94,17 @@ def _is_script(client: Client, ref: SkillRef, entry: str | None) -> bool:
     return name is not None and ":" not in name
 
 
+def _tell(watcher: Watcher, held: HeldEvent) -> None:
+    watcher.step(Progress(f"held: waiting until {held.until:%R} UTC for approval request {held.approval}", 0, None))
+
+
 def call_request(
-    ref: SkillRef, entry: str | None, wanted: CallInput, timeout: float | None = None
+    ref: SkillRef, entry: str | None, wanted: CallInput, timeout: float | None = None, wait: float | None = None
 ) -> dict[str, object]:
     """The body of a call, without what is on disk."""
     typed = wanted.stdin if isinstance(wanted.stdin, bytes) else b""
-    return {
+    waiting = {} if wait is None else {"wait_for_approval": wait}
+    return waiting | {
         "skill": str(ref),
         "entry": entry,
         "input": wanted.arguments,
@@ -88,6 +114,10 @@ def call_request(
     }
 
 
+def _unheld(_held: HeldEvent) -> None:
+    """For callers who do not wait."""
+
+
 def call(
     client: Client,
     request: Mapping[str, object],
@@ -95,14 +125,15 @@ def call(
     live: LiveOutput,
     *,
     stdin: Path | None = None,
+    on_held: Callable[[HeldEvent], None] = _unheld,
 ) -> InvocationView:
     """Make a call and follow it to its end. A held or denied call is an invocation too; other refusals are raised.
 
-    An interruption cancels it.
+    An interruption cancels it. ``on_held`` is told when it begins to wait for an approval.
     """
     with client.stream("/v1/invocations", request, files, stdin) as response:
         if response.headers.get("content-type", "").startswith(_NDJSON):
-            return _with_result(client, _followed(client, response, live))
+            return _with_result(client, _followed(client, response, live, on_held))
         response.read()
         value = json_of(response)
         if response.is_success or (isinstance(value, Mapping) and "outcome" in value):
@@ -110,13 +141,17 @@ def call(
         raise refusal(response.status_code, value)
 
 
-def _followed(client: Client, response: httpx.Response, live: LiveOutput) -> InvocationView:
+def _followed(
+    client: Client, response: httpx.Response, live: LiveOutput, on_held: Callable[[HeldEvent], None]
+) -> InvocationView:
     """Events as they come, and the outcome at the end. A stream that breaks off is an error, never an outcome."""
     running: str | None = None
     try:
         for line in response.iter_lines():
             event = _event(line)
             match event.get("event"):
+                case "held":
+                    on_held(parsed(HeldEvent, event))
                 case "accepted":
                     running = parsed(AcceptedEvent, event).invocation_id
                 case "outcome":

@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Annotated
 
 import typer
 
-from skillyard.api.schemas.people import IssuedTokenView, PersonView
+from skillyard.api.schemas.people import IssuedTokenView, PersonView, TokenView
 from skillyard.cli.client import Client, Server, connected, parsed
 from skillyard.cli.exit_codes import ExitCode
 from skillyard.cli.screen import Json, Screen, table
 from skillyard.errors import NotFoundError
-from skillyard.governance.identity import Role
+from skillyard.governance.identity import Role, TokenScope
 
 app = typer.Typer(add_completion=False, help="List and add persons, and issue tokens for them.")
 
@@ -68,7 +68,33 @@ def token(
     return ExitCode.DONE
 
 
-def issue(client: Client, holder: Mapping[str, int], label: str, expires_days: float | None) -> IssuedTokenView:
+@app.command()
+def tokens(*, server: Server = None, json: Json = False) -> ExitCode:
+    """Every token of the workspace, of persons and of agents, without their texts."""
+    screen = Screen(json=json)
+    with connected(server) as client:
+        found = list(client.pages("/v1/tokens", TokenView))
+    rows = [(str(one.id), one.holder, one.name, " ".join(one.scopes) or "-", _standing(one)) for one in found]
+    screen.answer({"tokens": found}, lambda: table(("id", "holder", "name", "scopes", "state"), rows))
+    return ExitCode.DONE
+
+
+def issue(
+    client: Client,
+    holder: Mapping[str, int],
+    label: str,
+    expires_days: float | None,
+    scopes: Collection[TokenScope] = (),
+) -> IssuedTokenView:
     """A new token for a person or an agent."""
     expiry = None if expires_days is None else (datetime.now(UTC) + timedelta(days=expires_days)).isoformat()
-    return parsed(IssuedTokenView, client.post("/v1/tokens", {**holder, "name": label, "expires_at": expiry}).value)
+    body = {**holder, "name": label, "expires_at": expiry, "scopes": [scope.value for scope in scopes]}
+    return parsed(IssuedTokenView, client.post("/v1/tokens", body).value)
+
+
+def _standing(token: TokenView) -> str:
+    if token.revoked_at is not None:
+        return f"revoked {token.revoked_at:%Y-%m-%d %H:%M}"
+    if token.expires_at is None:
+        return "valid"
+    return f"{'expired' if token.expires_at <= datetime.now(UTC) else 'valid until'} {token.expires_at:%Y-%m-%d %H:%M}"

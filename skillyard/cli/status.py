@@ -18,7 +18,7 @@ app = typer.Typer(add_completion=False)
 def status(*, server: Server = None, json: Json = False) -> ExitCode:
     """Say what the server's sandboxes do.
 
-    Those of your workspace, with the calls that wait for one; for admins also those of the whole server.
+    Those of your workspace, with the calls that wait for one; for operators also those of the whole server.
     """
     screen = Screen(json=json)
     with connected(server) as client:

@@ -111,11 +111,11 @@ class Served:
 
 
 @contextmanager
-def serving(cli: Cli) -> Iterator[Served]:
-    """``skillyard serve`` until the block ends; it must end well when it is told to."""
-    log = cli.home / "serve.log"
+def serving(cli: Cli, *, log: str = "serve.log") -> Iterator[Served]:
+    """``skillyard serve`` until the block ends; it must end well when it is told to. Its log lies in the home."""
+    written = cli.home / log
     with (
-        log.open("w") as stderr,
+        written.open("w") as stderr,
         subprocess.Popen(
             cli.command("serve", "--json", "--port", "0"),
             cwd=cli.folder,
@@ -128,7 +128,7 @@ def serving(cli: Cli) -> Iterator[Served]:
         assert process.stdout is not None
         try:
             line = process.stdout.readline()
-            assert line, log.read_text()
+            assert line, written.read_text()
             ready = json.loads(line)
             yield Served(ready["url"], ready["token"], cli, process)
         finally:
@@ -138,7 +138,7 @@ def serving(cli: Cli) -> Iterator[Served]:
             except subprocess.TimeoutExpired:
                 process.kill()
                 raise
-    assert code == 0, log.read_text()
+    assert code == 0, written.read_text()
 
 
 def containers(home: Path) -> int:

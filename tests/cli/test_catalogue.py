@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 import skillyard
-from skillyard.cli.agents import MaturityName
+from skillyard.cli.agent_names import MaturityName
 from skillyard.cli.catalogue import COMMANDS, load
 from skillyard.cli.client import refusal
 from skillyard.cli.exit_codes import ExitCode, RefusedByServerError, exit_code_of

@@ -23,12 +23,14 @@ def test_the_whole_story(cli: Cli, tmp_path: Path) -> None:
         "upgrade",
         "blocked",
         "student",
+        "ban",
         "audit",
     ]
     assert Path(document["chart"]).read_bytes().startswith(b"\x89PNG")
     assert document["swap"]["lost"] == 0
     assert min(document["swap"]["by_version"].values()) >= 3
     assert "PYSEC-2019-217" in document["blocked"]
+    assert document["ban"]["stopped"] >= 1
     assert containers(cli.home) == 0
     assert cli("audit", "verify").code == 0
 

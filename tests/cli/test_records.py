@@ -3,37 +3,57 @@
 from __future__ import annotations
 
 import json
+import shutil
+import signal
 import sqlite3
+import subprocess
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
-from tests.cli.conftest import Cli, skill
+from tests.cli.conftest import Cli, new_cli, skill
 
 
-@pytest.fixture
-def used(cli: Cli, tmp_path: Path) -> Cli:
-    """A home in which something was done."""
-    assert cli("run", skill(tmp_path), "--input", '{"x": 1}').code == 0
+@pytest.fixture(scope="module")
+def used_once(tmp_path_factory: pytest.TempPathFactory, package_cache: Path) -> Cli:
+    """A home in which something was done; whoever changes it takes a copy."""
+    folder = tmp_path_factory.mktemp("used")
+    cli = new_cli(folder, package_cache)
+    assert cli("run", skill(folder), "--input", '{"x": 1}').code == 0
     return cli
 
 
-def test_a_chain_that_holds(used: Cli) -> None:
+@pytest.fixture
+def used(used_once: Cli, tmp_path: Path) -> Cli:
+    """A home of one's own in which something was done."""
+    shutil.copytree(used_once.home, tmp_path / "home", symlinks=True)
+    (tmp_path / "work").mkdir()
+    return Cli(tmp_path / "work", used_once.settings | {"home": str(tmp_path / "home")})
+
+
+def test_a_chain_that_holds_and_is_signed_to_its_end(used: Cli) -> None:
     found = used("audit", "verify", "--json")
     assert found.code == 0
     (chain,) = found.document["chains"]
-    assert (chain["workspace"], chain["broken"]) == ("local", None)
-    assert chain["records"] == chain["head"]["seq"] > 3
+    assert (chain["workspace"], chain["broken"], chain["unsigned"]) == ("local", None, 0)
+    assert chain["records"] == chain["head"]["seq"] == chain["signed"]["seq"] > 3
+    assert "signed up to record" in used("audit", "verify").out
 
 
 def test_an_edited_record_is_found(used: Cli) -> None:
-    database = sqlite3.connect(used.home / "skillyard.db")
-    database.execute("UPDATE audit_records SET payload = '{}' WHERE seq = 2")
-    database.commit()
-    database.close()
+    edit(used, "UPDATE audit_records SET payload = '{}' WHERE seq = 2")
     found = used("audit", "verify", "--json")
     assert (found.code, found.document["ok"]) == (1, False)
     assert found.document["chains"][0]["broken"]["seq"] == 2
     assert "BROKEN at record 2" in used("audit", "verify").out
+
+
+def edit(cli: Cli, *statements: str) -> None:
+    database = sqlite3.connect(cli.home / "skillyard.db")
+    for statement in statements:
+        database.execute(statement)
+    database.commit()
+    database.close()
 
 
 def test_an_export_is_checked_without_the_database(used: Cli) -> None:
@@ -44,20 +64,119 @@ def test_an_export_is_checked_without_the_database(used: Cli) -> None:
     file = used.folder / "audit.jsonl"
     assert used("audit", "verify", "--export", "audit.jsonl", "--noted", noted).code == 0
     lines = file.read_bytes().splitlines(keepends=True)
-    file.write_bytes(b"".join(lines[:-1]))
+    file.write_bytes(b"".join(lines[:-3]))
     assert used("audit", "verify", "--export", "audit.jsonl", "--noted", noted).code == 1
-    file.write_bytes(b"".join([lines[0], lines[2], lines[1], *lines[3:]]))
-    assert used("audit", "verify", "--export", "audit.jsonl").code == 1
+    file.write_bytes(b"".join([*lines[:2], lines[3], lines[2], *lines[4:]]))
+    assert used("audit", "verify", "--file", "audit.jsonl").code == 1
+
+
+def test_a_file_is_checked_on_another_machine_with_the_key(used: Cli, tmp_path: Path, package_cache: Path) -> None:
+    """Not even a home is there: an auditor has the file and the key."""
+    own = used("audit", "keys", "--json").document["own"]
+    head = used("audit", "sign", "--json").document["heads"][0]
+    file, pem = used.folder / "audit.jsonl.gz", used.folder / "key.pem"
+    assert used("audit", "export", "--output", file).code == 0
+    pem.write_text(head["pem"])
+    elsewhere = new_cli(tmp_path / "elsewhere", package_cache)
+    doubted = elsewhere("audit", "verify", "--file", file, "--json")
+    assert (doubted.code, doubted.document["ok"]) == (3, False)
+    assert own in doubted.document["chains"][0]["indeterminate"]
+    for key in (own, head["public_key"], pem):
+        found = elsewhere("audit", "verify", "--file", file, "--key", key, "--json")
+        assert (found.code, found.document["chains"][0]["signed"]["seq"]) == (0, head["seq"])
+    assert elsewhere("audit", "verify", "--file", file, "--key", "0" * 32).code == 3
+    assert elsewhere("audit", "verify", "--file", file, "--key", "no-such-file").code == 2
+    assert elsewhere("audit", "verify", "--file", "no-such-file").code == 2
+    file.write_bytes(file.read_bytes()[:-9])
+    assert elsewhere("audit", "verify", "--file", file, "--key", own).code == 1
+
+
+def test_a_forged_chain_is_found_by_its_signature(used: Cli) -> None:
+    """All signed heads are gone too: the home knows what it signed."""
+    edit(
+        used,
+        "DELETE FROM audit_records WHERE seq > 4",
+        "UPDATE audit_heads SET (seq, hash) = (SELECT seq, hash FROM audit_records WHERE seq = 4)",
+        "DELETE FROM audit_checkpoints",
+    )
+    found = used("audit", "verify", "--json")
+    assert (found.code, found.document["chains"][0]["broken"]["kind"]) == (1, "truncated")
+
+
+def test_a_rotated_key_signs_on_and_the_old_signatures_hold(used: Cli) -> None:
+    file = used.folder / "before.jsonl"
+    used("audit", "export", "--output", file)
+    done = used("audit", "rotate-key", "--json").document
+    keys = used("audit", "keys", "--json").document
+    assert keys["own"] == done["current"] == keys["keys"][1]["id"]
+    assert keys["keys"][0]["retired_at"] == done["at"]
+    assert used("audit", "verify").code == 0
+    assert used("audit", "verify", "--file", file).code == 0
+    assert used("audit", "list", "--action", "audit.key_rotated", "--json").document["items"][0]["subject"] == (
+        f"key/{done['current']}"
+    )
+
+
+def test_old_records_go_into_archives_and_a_missing_one_is_doubt(used: Cli) -> None:
+    assert used("audit", "archive", "--before", "2020-01-01", "--json").document == {"archived": []}
+    assert used("audit", "archive", "--before", "2999-01-01").code == 2
+    before = used("audit", "verify", "--json").document["chains"][0]["head"]["seq"]
+    moment = datetime.now(UTC).isoformat()
+    (made,) = used("audit", "archive", "--before", moment, "--json").document["archived"]
+    assert (made["first_seq"], made["last_seq"]) == (1, before - 1)
+    assert used("audit", "archives", "--json").document["archives"] == [made]
+    assert used("audit", "verify").code == 0
+    file = used.home / "audit" / "archives" / "1" / made["file"]
+    assert used("audit", "verify", "--file", file).code == 0
+    assert used("audit", "list", "--oldest-first", "--json").document["archived_through"] == before - 1
+    file.rename(file.with_name("elsewhere"))
+    doubted = used("audit", "verify", "--json")
+    assert (doubted.code, doubted.document["ok"]) == (3, False)
+    assert made["file"] in doubted.document["chains"][0]["indeterminate"]
+    assert used("audit", "export").code == 1
 
 
 def test_an_export_on_standard_output_is_lines(used: Cli) -> None:
     lines = [json.loads(line) for line in used("audit", "export").out.splitlines()]
-    assert lines[0]["action"] == "workspace.created"
+    assert next(line for line in lines if "seq" in line)["action"] == "workspace.created"
+    assert ("header" in lines[0], "trailer" in lines[-1]) == (True, True)
     assert used("audit", "export", "--json").code == 2
+
+
+def test_records_are_listed_and_picked(used: Cli) -> None:
+    page = used("audit", "list", "--limit", "2", "--json").document
+    assert len(page["items"]) == 2
+    older = used("audit", "list", "--limit", "1", "--cursor", page["next_cursor"], "--json").document
+    assert older["items"][0]["seq"] == page["items"][1]["seq"] - 1
+    calls = used("audit", "list", "--action", "invocation.", "--json").document["items"]
+    assert [one["action"] for one in calls] == ["invocation.finished", "invocation.admitted"]
+    of_one = used("audit", "list", "--invocation", calls[0]["subject"].removeprefix("invocation/"), "--json").document
+    assert of_one["items"] == calls
+    assert "invocation.admitted" in used("audit", "list").out
+    assert used("audit", "list", "--actor", "nobody").code == 2
+    assert used("audit", "list", "--since", "2999-01-01", "--json").document["items"] == []
+
+
+def test_what_is_recorded_is_followed(used: Cli) -> None:
+    command = used.command("audit", "list", "--follow", "--limit", "1", "--json")
+    with subprocess.Popen(
+        command, cwd=used.folder, env=used.environment(), stdout=subprocess.PIPE, text=True
+    ) as process:
+        try:
+            assert process.stdout is not None
+            last = json.loads(process.stdout.readline())
+            assert used("audit", "rotate-key").code == 0
+            followed = json.loads(process.stdout.readline())
+            assert (followed["seq"], followed["action"]) == (last["seq"] + 1, "audit.key_rotated")
+            process.send_signal(signal.SIGINT)
+            assert process.wait(60) == 130
+        finally:
+            process.kill()
 
 
 def test_there_is_nothing_to_verify_before_anything_was_done(cli: Cli) -> None:
     assert cli("audit", "verify").code == 5
+    assert cli("audit", "sign").code == 5
 
 
 def osv(advisory: str, package: str) -> str:

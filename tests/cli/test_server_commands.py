@@ -108,7 +108,7 @@ def test_an_agent_is_promoted_suspended_and_resumed(server: Served, tmp_path: Pa
     agent = token(server, "agents", "student-bot")
     call = ("invoke", "local/for-all", "--input", '{"x": 1}')
     assert server(*call, token=agent).code == 1
-    assert server("agents", "set-maturity", "student-bot", "supervised").code == 0
+    assert server("agents", "set-maturity", "student-bot", "supervised", "--force", "--reason", "does well").code == 0
     assert server(*call, token=agent).code == 0
     assert server("agents", "suspend", "student-bot", "--reason", "holidays").code == 0
     assert server(*call, token=agent).code == 1

@@ -9,9 +9,10 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
+from skillyard.api.schemas.approvals import ApprovalView
 from skillyard.api.schemas.audit import AdvisoryStatusView, VerificationView
 from skillyard.api.schemas.invocations import InvocationView
-from skillyard.api.schemas.packages import ApprovalView
+from skillyard.api.schemas.packages import RuleView
 from skillyard.api.schemas.reports import ReportView
 from skillyard.api.schemas.skills import InstallationView, SkillSummaryView, VersionView
 from skillyard.cli.client import parsed
@@ -26,7 +27,9 @@ from skillyard.runtime.values import SkillRef
 from skillyard.sandbox.outcome import OutcomeState
 
 VERIFY_SECONDS = 60
+STOP_SECONDS = 10
 _PNG = b"\x89PNG\r\n\x1a\n"
+_BAD = "Its release was not made by its maintainers."
 _VULNERABLE = ("jinja2", "PYSEC-2019-217")
 """One of the packages that legacy-fetch pins, and an advisory that the embedded snapshot has about it."""
 
@@ -188,6 +191,25 @@ def student(stage: Stage) -> None:
     stage.narrator.good(f"It may read skills of instructions only, such as {guide}.")
 
 
+def ban(stage: Stage) -> None:
+    warm = stage.containers.count()
+    stage.require(warm > 0, "a warm sandbox that holds pandas", "none is left")
+    stage.narrator.say(f"{warm} of its sandboxes wait for calls. Alice hears something bad about pandas, and bans it.")
+    began = time.perf_counter()
+    rule = parsed(RuleView, stage.cast.alice.post("/v1/packages/ban", {"name": "pandas", "reason": _BAD}).value)
+    while (left := stage.containers.count()) and time.perf_counter() - began < STOP_SECONDS:
+        time.sleep(0.02)
+    took = time.perf_counter() - began
+    stage.require(left == 0, "every sandbox that holds pandas to be stopped", f"{left} run after {took:.1f} s")
+    stage.narrator.good(f"Rule {rule.id}: banned. {took * 1000:.0f} ms later none of them runs any more.")
+    stage.narrator.say("report-bot calls once more. What Bob approved is still approved.")
+    view = stage.report_call(stage.cast.intern)
+    (reason,) = (one for one in view.decision.reasons if one.code == "banned_package")
+    stage.require(view.decision.kind == "deny" and _BAD in reason.message, "the call to be refused", reason.message)
+    stage.narrator.good(f"Refused: {reason.message}")
+    stage.notes["ban"] = {"stopped": warm, "milliseconds": round(took * 1000)}
+
+
 def audit(stage: Stage) -> None:
     over_http = parsed(VerificationView, stage.cast.alice.get("/v1/audit/verify").value)
     stage.require(over_http.broken is None, "an unbroken audit chain", over_http.broken)
@@ -214,6 +236,7 @@ CHAPTERS = (
     Chapter("upgrade", "Upgraded while calls run, and rolled back", upgrade, needs=("install", "approve")),
     Chapter("blocked", "A skill with vulnerable packages is blocked", blocked),
     Chapter("student", "A STUDENT is refused", student, needs=("install", "approve")),
+    Chapter("ban", "A package is banned, and what runs is stopped", ban, needs=("install", "approve", "invoke")),
     Chapter("audit", "Everything is on record", audit),
 )
 

@@ -7,8 +7,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from skillyard.api.schemas.agents import AgentView
 from skillyard.api.schemas.invocations import InvocationView
-from skillyard.api.schemas.people import AgentView, IssuedTokenView, PersonView
+from skillyard.api.schemas.people import IssuedTokenView, PersonView
 from skillyard.cli.answers import LiveOutput
 from skillyard.cli.calls import CallInput
 from skillyard.cli.client import Client, parsed
