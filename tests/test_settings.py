@@ -28,6 +28,20 @@ def test_credentials_of_an_index_do_not_show_when_settings_are_printed(monkeypat
     assert settings.index_url.get_secret_value() == SECRET
 
 
+def test_a_databases_password_does_not_show_when_settings_are_printed_or_refused(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    url = "postgresql+asyncpg://yard:hunter2@db.example/skills"
+    monkeypatch.setenv("SKILLYARD_DATABASE_URL", url)
+    settings = Settings()
+    assert settings.database == url
+    assert "hunter2" not in f"{settings!r}{settings}{settings.model_dump_json()}"
+    monkeypatch.setenv("SKILLYARD_DATABASE_URL", url.replace("postgresql", "mysql"))
+    with pytest.raises(ValidationError, match="database URL begins with") as refused:
+        Settings()
+    assert "hunter2" not in str(refused.value)
+
+
 def test_a_value_that_is_not_allowed_stops_the_start_and_names_the_setting(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("SKILLYARD_PORT", "70000")
     with pytest.raises(ValidationError, match="port"):

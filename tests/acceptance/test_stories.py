@@ -36,7 +36,7 @@ def test_what_breaks_a_story_fits_the_code_as_it_is(story: Story) -> None:
 
 
 def test_every_story_that_the_project_promises_is_there() -> None:
-    promised = "main-job known-answers failclosed approval audit-tamper limits leftovers hot-swap escape"
+    promised = "main-job known-answers failclosed approval ban audit-tamper limits leftovers hot-swap escape tenants"
     assert set(promised.split()) <= set(STORIES)
 
 
@@ -106,7 +106,7 @@ def test_processes_of_a_broken_story_import_the_broken_copy() -> None:
 
 @pytest.mark.parametrize("old", ["no such text", "import"])
 def test_a_break_that_does_not_fit_exactly_once_is_an_error(tmp_path: Path, old: str) -> None:
-    stale = Break("nothing", (Edit("skillyard/governance/audit.py", old, ""),), "it")
+    stale = Break("nothing", (Edit("skillyard/governance/audit/check.py", old, ""),), "it")
     with pytest.raises(HarnessError, match="times, not once"):
         broken_copy(stale, tmp_path)
 

@@ -78,3 +78,11 @@ def test_set_up_turns_a_fresh_machine_into_one_that_can_run_skills(machine: str)
     again = run(*inside, "make", "setup")
     assert again.stdout == "", "a second set-up finds everything done and has nothing to say"
     run(*inside, ".venv/bin/python", "-c", "import skillyard.settings")
+
+
+def test_set_up_for_tests_brings_a_postgresql_that_they_can_start(machine: str) -> None:
+    inside = ("docker", "exec", "--workdir=/skillyard", machine)
+    first = run(*inside, "make", "testing", check=False)
+    assert first.returncode == 0, first.stdout
+    assert run(*inside, "make", "testing").stdout == ""
+    run(*inside, ".venv/bin/pytest", "-q", "tests/database/test_postgres.py", "-k", "admissions_run_side_by_side")

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from tests.acceptance.stories import (
     approval,
     audit_tamper,
+    ban,
     escape,
     failclosed,
     hot_swap,
@@ -14,10 +15,23 @@ from tests.acceptance.stories import (
     leftovers,
     limits,
     main_job,
+    tenants,
 )
 from tests.acceptance.story import Story
 
 STORIES: Mapping[str, Story] = {
     module.STORY.name: module.STORY
-    for module in (main_job, known_answers, failclosed, approval, audit_tamper, limits, leftovers, hot_swap, escape)
+    for module in (
+        main_job,
+        known_answers,
+        failclosed,
+        approval,
+        ban,
+        audit_tamper,
+        limits,
+        leftovers,
+        hot_swap,
+        escape,
+        tenants,
+    )
 }

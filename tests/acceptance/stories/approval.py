@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime, timedelta
 
 import httpx
 from tests.acceptance import engine
@@ -14,6 +15,9 @@ from tests.acceptance.story import Break, Edit, Story
 SKILL = "acme/tidy"
 CODE = "import idna\nimport six\n\n\ndef run():\n    return [idna.__version__, six.__version__]\n"
 FIRST, SECOND = "idna==3.10 six==1.17.0", "idna==3.10 six==1.17.0 iniconfig==2.0.0"
+BRIEF = "pluggy==1.6.0"
+PASSES_SECONDS = 20
+"""How long an approval holds that runs out: enough to fetch a package and call it once."""
 OWN = "nobody approves what their own agent asked for"
 
 
@@ -39,6 +43,7 @@ def tell(stage: Stage) -> None:
     refused = people.agent("student", "STUDENT").call(SKILL)
     stage.check("a STUDENT is refused all the same", refused.status_code == 403, said(refused))
 
+    _bound_and_passing(stage, people, second)
     _only_what_is_new(stage, people, second, intern, supervised)
     _taken_back(stage, people, second, intern, asked)
     _banned(stage, people, second, intern)
@@ -62,6 +67,24 @@ def _check_rules(stage: Stage, people: People, asked: int) -> None:
     stage.check("a rule for each package", exact == {("idna", "==3.10"), ("six", "==1.17.0")}, str(exact))
     bound = all(rule["hashes"] and rule["approval"] == asked for rule in rules)
     stage.check("bound to its artefacts and to the approval", bound, str(rules))
+
+
+def _bound_and_passing(stage: Stage, people: People, second: httpx.Client) -> None:
+    """An approval of other files is none of these, and one that has an end ends by itself."""
+    people.install(made("brief", "import pluggy\n\n\ndef run():\n    return pluggy.__version__\n", python=BRIEF))
+    free = people.agent("free", "AUTONOMOUS")
+    rule = {"name": "pluggy", "min_maturity": "STUDENT", "hashes": ["a" * 64]}
+    answered(people.admin.post("/v1/packages/approve", json=rule))
+    asked = _held(stage, "a package approved for other files is held", free, "acme/brief")
+    until = datetime.now(UTC) + timedelta(seconds=PASSES_SECONDS)
+    answered(_approve(second, asked, expires_at=until.isoformat()))
+    runs = free.call("acme/brief")
+    stage.check("approved for a while, it runs", runs.status_code == 200, said(runs))
+    stage.until("until that is over", lambda: datetime.now(UTC) > until, seconds=2 * PASSES_SECONDS)
+    late = _held(stage, "then it is held again", free, "acme/brief")
+    stage.check("by a request of its own", late != asked, f"{late} and {asked}")
+    state = answered(second.get(f"/v1/approvals/{asked}"))["state"]
+    stage.check("and the approval says that it ran out", state == "expired", state)
 
 
 def _only_what_is_new(stage: Stage, people: People, second: httpx.Client, intern: Agent, supervised: Agent) -> None:
@@ -94,8 +117,11 @@ def _taken_back(stage: Stage, people: People, second: httpx.Client, intern: Agen
 def _banned(stage: Stage, people: People, second: httpx.Client, intern: Agent) -> None:
     denied = people.agent("another", "INTERN")
     asked = _held(stage, "another INTERN's first use is held", denied)
-    answered(second.post(f"/v1/approvals/{asked}/deny"))
-    stage.check("a no is an answer", _held(stage, "after a no it stays held", denied) == asked)
+    answered(second.post(f"/v1/approvals/{asked}/deny", json={"comment": "Not for interns."}))
+    told = denied.call(SKILL)
+    because = said(told)
+    answer = told.status_code == 403 and "approval_denied" in because and "Not for interns." in because
+    stage.check("a no is an answer, with its reason", answer, because)
 
     waiting = _held(stage, "a third INTERN waits", people.agent("waiting", "INTERN"))
     answered(people.admin.post("/v1/packages/ban", json={"name": "six", "reason": "A known bad one."}))
@@ -130,7 +156,7 @@ STORY = Story(
     tell=tell,
     breaks=Break(
         says="nobody looks who asked",
-        edits=(Edit("skillyard/governance/approvals.py", "if alone and require_second_person:", "if False:"),),
+        edits=(Edit("skillyard/governance/approvals.py", "if alone and terms.second_person:", "if False:"),),
         trips=OWN,
     ),
 )

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import gzip
 import json
 import sqlite3
 from collections.abc import Callable
 from contextlib import closing
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 
 from tests.acceptance.people import Json, People, answered
@@ -23,13 +25,14 @@ _INSERT = "INSERT INTO audit_records VALUES ({})".format(", ".join("?" * 10))
 # Seals records as the product does, for a forger who has read its source: the chain from a record on, made anew.
 _REWRITE = """
 import json, sys
-from skillyard.governance.audit import Entry, Head, EMPTY, _digest
+from skillyard.governance.audit import Entry, Head, EMPTY
+from skillyard.governance.audit.record import digest
 from dataclasses import replace
 head = EMPTY
 for line in sys.stdin:
     entry = Entry(*json.loads(line))
     seq = head.seq + 1
-    entry = replace(entry, seq=seq, prev_hash=head.hash, hash=_digest(head.hash, seq, entry))
+    entry = replace(entry, seq=seq, prev_hash=head.hash, hash=digest(head.hash, seq, entry))
     head = Head(seq, entry.hash)
     print(json.dumps([getattr(entry, name) for name in Entry.__slots__]))
 """
@@ -42,12 +45,14 @@ class Chain:
     file: Path
     records: Rows
     heads: Rows
+    signed: Rows
 
     @classmethod
     def read(cls, file: Path) -> Chain:
         with closing(sqlite3.connect(file, timeout=30)) as database:
             records = database.execute("SELECT * FROM audit_records ORDER BY workspace_id, seq").fetchall()
-            return cls(file, records, database.execute("SELECT * FROM audit_heads").fetchall())
+            heads = database.execute("SELECT * FROM audit_heads").fetchall()
+            return cls(file, records, heads, database.execute("SELECT * FROM audit_checkpoints").fetchall())
 
     def tampered(self, tampering: Tampering) -> None:
         with closing(sqlite3.connect(self.file, timeout=30)) as database, database:
@@ -57,18 +62,23 @@ class Chain:
         def put_back(database: sqlite3.Connection) -> None:
             database.execute("DELETE FROM audit_records")
             database.execute("DELETE FROM audit_heads")
+            database.execute("DELETE FROM audit_checkpoints")
             database.executemany(_INSERT, self.records)
             database.executemany("INSERT INTO audit_heads VALUES (?, ?, ?)", self.heads)
+            database.executemany("INSERT INTO audit_checkpoints VALUES (?, ?, ?, ?, ?, ?)", self.signed)
 
         self.tampered(put_back)
 
 
 def tell(stage: Stage) -> None:
     home = stage.home()
-    people = People(stage.serve(home))
+    # Signed when the story says so, and not whenever a minute is over.
+    people = People(stage.serve(home, audit_sign_seconds="3600"))
     _live_a_little(people)
+    answered(people.admin.post("/v1/audit/head"))
     sound = _verify(people)
     stage.check("an untouched chain holds", sound["broken"] is None, str(sound))
+    stage.check("all of it is signed", sound["unsigned"] == 0, str(sound))
     actions = _exported_actions(people)
     lived = {"skill.installed", "invocation.admitted", "invocation.finished", "invocation.denied", "package.banned"}
     stage.check("everything that happened is in it", lived <= actions, f"missing: {lived - actions}")
@@ -82,12 +92,14 @@ def tell(stage: Stage) -> None:
         found = _verify(people)
         stage.check(f"{name} is found", found["broken"] is not None, str(found))
         chain.restore()
-    _found_only_by_a_noted_head(stage, people, chain, head)
+    _forged(stage, people, chain, head)
     code, out, _ = _with_command_line(stage, home, chain)
     stage.check("the command line says so with its exit code", code == 1, out)
     after = _verify(people)
     stage.check("put back as it was, the chain holds again", after["broken"] is None, str(after))
     stage.figures["records"] = len(chain.records)
+    _exported(stage, home)
+    _archived(stage, home)
 
 
 def _live_a_little(people: People) -> None:
@@ -142,8 +154,8 @@ def _tamperings(length: int) -> dict[str, Tampering]:
     }
 
 
-def _found_only_by_a_noted_head(stage: Stage, people: People, chain: Chain, head: Json) -> None:
-    """A forger who makes the whole chain anew, its head too, leaves no trace in the file; a noted head tells."""
+def _forged(stage: Stage, people: People, chain: Chain, head: Json) -> None:
+    """A forger who has read the source makes the whole chain anew, its head too, and then takes away what is signed."""
     forged = [list(row) for row in chain.records]
     forged[len(forged) // 2][7] = json.dumps({"nothing": "happened"})
     lines = "".join(json.dumps(row) + "\n" for row in forged)
@@ -155,10 +167,66 @@ def _found_only_by_a_noted_head(stage: Stage, people: People, chain: Chain, head
         database.executemany(_INSERT, rows)
         database.execute("UPDATE audit_heads SET hash = ?", (rows[-1][-1],))
 
-    chain.tampered(put)
+    def put_unsigned(database: sqlite3.Connection) -> None:
+        put(database)
+        database.execute("DELETE FROM audit_checkpoints")
+
+    for name, forging in (
+        ("a chain made anew is found by what was signed", put),
+        ("a chain made anew with its signatures gone is found by what the home noted", put_unsigned),
+    ):
+        chain.tampered(forging)
+        found = _verify(people)
+        stage.check(name, (found["broken"] or {}).get("kind") == "signed", str(found))
+        refused = people.admin.post("/v1/audit/head")
+        stage.check(f"{name}, and not signed again", refused.status_code >= 400, refused.text)
+        chain.restore()
+
+    note = people.server.home / "audit" / "heads" / f"{rows[0][0]}.json"
+    kept = note.read_bytes()
+    note.unlink()
+    chain.tampered(put_unsigned)
     found = _verify(people, noted_seq=head["seq"], noted_hash=head["hash"])
-    stage.check("a chain made anew is found by a head noted elsewhere", found["broken"] is not None, str(found))
+    stage.check("even by somebody who has the home, by a head noted elsewhere", found["broken"] is not None, str(found))
     chain.restore()
+    note.write_bytes(kept)
+
+
+def _exported(stage: Stage, home: Path) -> None:
+    """An export proves itself on another machine, to somebody who has the key from elsewhere."""
+    file, elsewhere = stage.folder() / "audit.jsonl.gz", stage.home()
+    code, out, error = stage.command(home, "audit", "export", "--output", str(file), "--json")
+    stage.check("the log is exported", code == 0, out + error)
+    key = json.loads(stage.command(home, "audit", "keys", "--json")[1])["own"]
+    code, out, _ = stage.command(elsewhere, "audit", "verify", "--file", str(file), "--key", key, "--json")
+    stage.check("the export verifies elsewhere with the key", code == 0, out)
+    code, out, _ = stage.command(elsewhere, "audit", "verify", "--file", str(file), "--json")
+    stage.check("without the key it proves nothing, and says so", code == 3, out)
+    forged = file.with_name("forged.jsonl.gz")
+    forged.write_bytes(gzip.compress(gzip.decompress(file.read_bytes()).replace(b"left-behind", b"left-behinD")))
+    code, out, _ = stage.command(elsewhere, "audit", "verify", "--file", str(forged), "--key", key, "--json")
+    stage.check("an edited export is found", code == 1, out)
+
+
+def _archived(stage: Stage, home: Path) -> None:
+    """What is moved out of the database is still part of the chain."""
+    moment = datetime.now(UTC).isoformat()
+    code, out, error = stage.command(home, "audit", "archive", "--before", moment, "--json")
+    stage.check("old records are archived", code == 0, out + error)
+    (made,) = json.loads(out)["archived"]
+    code, out, _ = stage.command(home, "audit", "verify", "--json")
+    stage.check("the chain holds across its archive", code == 0, out)
+    file = next((home / "audit" / "archives").glob(f"*/{made['file']}"))
+    content = file.read_bytes()
+    file.write_bytes(gzip.compress(gzip.decompress(content).replace(b"left-behind", b"left-behinD")))
+    code, out, _ = stage.command(home, "audit", "verify", "--json")
+    stage.check("an edited archive is found", code == 1 and made["file"] in out, out)
+    file.unlink()
+    code, out, _ = stage.command(home, "audit", "verify", "--json")
+    stage.check("a missing archive is named and not passed over", code == 3 and made["file"] in out, out)
+    file.write_bytes(content)
+    code, out, _ = stage.command(home, "audit", "verify", "--json")
+    stage.check("put back, it holds", code == 0, out)
 
 
 def _with_command_line(stage: Stage, home: Path, chain: Chain) -> tuple[int, str, str]:
@@ -177,7 +245,7 @@ def _verify(people: People, **noted: object) -> Json:
 def _exported_actions(people: People) -> set[str]:
     response = people.admin.get("/v1/audit/export")
     response.raise_for_status()
-    return {json.loads(line)["action"] for line in response.text.splitlines()}
+    return {json.loads(line).get("action") for line in response.text.splitlines()}
 
 
 STORY = Story(
@@ -187,9 +255,9 @@ STORY = Story(
         says="verifying follows the links and no longer reads the records",
         edits=(
             Edit(
-                "skillyard/governance/audit.py",
-                "            and _is_own_hash(entry, entry.seq)\n",
-                "            and True\n",
+                "skillyard/governance/audit/check.py",
+                "                and is_own_hash(entry, entry.seq)\n",
+                "                and True\n",
             ),
         ),
         trips=EDITED,
