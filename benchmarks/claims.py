@@ -13,7 +13,10 @@ import structlog
 from skillyard.cli.logs import log_processors
 
 from benchmarks import (
+    admission,
+    audit_verify,
     cold_call,
+    decide,
     decision,
     hot_swap,
     idle_memory,
@@ -38,6 +41,9 @@ CLAIMS: Mapping[str, Callable[[Effort], Coroutine[None, None, Result]]] = {
     "hot_swap": hot_swap.measure,
     "idle_memory": idle_memory.measure,
     "decision": decision.measure,
+    "decide": decide.measure,
+    "admission": admission.measure,
+    "audit_verify": audit_verify.measure,
 }
 
 

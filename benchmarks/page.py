@@ -58,6 +58,6 @@ def _called(name: str) -> str:
 
 
 def _figure(name: str, value: float, unit: str) -> str:
-    if name.endswith(_COUNTS) or name.startswith("times_"):
+    if name.endswith(_COUNTS) or "times_" in name:
         return f"{value:g}"
     return f"{value:g} {next((other for ending, other in _UNITS.items() if name.endswith(ending)), unit)}"

@@ -68,7 +68,7 @@ async def _second(yard: Yard) -> tuple[int, int, float, float]:
     held = await yard.runtime.invoke(yard.request_of(HEAVY_AND_MORE))
     if held.approval is None:
         raise RuntimeError(f"the first call of a skill with a new package ended as {held.outcome.state}")
-    await yard.runtime.approve(held.approval, person=yard.admin, fetch_ahead=False)
+    await yard.runtime.approver.approve(held.approval, person=yard.admin, fetch_ahead=False)
     version = await yard.runtime.version(yard.agent.workspace, yard.request_of(HEAVY_AND_MORE).skill)
     await yard.runtime.starter.materialise(version)
     ready = time.perf_counter() - began

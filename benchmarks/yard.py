@@ -95,7 +95,7 @@ class Yard:
         held = await self.runtime.invoke(self.request_of(text))
         if held.approval is None:
             raise RuntimeError(f"the first call of a skill with packages ended as {held.outcome.state}")
-        await self.runtime.approve(held.approval, person=self.admin, fetch_ahead=False)
+        await self.runtime.approver.approve(held.approval, person=self.admin, fetch_ahead=False)
         await self.call_of(text)
 
 
