@@ -54,7 +54,7 @@ class ClosureStanding:
     rules: Rules = field(repr=False)
 
     def having(self, *states: PackageState) -> tuple[Standing, ...]:
-        return tuple(item for item in self.standings if item.state in states)
+        return tuple([item for item in self.standings if item.state in states])
 
     @property
     def banned(self) -> tuple[Standing, ...]:
@@ -67,7 +67,9 @@ class ClosureStanding:
 
     def above(self, maturity: Maturity) -> tuple[Standing, ...]:
         """Packages that are approved, but only for agents more mature than this."""
-        return tuple(item for item in self.having(PackageState.APPROVED) if item.minimum > maturity)
+        if maturity is Maturity.AUTONOMOUS:
+            return ()
+        return tuple([item for item in self.having(PackageState.APPROVED) if item.minimum > maturity])
 
 
 def compile_rules(
@@ -154,7 +156,7 @@ def _strictest(
 ) -> PackageRule:
     """The approval whose minimum counts, of those that apply, of the workspace's that did until they ran out, and of
     the global ones that mean the version at all."""
-    least = min(approvals, key=minimum_of)
+    least = min(approvals, key=minimum_of) if len(approvals) > 1 else approvals[0]
     everywhere = [rule for rule in meant if rule.scope is RuleScope.GLOBAL]
     if not everywhere:
         return least

@@ -136,6 +136,7 @@ def parse_name(ecosystem: Ecosystem, text: str, *, field: str = "name") -> str:
     return canonical_name(ecosystem, name)
 
 
+@lru_cache(maxsize=16_384)
 def canonical_name(ecosystem: Ecosystem, name: str) -> str:
     """PEP 503 for PyPI; npm names are kept."""
     return str(canonicalize_name(name)) if ecosystem is Ecosystem.PYPI else name

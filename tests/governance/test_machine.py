@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from pathlib import Path
 
+import pytest
 from hypothesis import settings
 from hypothesis.stateful import run_state_machine_as_test
 from tests.governance.machine.realm import House
@@ -13,6 +14,7 @@ from tests.governance.machine.steps import Governing
 BRIEF = settings(max_examples=12, stateful_step_count=35)
 
 
+@pytest.mark.timeout(600)  # a few seconds of work, and a hundred transactions for each of them
 def test_requests_approvals_bans_demotions_installs_and_calls_follow_the_model(
     migrated_url: str, tmp_path: Path
 ) -> None:

@@ -11,16 +11,17 @@ import hashlib
 import json
 import subprocess
 import sys
+import tempfile
 from asyncio.subprocess import PIPE, Process
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
 import orjson
 import pytest
-from skillyard.database import Database, utcnow
+from skillyard.database import Database, Kind, utcnow
 from skillyard.governance import people, rule_changes
 from skillyard.governance.administrators import Administrator
 from skillyard.governance.audit import Entry
@@ -40,6 +41,17 @@ TIMES = 8
 PACKAGES = ("contested", "approved")
 TARGET = Target("3.11", "x86_64-manylinux_2_28")
 ROLES = ("caller", "caller", "caller", "caller", "banner", "demoter", "approver", "approver")
+
+
+@pytest.fixture
+def database_url(database_kind: Kind, database_url: str) -> Iterator[str]:
+    """The file is in memory where there is such a place: this is about order, and a disk takes most of the time."""
+    memory = Path("/dev/shm")  # noqa: S108 - a folder of its own in it
+    if database_kind is not Kind.SQLITE or not memory.is_dir():
+        yield database_url
+        return
+    with tempfile.TemporaryDirectory(dir=memory, prefix="skillyard-test-") as folder:
+        yield f"sqlite+aiosqlite:///{folder}/state/skillyard.db"
 
 
 @pytest.fixture
