@@ -156,7 +156,7 @@ async def test_a_receiver_that_fails_gets_the_same_message_again_until_it_takes_
 async def test_a_message_that_nobody_takes_is_dead_in_the_end_and_lives_again_when_told(
     office: Office, database: Database, admin: Person, tmp_path: Path, receiver: Receiver
 ) -> None:
-    hasty = opened(database, admin, settings_of(tmp_path, webhook_max_age_hours=0.3 / 3600), lease="another")
+    hasty = opened(database, admin, settings_of(tmp_path, webhook_max_age_hours=2.0 / 3600), lease="another")
     webhook = await hasty.add(receiver, "/never")
     await hasty.announce()
     dead = await hasty.until(webhook, DeliveryState.DEAD)

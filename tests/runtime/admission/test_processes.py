@@ -46,7 +46,7 @@ ROLES = ("caller", "caller", "caller", "caller", "banner", "demoter", "approver"
 @pytest.fixture
 def database_url(database_kind: Kind, database_url: str) -> Iterator[str]:
     """The file is in memory where there is such a place: this is about order, and a disk takes most of the time."""
-    memory = Path("/dev/shm")  # noqa: S108 - a folder of its own in it
+    memory = Path("/dev/shm")
     if database_kind is not Kind.SQLITE or not memory.is_dir():
         yield database_url
         return
