@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import json
 import threading
 from collections.abc import AsyncIterator, Iterator
@@ -76,9 +77,10 @@ def _outside(staging: Path) -> set[Path]:
 
 @asynccontextmanager
 async def _nothing_leaked() -> AsyncIterator[None]:
+    gc.collect()  # What earlier tests of this process left must not be closed in the middle.
     before = _open_files()
     yield
-    assert _open_files() == before
+    assert _open_files() <= before
 
 
 def test_it_is_an_advisory_source(source: AdvisorySource) -> None:
