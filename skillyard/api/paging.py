@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from operator import attrgetter
 from typing import Annotated, TypeVar
 
 from fastapi import Query
 
-from skillyard.api.schemas.values import MAX_KEY
+from skillyard.api.schemas.values import MAX_KEY, Page
 from skillyard.errors import InputError
 
 MAX_PAGE = 200
@@ -18,6 +19,7 @@ Cursor = Annotated[
 PageSize = Annotated[int, Query(ge=1, le=MAX_PAGE, description="Most items on a page.")]
 
 T = TypeVar("T")
+V = TypeVar("V")
 
 
 def key_of(cursor: str | None) -> int:
@@ -29,7 +31,13 @@ def key_of(cursor: str | None) -> int:
     return int(cursor)
 
 
-def cut(items: Sequence[T], size: int) -> tuple[tuple[T, ...], T | None]:
-    """A page of ``size`` out of up to ``size + 1`` items, and its last item if there are more behind it."""
-    page = tuple(items[:size])
-    return page, (page[-1] if len(items) > size else None)
+def page_of(
+    found: Sequence[T], size: int, view: Callable[[T], V], *, key: Callable[[T], object] = attrgetter("id")
+) -> Page[V]:
+    """A page of ``size`` out of up to ``size + 1`` items, each as ``view`` shows it.
+
+    ``key`` is what the next page begins behind; there is none where nothing is left.
+    """
+    page = found[:size]
+    more = len(found) > size
+    return Page(items=tuple(map(view, page)), next_cursor=str(key(page[-1])) if more else None)

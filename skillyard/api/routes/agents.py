@@ -7,7 +7,7 @@ from typing import Annotated
 from fastapi import APIRouter, Path, Query
 
 from skillyard.api.auth import Admin, AdminPerson, AnyPerson
-from skillyard.api.paging import Cursor, PageSize, cut, key_of
+from skillyard.api.paging import Cursor, PageSize, key_of, page_of
 from skillyard.api.schemas.agents import (
     AddAgentRequest,
     AgentView,
@@ -37,9 +37,7 @@ async def list_agents(
     """Every agent of the workspace, suspended ones included, in the order they were added."""
     async with runtime.database.reading() as session:
         found = await people.agents(session, person.workspace, after=AgentId(key_of(cursor)), limit=limit + 1)
-    page, last = cut(found, limit)
-    items = tuple(AgentView.model_validate(item) for item in page)
-    return Page(items=items, next_cursor=None if last is None else str(last.id))
+    return page_of(found, limit, AgentView.model_validate)
 
 
 @router.post("", status_code=201)
@@ -83,9 +81,7 @@ async def maturity_changes(
     before = None if cursor is None else key_of(cursor)
     async with runtime.database.reading() as session:
         found = await maturity.changes(session, person.workspace, AgentId(agent_id), before=before, limit=limit + 1)
-    page, last = cut(found, limit)
-    items = tuple(MaturityChangeView.of(item) for item in page)
-    return Page(items=items, next_cursor=None if last is None else str(last.id))
+    return page_of(found, limit, MaturityChangeView.of)
 
 
 @router.post("/{agent_id}/suspend")

@@ -9,7 +9,7 @@ from fastapi import APIRouter, Depends, Path, Query
 
 from skillyard.api.approval_views import approval_view
 from skillyard.api.auth import AdminPerson, Anyone, AnyPerson
-from skillyard.api.paging import Cursor, PageSize, cut, key_of
+from skillyard.api.paging import Cursor, PageSize, key_of, page_of
 from skillyard.api.schemas.approvals import ApprovalView, ApproveRequest, DenyRequest, RevokeRequest
 from skillyard.api.schemas.values import MAX_KEY, Page
 from skillyard.api.state import TheRuntime
@@ -61,9 +61,7 @@ async def list_approvals(
 ) -> Page[ApprovalView]:
     """Requests, the longest waiting first."""
     found = await runtime.reviewer.queue(person.workspace, wanted, after=key_of(cursor), limit=limit + 1)
-    page, last = cut(found, limit)
-    items = tuple(approval_view(item) for item in page)
-    return Page(items=items, next_cursor=None if last is None else str(last.request.id))
+    return page_of(found, limit, approval_view, key=lambda last: last.request.id)
 
 
 @router.get("/{approval_id}")

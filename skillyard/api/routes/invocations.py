@@ -14,7 +14,7 @@ from skillyard.api.bodies import CALL_BODY, call_of
 from skillyard.api.call_paging import cursor_of, place_of
 from skillyard.api.calls import RunningCall
 from skillyard.api.downloads import download
-from skillyard.api.paging import Cursor, PageSize, cut, key_of
+from skillyard.api.paging import Cursor, PageSize, key_of, page_of
 from skillyard.api.schemas.invocations import InvocationRecordView, InvocationView, KeptFileView, RefusedView
 from skillyard.api.schemas.values import Page
 from skillyard.api.state import TheRuntime
@@ -77,9 +77,7 @@ async def list_invocations(
     """The workspace's admitted calls, newest first."""
     async with runtime.database.reading() as session:
         found = await invocations.invocations(session, person.workspace, limit=limit + 1, after=place_of(cursor))
-    page, last = cut(found, limit)
-    items = tuple(InvocationRecordView.model_validate(item) for item in page)
-    return Page(items=items, next_cursor=None if last is None else cursor_of(last))
+    return page_of(found, limit, InvocationRecordView.model_validate, key=cursor_of)
 
 
 @router.get("/{invocation_id}")
@@ -105,9 +103,7 @@ async def list_files(
     record = await _record(runtime, principal, invocation_id)
     async with runtime.database.reading() as session:
         found = await files.call_files(session, principal.workspace, record.id, limit=limit + 1, after=key_of(cursor))
-    page, last = cut(found, limit)
-    items = tuple(kept_file_view(record.id, file) for file in page)
-    return Page(items=items, next_cursor=None if last is None else str(last.key))
+    return page_of(found, limit, lambda file: kept_file_view(record.id, file), key=lambda last: last.key)
 
 
 @router.get("/{invocation_id}/files/{path:path}", response_class=FileResponse, responses=_FILES)

@@ -10,7 +10,7 @@ from fastapi import APIRouter, Depends, Path, Query, Response
 
 from skillyard.api.auth import AdminPerson, Anyone
 from skillyard.api.package_answers import answer_view, asked_view, request_view
-from skillyard.api.paging import Cursor, PageSize, cut, key_of
+from skillyard.api.paging import Cursor, PageSize, key_of, page_of
 from skillyard.api.schemas.packages import (
     MOST_PACKAGES,
     ApprovePackageRequestBody,
@@ -108,8 +108,7 @@ async def list_requests(
         found = await package_requests.list_requests(
             session, principal.workspace, state=state, agent=_own(principal), after=key_of(cursor), limit=limit + 1
         )
-    page, last = cut(found, limit)
-    return Page(items=tuple(request_view(one) for one in page), next_cursor=None if last is None else str(last.id))
+    return page_of(found, limit, request_view)
 
 
 @router.get("/requests/{request_id}")

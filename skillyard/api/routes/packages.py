@@ -10,7 +10,7 @@ from fastapi import APIRouter, Depends, Path, Query
 
 from skillyard.api.auth import Admin, AnyPerson
 from skillyard.api.package_answers import stats_view
-from skillyard.api.paging import Cursor, PageSize, cut, key_of
+from skillyard.api.paging import Cursor, PageSize, key_of, page_of
 from skillyard.api.schemas.packages import (
     ApprovePackageRequest,
     BanPackageRequest,
@@ -71,9 +71,7 @@ async def list_rules(
             approval=None if wanted.approval is None else ApprovalId(wanted.approval),
             expiring=None if days is None else (now, now + timedelta(days=days)),
         )
-    page, last = cut(found, limit)
-    items = tuple(RuleView.model_validate(item) for item in page)
-    return Page(items=items, next_cursor=None if last is None else str(last.id))
+    return page_of(found, limit, RuleView.model_validate)
 
 
 @router.post("/approve", status_code=201)

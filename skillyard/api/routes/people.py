@@ -7,7 +7,7 @@ from typing import Annotated
 from fastapi import APIRouter, Path
 
 from skillyard.api.auth import Admin, AdminPerson, AnyPerson
-from skillyard.api.paging import Cursor, PageSize, cut, key_of
+from skillyard.api.paging import Cursor, PageSize, key_of, page_of
 from skillyard.api.schemas.people import (
     AddPersonRequest,
     IssuedTokenView,
@@ -36,9 +36,7 @@ async def list_persons(
     """Everybody of the workspace, in the order they were added."""
     async with runtime.database.reading() as session:
         found = await people.persons(session, person.workspace, after=PersonId(key_of(cursor)), limit=limit + 1)
-    page, last = cut(found, limit)
-    items = tuple(PersonView.model_validate(item) for item in page)
-    return Page(items=items, next_cursor=None if last is None else str(last.id))
+    return page_of(found, limit, PersonView.model_validate)
 
 
 @router.post("/persons", status_code=201)
@@ -57,9 +55,7 @@ async def list_tokens(
     """Every token of the workspace, expired and revoked ones included, without their texts."""
     async with runtime.database.reading() as session:
         found = await tokens.tokens(session, admin.workspace, after=TokenId(key_of(cursor)), limit=limit + 1)
-    page, last = cut(found, limit)
-    items = tuple(TokenView.model_validate(item) for item in page)
-    return Page(items=items, next_cursor=None if last is None else str(last.id))
+    return page_of(found, limit, TokenView.model_validate)
 
 
 @router.post("/tokens", status_code=201)

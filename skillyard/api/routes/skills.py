@@ -7,7 +7,7 @@ from typing import Annotated
 from fastapi import APIRouter, Path, Query, Request, Response
 
 from skillyard.api.auth import Admin, Anyone
-from skillyard.api.paging import Cursor, PageSize, cut, key_of
+from skillyard.api.paging import Cursor, PageSize, key_of, page_of
 from skillyard.api.schemas.skills import (
     ActivateRequest,
     InstallationView,
@@ -35,9 +35,7 @@ async def list_skills(
 ) -> Page[SkillSummaryView]:
     """Installed skills with their versions, in the order they were first installed."""
     found = await runtime.skills(principal.workspace, after=key_of(cursor), limit=limit + 1)
-    page, last = cut(found, limit)
-    items = tuple(SkillSummaryView.model_validate(item) for item in page)
-    return Page(items=items, next_cursor=None if last is None else str(last.id))
+    return page_of(found, limit, SkillSummaryView.model_validate)
 
 
 @router.post("", status_code=201, openapi_extra=UPLOAD_BODY)

@@ -10,7 +10,7 @@ from fastapi.responses import StreamingResponse
 
 from skillyard.api.auth import Admin
 from skillyard.api.call_paging import cursor_of, place_of
-from skillyard.api.paging import Cursor, PageSize, cut
+from skillyard.api.paging import Cursor, PageSize, page_of
 from skillyard.api.schemas.invocations import InvocationRecordView
 from skillyard.api.schemas.supervision import RecordedEvent, StopRequest, SupervisedView
 from skillyard.api.schemas.values import MAX_KEY, Page
@@ -81,9 +81,7 @@ async def _page(
     runtime: Runtime, workspace: WorkspaceId, wanted: CallFilter, cursor: str | None, limit: int
 ) -> Page[SupervisedView]:
     found = await runtime.supervision.supervisor.list(workspace, wanted, limit=limit + 1, after=place_of(cursor))
-    page, last = cut(found, limit)
-    items = tuple(SupervisedView.of(item) for item in page)
-    return Page(items=items, next_cursor=None if last is None else cursor_of(last.call))
+    return page_of(found, limit, SupervisedView.of, key=lambda last: cursor_of(last.call))
 
 
 def _wanted(agent: int | None, *, live: bool) -> CallFilter:

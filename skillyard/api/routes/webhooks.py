@@ -7,7 +7,7 @@ from typing import Annotated
 from fastapi import APIRouter, Path
 
 from skillyard.api.auth import Admin
-from skillyard.api.paging import Cursor, PageSize, cut, key_of
+from skillyard.api.paging import Cursor, PageSize, key_of, page_of
 from skillyard.api.schemas.values import MAX_KEY, Page
 from skillyard.api.schemas.webhooks import AddedWebhookView, AddWebhookRequest, DeliveryView, WebhookView
 from skillyard.api.state import TheRuntime
@@ -26,9 +26,7 @@ async def list_webhooks(
     """Every webhook, without its secret."""
     async with runtime.database.reading() as session:
         found = await webhook_store.list_webhooks(session, admin.workspace, after=key_of(cursor), limit=limit + 1)
-    page, last = cut(found, limit)
-    items = tuple(WebhookView.model_validate(item) for item in page)
-    return Page(items=items, next_cursor=None if last is None else str(last.id))
+    return page_of(found, limit, WebhookView.model_validate)
 
 
 @router.post("", status_code=201)
@@ -68,9 +66,7 @@ async def list_deliveries(
         found = await outbox.list_deliveries(
             session, admin.workspace, webhook, state=state, before=before, limit=limit + 1
         )
-    page, last = cut(found, limit)
-    items = tuple(DeliveryView.model_validate(item) for item in page)
-    return Page(items=items, next_cursor=None if last is None else str(last.id))
+    return page_of(found, limit, DeliveryView.model_validate)
 
 
 @router.post("/{webhook_id}/deliveries/{delivery_id}/retry")

@@ -10,7 +10,7 @@ from typing import Annotated
 from fastapi import APIRouter, Path
 
 from skillyard.api.auth import AnyPerson, Operator
-from skillyard.api.paging import Cursor, PageSize, cut, key_of
+from skillyard.api.paging import Cursor, PageSize, key_of, page_of
 from skillyard.api.schemas.people import PersonView
 from skillyard.api.schemas.values import MAX_KEY, Page
 from skillyard.api.schemas.workspaces import (
@@ -37,9 +37,7 @@ async def list_workspaces(
 ) -> Page[WorkspaceView]:
     """Every workspace of the instance, in the order they were added."""
     found = await runtime.workspaces.page(after=key_of(cursor), limit=limit + 1)
-    page, last = cut(found, limit)
-    items = tuple(WorkspaceView.model_validate(item) for item in page)
-    return Page(items=items, next_cursor=None if last is None else str(last.id))
+    return page_of(found, limit, WorkspaceView.model_validate)
 
 
 @router.post("", status_code=201)
