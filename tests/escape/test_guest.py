@@ -124,7 +124,7 @@ async def test_a_call_that_kills_its_zygote_costs_one_lost_outcome_and_one_conta
     target.may_end = True
     outcome = await target.attack("guest.py:signal_zygote", {"number": 9})
     assert outcome.state is OutcomeState.LOST
-    assert outcome.reason == "the zygote ended"
+    assert outcome.reason == "the zygote ended by signal 9"
     assert not target.alive
 
 

@@ -40,7 +40,7 @@ async def test_killing_the_zygote_loses_the_call_and_only_this_container(start, 
     running = await start()
     outcome = await call(running, "scripts/hostile.py:kill_zygote")
     assert outcome.state is OutcomeState.LOST
-    assert outcome.reason == "the zygote ended"
+    assert outcome.reason == "the zygote ended by signal 9"
     assert not running.alive
     await _serves_a_clean_call(await start(), call)
 

@@ -33,6 +33,7 @@ SPARES, BATCH = 3, 2
 """Most spares, and how many are forked at a time: a batch shares the process in the middle, which costs a fork."""
 _LOG_TAIL = 8 * 1024
 _ENDING_SECONDS = 0.002
+_LAST_MOMENT_SECONDS = 0.1
 _CREDENTIALS = struct.Struct("iII")
 
 
@@ -221,13 +222,21 @@ class Nursery:
             case b"E":
                 self._lose("the guest cannot fork: " + data[1:].decode(errors="replace"))
             case _:
-                self._lose("the zygote ended")
+                self._on_end()
 
     def _on_answer(self, *, forked: bool) -> None:
         """Requests are answered in the order in which they were made."""
         for spare in self._requests.popleft() if self._requests else ():
             spare.forked = True
             spare.lost = spare.lost or not forked
+
+    def _on_end(self) -> None:
+        """The link is closed a moment before the process can be collected, which tells how it ended."""
+        deadline = time.monotonic() + _LAST_MOMENT_SECONDS
+        while self.problem is None and time.monotonic() < deadline:
+            time.sleep(_LAST_MOMENT_SECONDS / 100)
+            self.reap()
+        self._lose("the zygote closed its link")
 
     def _lose(self, problem: str) -> None:
         self.loop.forget(self.link.fileno())
@@ -263,7 +272,7 @@ class Nursery:
             if pid in self._exits:
                 self._exits[pid] = Exited(status, usage)
             if pid == self.pid:
-                self._lose("the zygote ended")
+                self._lose(f"the zygote {_how(os.waitstatus_to_exitcode(status))}")
 
     def exit_of(self, pid: int) -> Exited | None:
         return self._exits.get(pid)
@@ -313,6 +322,10 @@ class Nursery:
                 if os.sched_getaffinity(pid) != self._processors:
                     os.sched_setaffinity(pid, self._processors)
                 os.kill(pid, signal.SIGCONT)
+
+
+def _how(code: int) -> str:
+    return f"ended by signal {-code}" if code < 0 else f"ended with exit code {code}"
 
 
 def _sender(ancillary: list[tuple[int, int, bytes]]) -> int:
