@@ -30,6 +30,25 @@ class Severity(StrEnum):
     UNKNOWN = "unknown"
 
 
+class Confidence(StrEnum):
+    """How sure a scanner is that what it found is what it takes it for; it says nothing about how bad that would be."""
+
+    HIGH = "high"
+    MEDIUM = "medium"
+    LOW = "low"
+
+
+class Capability(StrEnum):
+    """What a skill's own code is able to do. Ordinary skills have some of them: none is a finding by itself."""
+
+    NETWORK = "network"
+    SUBPROCESS = "subprocess"
+    FILE_WRITE = "file_write"
+    ENVIRONMENT = "environment"
+    DYNAMIC_CODE = "dynamic_code"
+    NATIVE_CODE = "native_code"
+
+
 class EvidenceState(StrEnum):
     """What a scanner did. Anything but ``ran`` makes the verdict at least INDETERMINATE."""
 
@@ -55,7 +74,10 @@ class PackageRef:
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """One thing found. ``level`` is what it does to the verdict; ``rule`` is stable across releases."""
+    """One thing found. ``level`` is what it does to the verdict; ``rule`` is stable across releases.
+
+    ``evidence`` is what was seen there, one line, escaped (``shown``). ``why`` says why it matters, ``fix`` what to do.
+    """
 
     rule: str
     level: Verdict
@@ -67,17 +89,37 @@ class Finding:
     fixed_in: tuple[str, ...] = ()
     file: str | None = None
     line: int | None = None
+    confidence: Confidence = Confidence.HIGH
+    evidence: str | None = None
+    why: str | None = None
+    fix: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class CapabilityUse:
+    """One place where the skill's own code uses a capability."""
+
+    capability: Capability
+    file: str
+    line: int
+    evidence: str
 
 
 @dataclass(frozen=True, slots=True)
 class Evidence:
-    """What one scanner did and on which data. ``data_date`` is the date of the data, not of the run."""
+    """What one scanner did and on which data. ``data_date`` is the date of the data, not of the run.
+
+    ``skipped`` names what it did not look at; a scanner that skipped what it should have seen has not ``ran``.
+    ``capabilities`` are facts and no findings, in the order of files and lines.
+    """
 
     scanner: str
     version: str
     state: EvidenceState
     data_date: datetime | None
     reason: str | None = None
+    skipped: tuple[str, ...] = ()
+    capabilities: tuple[CapabilityUse, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,6 +134,17 @@ class Report:
     bundle_digest: BundleDigest
     lock_digest: LockDigest
     made_at: datetime
+
+
+LONGEST_EVIDENCE = 200
+"""Characters of a finding's evidence."""
+
+
+def shown(text: str) -> str:
+    """What was seen, as one line that can be printed anywhere: at most ``LONGEST_EVIDENCE`` characters, escaped."""
+    cut = " ".join(text[: 20 * LONGEST_EVIDENCE].split())[: 2 * LONGEST_EVIDENCE]
+    escaped = "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in cut)
+    return escaped if len(escaped) <= LONGEST_EVIDENCE else escaped[: LONGEST_EVIDENCE - 1] + "…"
 
 
 def combine(findings: Iterable[Finding], evidence: Iterable[Evidence]) -> Verdict:

@@ -11,12 +11,12 @@ from pydantic import TypeAdapter, ValidationError
 from skillyard.governance.errors import ReportFormatError
 from skillyard.governance.report import Report, combine
 
-FORMAT: Final = 1
+FORMAT: Final = 2
 
 
 @dataclass(frozen=True, slots=True)
 class _Kept:
-    format: Literal[1]
+    format: Literal[2]
     report: Report
 
 
@@ -32,8 +32,10 @@ def report_from_json(data: bytes | str) -> Report:
 
     Raises ``ReportFormatError`` for anything that ``report_to_json`` does not write: another format, unknown words,
     missing or additional fields, times without a zone, and a verdict that is not what its findings and evidence add
-    up to. A report is what lets a skill run, so one that was changed by hand must not be taken at its word.
+    up to. A report is what lets a skill run, so one that was changed by hand must not be taken at its word. Format 1
+    had fewer fields, which are added with what they are when there is nothing to say.
     """
+    data = _as_now(data)
     try:
         report = _KEPT.validate_json(data).report
     except ValidationError as error:
@@ -46,6 +48,28 @@ def report_from_json(data: bytes | str) -> Report:
     if any(moment.utcoffset() is None for moment in times):
         raise ReportFormatError("a kept report has a time without a zone")
     return report
+
+
+def _as_now(data: bytes | str) -> bytes | str:
+    """A report of format 1 as one of format 2; anything else as it is."""
+    try:
+        kept = orjson.loads(data)
+        if kept["format"] != 1:
+            return data
+        for finding in kept["report"]["findings"]:
+            _add(finding, confidence="high", evidence=None, why=None, fix=None)
+        for evidence in kept["report"]["evidence"]:
+            _add(evidence, skipped=[], capabilities=[])
+        kept["format"] = FORMAT
+    except (orjson.JSONDecodeError, KeyError, TypeError, AttributeError):
+        return data
+    return orjson.dumps(kept)
+
+
+def _add(fields: dict[str, object], **added: object) -> None:
+    if fields.keys() & added.keys():
+        raise KeyError("a field that format 1 does not have")
+    fields.update(added)
 
 
 def _sorted(data: bytes | str) -> bytes:

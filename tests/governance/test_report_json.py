@@ -11,6 +11,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from skillyard.governance.errors import ReportFormatError
 from skillyard.governance.report import (
+    Capability,
+    CapabilityUse,
+    Confidence,
     Evidence,
     EvidenceState,
     Finding,
@@ -39,8 +42,22 @@ findings = st.builds(
     fixed_in=st.lists(texts, max_size=3).map(tuple),
     file=st.none() | texts,
     line=st.none() | st.integers(1, 10_000),
+    confidence=st.sampled_from(Confidence),
+    evidence=st.none() | texts,
+    why=st.none() | texts,
+    fix=st.none() | texts,
 )
-evidence = st.builds(Evidence, texts, texts, st.sampled_from(EvidenceState), st.none() | times, st.none() | texts)
+uses = st.builds(CapabilityUse, st.sampled_from(Capability), texts, st.integers(1, 10_000), texts)
+evidence = st.builds(
+    Evidence,
+    texts,
+    texts,
+    st.sampled_from(EvidenceState),
+    st.none() | times,
+    st.none() | texts,
+    st.lists(texts, max_size=2).map(tuple),
+    st.lists(uses, max_size=2).map(tuple),
+)
 
 
 @st.composite
@@ -58,6 +75,17 @@ def test_what_is_kept_comes_back(report: Report) -> None:
     assert report_from_json(report_to_json(report).decode()) == report
 
 
+def test_what_the_first_format_kept_comes_back_with_nothing_added() -> None:
+    stored = kept()
+    report = report_from_json(json.dumps(stored))
+    stored["format"] = 1
+    for name in ("confidence", "evidence", "why", "fix"):
+        del stored["report"]["findings"][0][name]
+    for name in ("skipped", "capabilities"):
+        del stored["report"]["evidence"][0][name]
+    assert report_from_json(json.dumps(stored)) == report
+
+
 def kept() -> dict[str, Any]:
     package = PackageRef(Ecosystem.PYPI, "jinja2", "2.10")
     found = (Finding("advisory", Verdict.BLOCK, Severity.HIGH, "affected", package, "A-1"),)
@@ -72,7 +100,8 @@ def kept() -> dict[str, Any]:
 @pytest.mark.parametrize(
     ("path", "value"),
     [
-        ("format", 2),
+        ("format", 1),
+        ("format", 3),
         ("report/verdict", 0),
         ("report/verdict", 7),
         ("report/verdict", "3"),

@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import datetime
 
 from skillyard.api.schemas.values import VerdictName, View
-from skillyard.governance.report import EvidenceState, Severity
+from skillyard.governance.report import Capability, Confidence, EvidenceState, Severity
 from skillyard.skills.skill import Ecosystem
 
 
@@ -32,6 +32,17 @@ class FindingView(View):
     fixed_in: tuple[str, ...]
     file: str | None
     line: int | None
+    confidence: Confidence
+    evidence: str | None
+    why: str | None
+    fix: str | None
+
+
+class CapabilityView(View):
+    capability: Capability
+    file: str
+    line: int
+    evidence: str
 
 
 class EvidenceView(View):
@@ -40,6 +51,8 @@ class EvidenceView(View):
     state: EvidenceState
     data_date: datetime | None
     reason: str | None
+    skipped: tuple[str, ...]
+    capabilities: tuple[CapabilityView, ...]
 
 
 class ReportView(View):
