@@ -16,6 +16,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 import orjson
+import structlog
 
 from skillyard.database import utcnow
 from skillyard.errors import InputError, NotFoundError, SkillyardError
@@ -34,14 +35,14 @@ from skillyard.runtime.open_calls import OnAdmitted, OpenCall, OpenCalls, unhear
 from skillyard.runtime.over_quota import OverQuota
 from skillyard.runtime.pool import Pool
 from skillyard.runtime.recording import Recorder, Recording, Unrecorded
-from skillyard.runtime.slots import Claim
+from skillyard.runtime.slots import Claim, StartSandbox
 from skillyard.runtime.start import Starter
 from skillyard.runtime.storage_room import StorageRoom
 from skillyard.runtime.values import InstalledVersion, Invocation, InvokeRequest
 from skillyard.runtime.views import View, Views
 from skillyard.runtime.waiting import Held, OnHeld, Waiter, WaitingRoom, unheld
 from skillyard.sandbox.artefacts import store_result
-from skillyard.sandbox.errors import SandboxError
+from skillyard.sandbox.errors import NotBegunError, SandboxError
 from skillyard.sandbox.folders import remove_folder
 from skillyard.sandbox.outcome import Call, Outcome, OutcomeState
 from skillyard.sandbox.sandbox import OutputSink, RunningSandbox, discard
@@ -51,7 +52,12 @@ from skillyard.skills.skill import Entry
 _ATTEMPTS = 20
 """Rules may change between decision and admission; that often in a row means that something is wrong."""
 
+_SANDBOXES = 3
+"""So many may go away before a call begins; then it is the skill's packages or the machine, and no accident."""
+
 _INSTRUCTIONS = "SKILL.md"
+
+_log = structlog.get_logger("skillyard.invoke")
 
 
 @dataclass(frozen=True, slots=True)
@@ -279,14 +285,25 @@ class Invoker:
         async def start() -> RunningSandbox:
             return await self._starter.start(version, allow)
 
-        async with self._pool.lease(claim, start) as sandbox:
-            outcome = await sandbox.call(call, on_output)
+        outcome = await self._in_a_sandbox(call, claim, start, on_output)
         if outcome.state is OutcomeState.LOST and claim.stopped is not None:
             return replace(outcome, state=OutcomeState.KILLED, reason=str(claim.stopped))
         most = request.result_file_above
         if most is not None and outcome.result_json is not None and len(outcome.result_json) > most:
             return await self._with_result_file(case, outcome, outcome.result_json)
         return outcome
+
+    async def _in_a_sandbox(self, call: Call, claim: Claim, start: StartSandbox, on_output: OutputSink) -> Outcome:
+        """In a sandbox, and in another where that one went away before anything of the call began."""
+        for left in reversed(range(_SANDBOXES)):
+            async with self._pool.lease(claim, start) as sandbox:
+                try:
+                    return await sandbox.call(call, on_output)
+                except NotBegunError as error:
+                    _log.warning("call_not_begun", reason=str(error), sandboxes_left=left)
+                    if left == 0 or claim.stopped is not None:
+                        return Outcome(state=OutcomeState.LOST, reason=str(error))
+        raise AssertionError("the last sandbox is the last one")
 
     async def _with_result_file(self, case: _Case, outcome: Outcome, result: bytes) -> Outcome:
         taken = [file.path for file in outcome.files]

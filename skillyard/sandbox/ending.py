@@ -52,7 +52,7 @@ _SHAPE: dict[str, tuple[type, ...]] = {
     "files": (bool,),
 }
 
-_KILLED_FOR = {None, "timeout", "cancel", "stdout", "stderr", "result", "event", "guest"}
+_KILLED_FOR = {None, "timeout", "cancel", "stdout", "stderr", "result", "event", "guest", "unbegun"}
 
 
 def parse_facts(payload: bytes) -> EndFacts:
@@ -91,7 +91,7 @@ def state_of(facts: EndFacts, *, script: bool, timeout: float) -> tuple[OutcomeS
     """
     if facts.killed_for == "cancel":
         return OutcomeState.CANCELLED, "the call was cancelled"
-    if facts.killed_for == "guest":
+    if facts.killed_for in {"guest", "unbegun"}:
         return OutcomeState.LOST, facts.reason or "a part of the guest went away"
     if facts.killed_for is None and (facts.exit_code == 0 if script else facts.reported == "result"):
         return OutcomeState.SUCCEEDED, None

@@ -13,6 +13,12 @@ class SandboxError(SkillyardError):
     code = "sandbox"
 
 
+class NotBegunError(SandboxError):
+    """The sandbox went away before anything of a call began in it. Another sandbox can take the call."""
+
+    code = "not_begun"
+
+
 class EngineUnavailableError(MachineError):
     """The Docker Engine does not answer."""
 

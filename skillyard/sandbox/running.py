@@ -14,7 +14,7 @@ from skillyard.sandbox.artefacts import ArrivingFiles
 from skillyard.sandbox.channel import Channel
 from skillyard.sandbox.ending import EndFacts, parse_object, state_of
 from skillyard.sandbox.engine import Engine
-from skillyard.sandbox.errors import HealthError, StartError
+from skillyard.sandbox.errors import HealthError, NotBegunError, StartError
 from skillyard.sandbox.guest.frames import FrameError, Kind
 from skillyard.sandbox.incoming import FILES_SECONDS, Incoming, with_files
 from skillyard.sandbox.outcome import Call, Outcome, OutcomeState, Usage
@@ -46,6 +46,8 @@ class DockerRunningSandbox:
         self._ready = asyncio.Event()
         """Set when the guest can take a call, and when it never will."""
         self._gone: str | None = None
+        self._spent = False
+        """The guest said so. It ends a call that it has begun before it says so."""
         self._stopped = False
         self._removal: asyncio.Task[None] | None = None
         self.preload_failures: tuple[str, ...] = ()
@@ -94,14 +96,17 @@ class DockerRunningSandbox:
     async def check(self, entries: tuple[Entry, ...]) -> None:
         timeout = self._granted.timeout_seconds
         incoming = self._receive(discard, None)
-        facts = await self._exchange(incoming, check_header(entries, timeout), None, timeout)
+        try:
+            facts = await self._exchange(incoming, check_header(entries, timeout), None, timeout)
+        except NotBegunError as error:
+            raise HealthError(str(error)) from error
         state, reason = _judged(facts, script=False, timeout=timeout)
         if state is not OutcomeState.SUCCEEDED:
             printed = incoming.stderr.decode(errors="replace")
             raise HealthError(f"{reason or state.value}\n{printed}".rstrip())
 
     async def call(self, call: Call, on_output: OutputSink = discard) -> Outcome:
-        """As the protocol says. Raises ``InputError`` for input that no sandbox with this grant can take, and
+        """As the protocol says. Also raises ``InputError`` for input that no sandbox with this grant can take, and
         ``SandboxError`` where the files of an ended call cannot be stored on the host for another reason than room."""
         sizes = check_call(call, self._granted)
         folder = call.artefacts_to
@@ -124,6 +129,9 @@ class DockerRunningSandbox:
         started = time.monotonic()
         incoming = self._receive(sink, arriving)
         facts = await self._exchange(incoming, call_header(call, timeout, sizes), (call, sizes), timeout)
+        if isinstance(facts, EndFacts) and facts.killed_for == "unbegun":
+            await self.ready()
+            raise NotBegunError(facts.reason or "no process took the call")
         state, reason = _judged(facts, script=call.entry.kind is EntryKind.SCRIPT, timeout=timeout)
         result = None
         if state is OutcomeState.SUCCEEDED and call.entry.kind is EntryKind.FUNCTION:
@@ -176,7 +184,7 @@ class DockerRunningSandbox:
             raise RuntimeError("a sandbox serves one call at a time")
         # A script that succeeded is not waited for either: the guest takes calls from the channel in its own time.
         if not self.alive:
-            return OutcomeState.LOST, f"the sandbox was gone before the call began: {self._gone}"
+            raise NotBegunError(f"the sandbox was gone before the call began: {self._gone}")
         self._incoming = incoming
         self._ready.clear()
         upload = _UPLOAD_SECONDS if call is not None and (call[0].files or call[0].stdin) else 0
@@ -205,6 +213,8 @@ class DockerRunningSandbox:
                 self.channel.abort()
         if incoming.sink_error is not None:
             raise incoming.sink_error
+        if incoming.facts is None and self._spent:
+            raise NotBegunError(f"the sandbox was gone before the call began: {self._gone}")
         return incoming.facts or (OutcomeState.LOST, self._gone or "the container went away")
 
     async def _cancel(self, incoming: Incoming) -> None:
@@ -234,6 +244,7 @@ class DockerRunningSandbox:
             case Kind.READY:
                 self._on_ready(payload)
             case Kind.SPENT:
+                self._spent = True
                 self._on_lost(str(parse_object(payload).get("reason")))
             case _ if kind < Kind.READY:
                 raise FrameError(f"a guest does not send {kind.name}")

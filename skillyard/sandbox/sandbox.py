@@ -50,7 +50,10 @@ class RunningSandbox(Protocol):
         ...
 
     async def call(self, call: Call, on_output: OutputSink = discard) -> Outcome:
-        """Run one call to its end. Cancelling the task kills the call and leaves the sandbox usable or not alive."""
+        """Run one call to its end. Cancelling the task kills the call and leaves the sandbox usable or not alive.
+
+        Raises ``NotBegunError`` where it is certain that nothing of the call has run: the caller may go elsewhere.
+        """
         ...
 
     async def stop(self) -> None:

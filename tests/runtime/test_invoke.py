@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import os
+import signal
 
 import orjson
 import pytest
@@ -13,12 +15,14 @@ from skillyard.governance.decision import Allow, Deny, Hold, Maturity
 from skillyard.governance.errors import SecondPersonError
 from skillyard.governance.rules import draft_ban
 from skillyard.ids import AgentId
+from skillyard.runtime.instance import home_id
 from skillyard.runtime.invocations import get_invocation, invocations
 from skillyard.runtime.runtime import create_runtime
 from skillyard.runtime.tables import InvocationState
 from skillyard.sandbox.errors import EngineUnavailableError
 from skillyard.sandbox.outcome import OutcomeState
 from skillyard.settings import Settings
+from tests.guest_processes import guest_processes
 from tests.runtime.conftest import Yard, until
 
 
@@ -42,6 +46,25 @@ async def test_a_skill_that_raises_is_failed_and_leaves_the_sandbox_usable(yard:
     assert "ZeroDivisionError" in (broken.outcome.reason or "")
     assert fine.outcome.result_json == b"0.5"
     assert yard.runtime.pool.counts().idle == 1
+
+
+async def test_a_call_that_had_not_begun_when_its_sandbox_went_away_runs_in_another(yard: Yard) -> None:
+    await yard.install(yard.skill())
+    bot = await yard.agent("bot")
+    await yard.invoke(bot, given={"x": 1})
+    engine, mine = yard.runtime.engine, {"skillyard.instance": home_id(yard.runtime.settings.home)}
+    (warm,) = await engine.containers(mine)
+    guest = await guest_processes(engine, warm.id)
+    os.kill(guest.relay, signal.SIGSTOP)
+    guest.kill_zygote()
+    sent = asyncio.create_task(yard.invoke(bot, given={"x": 2}))
+    try:
+        await until(lambda: yard.runtime.pool.counts().busy == 1)
+    finally:
+        os.kill(guest.relay, signal.SIGCONT)
+    done = await sent
+    assert (done.outcome.state, done.outcome.result_json) == (OutcomeState.SUCCEEDED, b"3")
+    assert warm.id not in {one.id for one in await engine.containers(mine)}
 
 
 async def test_a_shell_script_is_called_like_any_other(yard: Yard) -> None:

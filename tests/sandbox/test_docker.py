@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import os
 import signal
 import sys
 from dataclasses import replace
@@ -14,7 +15,7 @@ import pytest
 from skillyard.errors import InputError
 from skillyard.sandbox.docker import DockerSandbox
 from skillyard.sandbox.engine import Engine
-from skillyard.sandbox.errors import EngineUnavailableError, HealthError, SandboxError, StartError
+from skillyard.sandbox.errors import EngineUnavailableError, HealthError, NotBegunError, SandboxError, StartError
 from skillyard.sandbox.events import Output
 from skillyard.sandbox.guest_code import GuestSource
 from skillyard.sandbox.images import SKILL_UID, BaseImage
@@ -22,6 +23,7 @@ from skillyard.sandbox.outcome import Call, InputFile, OutcomeState
 from skillyard.sandbox.sandbox import SandboxSpec
 from skillyard.skills.permissions import Granted
 from skillyard.skills.skill import EntryKind, SkillKind
+from tests.guest_processes import guest_processes
 
 
 async def test_a_function_gets_its_input_and_gives_its_result(start, call) -> None:
@@ -257,9 +259,11 @@ async def test_cancelling_twice_never_mixes_two_calls(start, call, wait_until_go
     slow.cancel()
     with pytest.raises(asyncio.CancelledError):
         await slow
-    outcome = await call(running, "scripts/plain.py:echo", {"a": 1})
-    assert outcome.state is (OutcomeState.SUCCEEDED if running.alive else OutcomeState.LOST)
-    if not running.alive:
+    if running.alive:
+        assert (await call(running, "scripts/plain.py:echo", {"a": 1})).result_json == b'{"a":1}'
+    else:
+        with pytest.raises(NotBegunError):
+            await call(running, "scripts/plain.py:echo", {"a": 1})
         await wait_until_gone()
 
 
@@ -284,7 +288,22 @@ async def test_a_container_that_is_killed_from_outside_loses_its_call(start, cal
     outcome = await slow
     assert outcome.state is OutcomeState.LOST
     assert not running.alive
-    assert (await call(running, "scripts/plain.py:echo")).state is OutcomeState.LOST
+    with pytest.raises(NotBegunError, match="gone before the call began"):
+        await call(running, "scripts/plain.py:echo")
+
+
+async def test_a_call_that_finds_the_zygote_ended_has_not_begun(start, call, engine: Engine) -> None:
+    """Sent while the guest is stopped, so that it finds the call and the zygote's end together."""
+    running = await start()
+    processes = await guest_processes(engine, running.container)
+    os.kill(processes.relay, signal.SIGSTOP)
+    processes.kill_zygote()
+    sent = asyncio.create_task(call(running, "scripts/plain.py:echo"))
+    await asyncio.sleep(0)
+    os.kill(processes.relay, signal.SIGCONT)
+    with pytest.raises(NotBegunError, match="ended by signal 9"):
+        await sent
+    assert not running.alive
 
 
 async def test_a_guest_that_does_not_start_says_why_and_leaves_nothing(

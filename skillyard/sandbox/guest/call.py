@@ -122,7 +122,7 @@ def _conduct(tools: Tools, header: dict[str, Any], facts: Facts, intake: Intake)
         problem = call.conduct(intake, may_try_again=tries > 0)
         if not call.to_be_tried_again:
             return problem
-    facts.killed_for = "guest"
+    facts.killed_for = "unbegun"
     facts.reason = tools.nursery.problem or f"no process came within {_SPARE_SECONDS:g} s"
     _send_end(tools, facts)
     return facts.reason

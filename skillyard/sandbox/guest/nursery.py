@@ -191,12 +191,16 @@ class Nursery:
         return any(spare.ready for spare in self._spares)
 
     def take(self, deadline: float) -> Spare | None:
-        """A ready spare, now the caller's to close; ``None`` where the guest cannot fork, or not in time."""
+        """A ready spare, now the caller's to close; ``None`` where the guest cannot fork, or not in time.
+
+        Nor is there one where the zygote is known to have ended: the call would be lost, and has not begun yet.
+        """
+        self.loop.catch_up()
         self.replenish()
         while True:
             self.wait_for_spare(deadline)
             spare = next((spare for spare in self._spares if spare.ready), None)
-            if spare is None:
+            if spare is None or self.problem is not None:
                 return None
             if spare.pid is not None and not kernel.is_doomed(spare.pid):
                 break
