@@ -42,6 +42,8 @@ class Server:
     token: str | None
     home: Path
     process: subprocess.Popen[str]
+    database: str
+    """The URL of its database."""
 
     def client(self, token: str | None, *, address: str | None = None) -> httpx.Client:
         headers = {"Authorization": f"Bearer {token}"} if token else {}
@@ -71,7 +73,7 @@ def serving(home: Path, **settings: str) -> Iterator[Server]:
             line = process.stdout.readline()
             assert line, f"the server did not start:\n{log.read_text()}"
             ready = json.loads(line)
-            yield Server(ready["url"], ready["token"], home, process)
+            yield Server(ready["url"], ready["token"], home, process, Settings(home=home).database)
         finally:
             process.send_signal(signal.SIGTERM)
             try:

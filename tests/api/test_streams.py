@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
 import base64
 import hashlib
 import json
 import os
 import random
 import socket
-import sqlite3
 import time
 import uuid
 from collections.abc import Iterator
@@ -21,6 +21,7 @@ import pytest
 from tests.api.conftest import House, made, skill_zip, upload
 from tests.api.test_body_limit import peak_memory
 from tests.api.test_invocations import ended, newest
+from tests.out_of_band import change
 
 Json = dict[str, Any]
 MIB = 1024 * 1024
@@ -247,12 +248,8 @@ def test_a_download_can_be_resumed_and_is_known_by_its_digest(house: House) -> N
 
 def test_a_file_that_is_not_kept_any_more_is_gone(house: House) -> None:
     answer = made(house.agent.post("/v1/invocations", json=wanted("page")))
-    with sqlite3.connect(house.server.home / "skillyard.db", timeout=30) as connection:
-        connection.execute(
-            "UPDATE invocation_files SET removed_at = expires_at WHERE invocation_id = ? AND path = 'data.bin'",
-            (answer["id"],),
-        )
-    connection.close()
+    mine = f"invocation_id = '{answer['id']}' AND path = 'data.bin'"
+    asyncio.run(change(house.server.database, f"UPDATE invocation_files SET removed_at = expires_at WHERE {mine}"))
     urls = {file["path"]: file["url"] for file in answer["outcome"]["files"]}
     gone = house.agent.get(urls["data.bin"])
     assert (gone.status_code, gone.json()["code"]) == (410, "artefact_expired")

@@ -344,6 +344,7 @@ async def test_a_server_archives_what_is_older_than_the_setting(
 
 
 @pytest.mark.timeout(300)
+@pytest.mark.database(Kind.SQLITE)
 def test_a_kill_at_any_point_leaves_all_records_or_a_complete_archive(tmp_path: Path) -> None:
     """A process that archives is killed (SIGKILL) around each of its effects: every write, sync, renaming, commit."""
     done = subprocess.run(

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import sqlite3
 import time
 from collections.abc import AsyncIterator
 from dataclasses import replace
@@ -16,7 +15,7 @@ from pathlib import Path
 
 import orjson
 import pytest
-from skillyard.database import utcnow
+from skillyard.database import Kind, utcnow
 from skillyard.errors import ConflictError, SkillyardError
 from skillyard.governance.administrators import Administrator
 from skillyard.governance.audit import Action, AuditRecord
@@ -34,6 +33,7 @@ from skillyard.skills.lock import Lock
 from skillyard.skills.skill import Ecosystem, Skill
 from skillyard.skills.sources.folder import FolderSource
 from structlog.testing import capture_logs
+from tests.out_of_band import change
 from tests.runtime.conftest import Yard, no_containers, open_yard, until
 
 REF = SkillRef("acme", "adder")
@@ -315,20 +315,30 @@ async def until_ended(runtime: Runtime, agent: Agent) -> None:
         await asyncio.sleep(0.05)
 
 
+_NO_ENDS = """CREATE FUNCTION no_ends() RETURNS trigger LANGUAGE plpgsql AS
+'BEGIN RAISE EXCEPTION ''no ends today'' USING ERRCODE = ''check_violation''; END'"""
+REFUSE_ENDS = {
+    Kind.SQLITE: (
+        "CREATE TRIGGER no_ends BEFORE UPDATE ON invocations BEGIN SELECT RAISE(ABORT, 'no ends today'); END",
+    ),
+    Kind.POSTGRESQL: (
+        _NO_ENDS,
+        "CREATE TRIGGER no_ends BEFORE UPDATE ON invocations FOR EACH ROW EXECUTE FUNCTION no_ends()",
+    ),
+}
+ACCEPT_ENDS = {Kind.SQLITE: "DROP TRIGGER no_ends", Kind.POSTGRESQL: "DROP TRIGGER no_ends ON invocations"}
+
+
 async def test_an_end_that_the_database_refused_is_recorded_as_soon_as_it_can_be(yard: Yard) -> None:
     await yard.install(yard.skill(SLEEP))
     bot = await yard.agent("bot")
     await yard.invoke(bot, given={"x": 0})
-    with sqlite3.connect(yard.runtime.database.path) as out_of_band:
-        out_of_band.execute(
-            "CREATE TRIGGER no_ends BEFORE UPDATE ON invocations BEGIN SELECT RAISE(ABORT, 'no ends today'); END"
-        )
+    url = yard.runtime.settings.database
+    await change(url, *REFUSE_ENDS[yard.runtime.database.location.kind])
     with pytest.raises(ConflictError, match="no ends today"):
         await yard.invoke(bot, given={"x": 0})
     assert InvocationState.ACCEPTED in {one.state for one in await recorded(yard.runtime, bot)}
-    with sqlite3.connect(yard.runtime.database.path) as out_of_band:
-        out_of_band.execute("DROP TRIGGER no_ends")
-    out_of_band.close()
+    await change(url, ACCEPT_ENDS[yard.runtime.database.location.kind])
     await until_ended(yard.runtime, bot)
     assert {one.state for one in await recorded(yard.runtime, bot)} == {InvocationState.SUCCEEDED}
 
