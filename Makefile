@@ -56,6 +56,8 @@ reference: python ## Write .env.example, docs/reference/settings.md and cli.md f
 	@$(BIN)/python scripts/write_settings_reference.py
 	@$(BIN)/python scripts/write_cli_reference.py
 	@$(BIN)/python scripts/write_rules_file_reference.py
+	@$(BIN)/python scripts/write_scan_rules_reference.py
+	@$(BIN)/python scripts/write_scan_policy_reference.py
 
 bench: setup ## Measure, and write benchmarks/results.json; ONLY=warm_call picks one
 	@$(BIN)/python -m benchmarks $(ONLY)

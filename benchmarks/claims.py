@@ -14,6 +14,7 @@ from skillyard.cli.logs import log_processors
 
 from benchmarks import (
     admission,
+    advisory_import,
     audit_verify,
     cold_call,
     decide,
@@ -21,7 +22,10 @@ from benchmarks import (
     hot_swap,
     idle_memory,
     install_first_result,
+    rescan,
+    scan_50,
     shared_packages_disk,
+    static_scan,
     throughput,
     warm_call,
     warm_call_heavy,
@@ -44,6 +48,10 @@ CLAIMS: Mapping[str, Callable[[Effort], Coroutine[None, None, Result]]] = {
     "decide": decide.measure,
     "admission": admission.measure,
     "audit_verify": audit_verify.measure,
+    "advisory_import": advisory_import.measure,
+    "scan_50": scan_50.measure,
+    "rescan": rescan.measure,
+    "static_scan": static_scan.measure,
 }
 
 

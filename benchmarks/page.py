@@ -11,7 +11,7 @@ PAGE = Path(__file__).parent.parent / "docs" / "benchmarks.md"
 CHART = PAGE.with_suffix(".svg")
 _BEGIN, _END = "<!-- figures: written by `make bench` -->\n", "<!-- end of figures -->\n"
 _UNITS = {"_ms": "ms", "_s": "s", "_percent": "%"}
-_COUNTS = ("calls", "swaps", "sandboxes")
+_COUNTS = ("calls", "swaps", "sandboxes", "found")
 """Figures whose names end so are plain numbers."""
 
 

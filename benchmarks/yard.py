@@ -121,6 +121,7 @@ async def open_yard(text: SkillText = ADDER, *, wheels: Path | None = None, **se
                 "home": home,
                 "index_url": SecretStr(index),
                 "advisories_max_age_days": 100_000,  # the bundled advisories are as old as the release
+                "advisories_update_hours": 0,  # nothing is fetched while something is measured
                 "require_second_person": False,
                 **settings,
             }

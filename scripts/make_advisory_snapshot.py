@@ -1,12 +1,13 @@
 """Make the advisory snapshot that ships with the package: facts only, small, the same bytes from the same records.
 
-Run it by hand, with one OSV file (JSON lines, with or without gzip) for each ecosystem:
+Run it by hand, with one OSV file (JSON lines, with or without gzip) for each ecosystem, and the list of names:
 
-    python scripts/make_advisory_snapshot.py --pypi pypi.osv.jsonl.gz --npm npm.osv.jsonl.gz
+    python scripts/make_advisory_snapshot.py --pypi pypi.osv.jsonl.gz --npm npm.osv.jsonl.gz --names pypi.txt
 
 What stays of a record: ids, aliases, packages, ranges, versions, severities, dates. What goes: all prose and all
 references. A listed version that a range of its record covers goes too, because matching answers the same without it;
-the script checks that for every record before it writes anything.
+the script checks that for every record before it writes anything. Of the names, those stay that a Python package can
+have, in their canonical form; what cannot be a name (files of the project they come from) goes.
 """
 
 from __future__ import annotations
@@ -22,11 +23,14 @@ from pathlib import Path
 from typing import Any
 
 import orjson
+from packaging.utils import canonicalize_name
+from skillyard.governance.advisories.formats import is_name
 from skillyard.governance.advisories.index_format import advisory_row
 from skillyard.governance.advisories.intervals import listed_form
 from skillyard.governance.advisories.match import compact
 from skillyard.governance.advisories.osv import ORDERED_RANGES, parse_record
-from skillyard.governance.advisories.records import RawRecord, read_records
+from skillyard.governance.advisories.records import RawRecord, read_lines, read_records
+from skillyard.governance.advisories.source import RecordKind
 from skillyard.governance.advisories.sources import SNAPSHOT
 from skillyard.skills.skill import Ecosystem
 
@@ -46,6 +50,10 @@ ORIGINS = (
     Origin(Ecosystem.PYPI, "pypi.osv.jsonl.gz", "pypa/advisory-database", "CC-BY-4.0", "2024-10-10"),
     Origin(Ecosystem.NPM, "npm.osv.jsonl.gz", "nodejs/security-wg", "MIT", "2026-04-08"),
 )
+NAMES = Origin(Ecosystem.PYPI, "pypi.malicious-names.txt.gz", "lxyeternal/pypi_malregistry", "facts", "2026-06-14")
+HONEST = frozenset({"ctx"})
+"""Names of packages that people maintain, of which single releases were malicious once: those are for advisories to
+name, version by version. ``ctx`` was taken over in May 2022 (PYSEC-2022-199)."""
 
 
 def main() -> int:
@@ -54,6 +62,7 @@ def main() -> int:
         parser.add_argument(
             f"--{origin.ecosystem.value}", type=Path, required=True, help=f"records of {origin.project}"
         )
+    parser.add_argument("--names", type=Path, required=True, help=f"names listed by {NAMES.project}")
     parser.add_argument("--into", type=Path, default=SNAPSHOT)
     arguments = parser.parse_args()
     sources = []
@@ -64,9 +73,20 @@ def main() -> int:
         sys.stdout.write(
             f"{origin.file}: {len(lines)} records, {(arguments.into / origin.file).stat().st_size} bytes\n"
         )
+    names = sorted(listed(arguments.names))
+    (arguments.into / NAMES.file).write_bytes(packed(names))
+    sources.append(described(NAMES, names))
+    sys.stdout.write(f"{NAMES.file}: {len(names)} names, {(arguments.into / NAMES.file).stat().st_size} bytes\n")
     contents = orjson.dumps({"sources": sources}, option=orjson.OPT_INDENT_2 | orjson.OPT_SORT_KEYS)
     (arguments.into / "snapshot.json").write_bytes(contents + b"\n")
     return 0
+
+
+def listed(path: Path) -> set[bytes]:
+    """The canonical names of a list that are names at all, without those that mean an honest package too."""
+    written = (line.data.decode() for line in read_lines(path))
+    names = {canonicalize_name(name) for name in written if is_name(Ecosystem.PYPI, name)}
+    return {name.encode() for name in names - HONEST}
 
 
 def slimmed(records: Iterable[RawRecord]) -> Iterator[bytes]:
@@ -127,6 +147,7 @@ def described(origin: Origin, lines: list[bytes]) -> dict[str, Any]:
         "date": origin.date,
         "ecosystem": origin.ecosystem.value,
         "file": origin.file,
+        "kind": (RecordKind.NAMES if origin is NAMES else RecordKind.ADVISORIES).value,
         "license": origin.license,
         "project": origin.project,
         "records": len(lines),

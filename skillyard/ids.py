@@ -14,6 +14,7 @@ InvocationId = NewType("InvocationId", str)
 ApprovalId = NewType("ApprovalId", int)
 RuleId = NewType("RuleId", int)
 PackageRequestId = NewType("PackageRequestId", int)
+WaiverId = NewType("WaiverId", int)
 
 BundleDigest = NewType("BundleDigest", str)
 """``sha256:`` and 64 hex digits: the digest of the deterministic archive of a skill's folder."""

@@ -16,6 +16,7 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 
 _PASSED_TO_TOOLS = ("PATH", "HOME", "LANG", "LC_ALL", "TMPDIR", "SSL_CERT_FILE", "SSL_CERT_DIR", "NO_PROXY", "no_proxy")
 _DATABASES = ("sqlite+aiosqlite:///", "postgresql+asyncpg://", "postgresql://", "postgres://")
+_ENGINES = ("pip-audit", "safety", "npm-audit")
 _PROXIES = ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "http_proxy", "https_proxy", "all_proxy")
 
 
@@ -80,8 +81,35 @@ class Settings(BaseSettings):
         default="https://osv-vulnerabilities.storage.googleapis.com/PyPI/all.zip",
         description="Where `advisories update` fetches OSV records from when not told otherwise.",
     )
+    advisories_more: tuple[str, ...] = Field(
+        default=("https://osv-vulnerabilities.storage.googleapis.com/npm/all.zip",),
+        description="More sources of an update, which add to the first: addresses or paths of OSV records, of names of "
+        "malicious packages (`pypi=PATH`, `npm=PATH`), of EPSS scores and of the KEV catalogue.",
+    )
+    advisories_update_hours: float = Field(
+        default=24.0, ge=0, description="Hours between a server's own updates of the advisory index; 0: never."
+    )
     advisories_max_age_days: float = Field(
         default=7.0, gt=0, description="An advisory index older than this makes verdicts INDETERMINATE."
+    )
+
+    scan_policy: Path | None = Field(
+        default=None, description="File of the scan policy: what findings do, how old data may be; default: built in."
+    )
+
+    engines: tuple[str, ...] = Field(
+        default=("pip-audit",),
+        description="Second vulnerability scanners (pip-audit, safety, npm-audit) that scans run beside our own "
+        "matching; one that is not installed makes verdicts INDETERMINATE (`skillyard engines install`).",
+    )
+    engines_folder: Path | None = Field(
+        default=None, description="Folder of the engines' environments; default: beside Skillyard's own packages."
+    )
+    engine_timeout: float = Field(default=60.0, gt=0, le=600, description="Time limit of one engine in one scan.")
+    safety_api_key: SecretStr | None = Field(
+        default=None,
+        description="Key with which safety fetches its makers' database in each scan; without one it runs on our "
+        "advisory index and asks nobody.",
     )
 
     environment_store: str = Field(
@@ -218,6 +246,14 @@ class Settings(BaseSettings):
     @classmethod
     def _absolute(cls, value: Path) -> Path:
         return value.expanduser().resolve()
+
+    @field_validator("engines")
+    @classmethod
+    def _known_engines(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        unknown = [name for name in value if name not in _ENGINES]
+        if unknown:
+            raise ValueError(f"there are the engines {', '.join(_ENGINES)}, and no {', '.join(unknown)}")
+        return value
 
     @field_validator("database_url")
     @classmethod

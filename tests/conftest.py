@@ -45,6 +45,8 @@ def _only_our_settings(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Non
         for name in [name for name in os.environ if name.startswith("SKILLYARD_")]:
             patch.delenv(name)
         patch.setenv("SKILLYARD_HOME", str(tmp_path_factory.mktemp("home")))
+        # A server that lives long enough would go and fetch all advisories that there are.
+        patch.setenv("SKILLYARD_ADVISORIES_UPDATE_HOURS", "0")
         patch.setitem(Settings.model_config, "env_file", None)
         yield
 
@@ -88,7 +90,13 @@ def _modules_database(request: pytest.FixtureRequest) -> Iterator[None]:
 
 @pytest.fixture(autouse=True)
 def _tests_database(_modules_database: None, request: pytest.FixtureRequest) -> Iterator[None]:
-    """For those that a test starts by itself."""
+    """For those that a test starts by itself, unless it is about the file that SQLite keeps."""
+    named = request.node.get_closest_marker("database")
+    if named is not None and Kind.POSTGRESQL not in named.args:
+        with pytest.MonkeyPatch.context() as patch:
+            patch.delenv("SKILLYARD_DATABASE_URL", raising=False)
+            yield
+        return
     with _servers_database(request):
         yield
 

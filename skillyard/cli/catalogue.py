@@ -29,12 +29,13 @@ COMMANDS: Mapping[str, Place] = {
     "init": Place("author", "Start a new skill in a folder of that name.", LOCAL),
     "validate": Place("author", "Check a skill against the format.", LOCAL),
     "lock": Place("examine", "Resolve a skill's packages to a hashed lock.", LOCAL),
-    "scan": Place("examine", "Look for known vulnerabilities in a skill and its packages.", LOCAL),
+    "scan": Place("examine", "Scan a skill, a folder, an archive or a list of packages.", LOCAL),
     "run": Place("run", "Run a skill once: resolve, scan, decide, sandbox.", LOCAL),
     "dev": Place("dev", "Serve a skill's folder while it is edited.", LOCAL),
     "serve": Place("serve", "Run the server.", LOCAL),
     "demo": Place("demo.command", "Tell the main story end to end, on a real Docker Engine.", LOCAL),
     "advisories": Place("advisories", "Update the advisory index, or say how old it is.", LOCAL, group=True),
+    "engines": Place("engines", "Install second vulnerability scanners, or say which are there.", LOCAL, group=True),
     "audit": Place("audit", "List, verify, export, sign or archive the audit log.", LOCAL, group=True),
     "gc": Place("gc", "Remove packages, bundles, images and files of calls that nothing needs any more.", LOCAL),
     "login": Place("login", "Remember a server and a token for it.", SERVER),
@@ -45,6 +46,7 @@ COMMANDS: Mapping[str, Place] = {
     "workspaces": Place("workspaces", "Add, suspend and limit workspaces.", SERVER, group=True),
     "install": Place("installed", "Install a skill from a folder, an archive or a Git address.", SERVER),
     "list": Place("installed", "List what is installed.", SERVER),
+    "report": Place("reports", "Show the scan report of an installed skill.", SERVER),
     "invoke": Place("invoke", "Call an installed skill.", SERVER),
     "cancel": Place("cancel", "End a running call.", SERVER),
     "upgrade": Place("installed", "Swap in a new version while calls run.", SERVER),
@@ -52,6 +54,10 @@ COMMANDS: Mapping[str, Place] = {
     "uninstall": Place("installed", "Remove a skill or one of its versions.", SERVER),
     "packages": Place("packages", "Check, ask for, approve and ban packages.", SERVER, group=True),
     "approvals": Place("approvals", "Decide what waits for a second person.", SERVER, group=True),
+    "waivers": Place("waivers", "Let one known finding be, for a reason and until a day.", SERVER, group=True),
+    "quarantine": Place(
+        "quarantine", "List what newer advisories took out of use, or let it back in.", SERVER, group=True
+    ),
     "webhooks": Place("webhooks", "Tell an address of approvals and bans.", SERVER, group=True),
 }
 

@@ -6,13 +6,17 @@ import asyncio
 import os
 import shutil
 import subprocess
+from pathlib import Path
 
 from skillyard.cli.diagnosis import Check, Diagnosis, State
 from skillyard.cli.stock_checks import stock_checks
 from skillyard.database import Kind, locate, schema_state, utcnow
 from skillyard.errors import MachineError, SkillyardError
 from skillyard.governance.advisories.index import AdvisoryIndex, index_path
+from skillyard.governance.engines.environments import EngineEnvironment, engine_environment
+from skillyard.governance.engines.names import INSTALLED_BY_US
 from skillyard.governance.errors import AdvisoryIndexError, AdvisoryIndexMissingError
+from skillyard.governance.scanners.npm_audit import npm_program
 from skillyard.plugins import Group, PluginState, PluginStatus
 from skillyard.runtime.inventory import Stock
 from skillyard.runtime.seams import plugin_statuses
@@ -47,6 +51,7 @@ async def diagnose(settings: Settings) -> Diagnosis:
         await _database(settings),
         *held,
         await asyncio.to_thread(_advisories, settings),
+        *await asyncio.to_thread(_second_engines, settings),
         _plugins(plugins, settings),
     )
     return Diagnosis(checks, plugins)
@@ -75,6 +80,28 @@ def _uv() -> Check:
     except (MachineError, OSError, subprocess.SubprocessError) as error:
         return Check("uv", State.MISSING, str(error), "Reinstall the Python package uv beside Skillyard.")
     return Check("uv", State.OK, said.stdout.strip(), facts={"program": program})
+
+
+def _second_engines(settings: Settings) -> tuple[Check, ...]:
+    installed = [name for name in settings.engines if name in INSTALLED_BY_US]
+    checks = tuple(_second_engine(engine_environment(settings, name)) for name in installed)
+    return checks if set(installed) == set(settings.engines) else (*checks, _npm(npm_program(settings)))
+
+
+def _npm(program: Path | None) -> Check:
+    if program is not None:
+        return Check("npm-audit", State.OK, str(program), facts={"program": str(program)})
+    hint = "Install npm, or leave npm-audit out of SKILLYARD_ENGINES."
+    return Check("npm-audit", State.MISSING, "there is no npm, so verdicts on npm packages are INDETERMINATE", hint)
+
+
+def _second_engine(engine: EngineEnvironment) -> Check:
+    facts: dict[str, object] = {"version": engine.version, "folder": str(engine.folder)}
+    if engine.is_there:
+        return Check(engine.name, State.OK, f"{engine.version} in {engine.folder}", facts=facts)
+    hint = f"Run: skillyard engines install {engine.name} (or leave it out of SKILLYARD_ENGINES)."
+    text = f"{engine.version} is not installed, so verdicts on Python packages are INDETERMINATE"
+    return Check(engine.name, State.MISSING, text, hint, facts)
 
 
 async def _engine(engine: Engine, settings: Settings) -> Check:

@@ -7,24 +7,31 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
+from pydantic_core import to_json
 
 from skillyard.api.schemas.reports import ReportView
 from skillyard.api.schemas.skills import LockView
 from skillyard.cli.author import SkillPath, source_of
 from skillyard.cli.configuration import settings_for
-from skillyard.cli.exit_codes import VERDICTS, ExitCode
+from skillyard.cli.exit_codes import VERDICTS, ExitCode, UsageProblemError
 from skillyard.cli.loop import to_the_end
 from skillyard.cli.saved import write_whole
 from skillyard.cli.screen import Json, Screen
-from skillyard.governance.report import Report
-from skillyard.governance.scan import ScanPolicy
+from skillyard.governance.formats.inventory import Inventory
+from skillyard.governance.formats.report_format import ReportFormat, written
+from skillyard.governance.formats.text import to_text
+from skillyard.governance.scan_policy import ScanPolicy
 from skillyard.runtime import workbench
 from skillyard.sandbox.images import base_target
 from skillyard.skills.lock import Lock
 from skillyard.skills.pylock import render_tree, write_pylock
-from skillyard.skills.skill import Ecosystem, ParseMode, Skill
+from skillyard.skills.skill import Ecosystem, ParseMode
 
 app = typer.Typer(add_completion=False)
+
+ScanPath = Annotated[
+    str, typer.Argument(metavar="PATH", help="A folder, an archive, a file, a list of packages, or a Git address.")
+]
 
 
 @app.command()
@@ -57,28 +64,35 @@ def lock(
 
 
 @app.command()
-def scan(path: SkillPath, json: Json = False) -> ExitCode:
-    """Look for known vulnerabilities in a skill and its packages.
+def scan(
+    path: ScanPath,
+    *,
+    form: Annotated[ReportFormat, typer.Option("--format", help="How to write the report.")] = ReportFormat.TABLE,
+    output: Annotated[Path | None, typer.Option("--output", "-o", help="Write the report to this file.")] = None,
+    policy: Annotated[Path | None, typer.Option("--policy", help="Judge by this scan policy file.")] = None,
+    json: Annotated[bool, typer.Option("--json", help="The same as --format json.")] = False,
+) -> ExitCode:
+    """Scan a skill, or any folder, archive, file or list of packages.
+
+    Nothing is installed or executed. A list is a requirements.txt, pylock.toml or package-lock.json.
 
     Exit code 0 for PASS and FLAG, 1 for BLOCK, 3 for INDETERMINATE, for example with advisories that are too old.
     """
-    screen, settings = Screen(json=json), settings_for()
+    if json and form not in (ReportFormat.TABLE, ReportFormat.JSON):
+        raise UsageProblemError(f"goes with no other format, and {form.value} was asked for", field="--json")
+    form = ReportFormat.JSON if json else form
+    screen, settings = Screen(json=form is ReportFormat.JSON), settings_for(scan_policy=policy)
+    judge = ScanPolicy.from_settings(settings)
     with screen.watch("scanning") as watcher:
-        work = workbench.examine(
-            settings,
-            source_of(path, settings),
-            mode=ParseMode.LENIENT,
-            policy=ScanPolicy.from_settings(settings),
-            on_progress=watcher.step,
-        )
-        examined = to_the_end(work)
-    document = {
-        "skill": examined.skill.name,
-        "version": examined.skill.version,
-        "packages": sum(len(one.all_packages) for one in examined.locks),
-        **ReportView.model_validate(examined.report).model_dump(),
-    }
-    screen.answer(document, lambda: _scanned(examined.skill, examined.report))
+        examined = to_the_end(workbench.examine(settings, path, policy=judge, on_progress=watcher.step))
+    about = Inventory(examined.skill, examined.locks, examined.report)
+    if output is None and form is ReportFormat.TABLE:
+        screen.report(to_text(about, screen.width))
+    elif output is None:
+        screen.write(written(about, form, _document(about)))
+    else:
+        write_whole(output, [written(about, form, _document(about))])
+        screen.note(f"{examined.report.verdict.name}  {examined.skill.name}: wrote {output}")
     return VERDICTS[examined.report.verdict]
 
 
@@ -91,6 +105,12 @@ def _locked(lock: Lock, output: Path | None, *, tree: bool) -> Iterator[str]:
         yield f"wrote {output}: {len(lock.packages)} packages, {lock.digest}"
 
 
-def _scanned(skill: Skill, report: Report) -> Iterator[str]:
-    yield f"{report.verdict.name}  {skill.name} {skill.version}"
-    yield from (f"  {reason}" for reason in report.reasons)
+def _document(about: Inventory) -> bytes:
+    """What ``--json`` prints."""
+    document = {
+        "skill": about.skill.name,
+        "version": about.skill.version,
+        "packages": sum(1 for _ in about.packages()),
+        **ReportView.model_validate(about.report).model_dump(),
+    }
+    return to_json(document) + b"\n"

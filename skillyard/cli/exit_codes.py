@@ -7,7 +7,7 @@ from enum import IntEnum
 
 from skillyard.errors import InputError, MachineError, SkillyardError
 from skillyard.governance.decision import Deny
-from skillyard.governance.errors import AdvisoryIndexError, AdvisoryIndexMissingError
+from skillyard.governance.errors import AdvisoryIndexError, AdvisoryIndexMissingError, PolicyFileError
 from skillyard.governance.report import Verdict
 from skillyard.runtime.errors import DecisionRefusedError, ReportRefusedError
 from skillyard.skills.errors import SourceError, SourceSpecError
@@ -49,6 +49,8 @@ EXIT_CODES: Mapping[type[SkillyardError], ExitCode] = {
     SkillyardError: ExitCode.REFUSED,
     UsageProblemError: ExitCode.USAGE,
     SourceSpecError: ExitCode.USAGE,
+    # Not 1, which would say that what was scanned is bad.
+    PolicyFileError: ExitCode.USAGE,
     MachineError: ExitCode.MACHINE,
     # A repository that does not answer or does not exist is no lack of this machine.
     SourceError: ExitCode.REFUSED,

@@ -6,6 +6,7 @@ is foreign text: characters that a terminal would act on are shown instead of ob
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
@@ -15,6 +16,8 @@ import typer
 from pydantic_core import to_json
 
 from skillyard.cli.progress import Watcher, watching
+
+_ELSEWHERE = 100
 
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON document on standard output.")]
 
@@ -34,6 +37,29 @@ class Screen:
         else:
             self._out.writelines(f"{plain(line)}\n" for line in text())
         self._out.flush()
+
+    @property
+    def width(self) -> int:
+        """Columns of the terminal that answers go to; 100 where they go elsewhere."""
+        try:
+            return os.get_terminal_size(self._out.fileno()).columns or _ELSEWHERE
+        except (OSError, ValueError):
+            return _ELSEWHERE
+
+    def write(self, document: bytes) -> None:
+        """An answer that is a whole document already, without any character that a terminal would act on."""
+        self._out.write(document.decode())
+        self._out.flush()
+
+    def report(self, text: bytes) -> None:
+        """A report for people, in colours where this is a terminal."""
+        if not self._out.isatty():
+            self.write(text)
+            return
+        # Only here, because importing what draws takes longer than many a command.
+        from skillyard.cli.colours import draw  # noqa: PLC0415
+
+        draw(self._out, text.decode())
 
     def note(self, line: str) -> None:
         """Something worth knowing that is not the answer."""

@@ -35,6 +35,10 @@ def _lines(found: StatusView) -> Iterator[str]:
     cells = [_cells(status) for _, status in columns]
     rows = [(name, *(column[name] for column in cells)) for name in cells[0]]
     yield from table(("", *(title for title, _ in columns)), rows)
+    if found.advisories.state != "fresh":
+        yield f"The advisories are {found.advisories.state}: verdicts that rest on them are INDETERMINATE."
+    for source in found.advisories.failing:
+        yield f"The last update of the advisories from {source} failed."
 
 
 def _cells(status: PoolStatusView) -> dict[str, str]:

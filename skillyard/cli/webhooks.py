@@ -28,6 +28,7 @@ class EventName(StrEnum):
     APPROVAL_DECIDED = WebhookEvent.APPROVAL_DECIDED.value
     APPROVAL_EXPIRING = WebhookEvent.APPROVAL_EXPIRING.value
     PACKAGE_BANNED = WebhookEvent.PACKAGE_BANNED.value
+    SKILL_QUARANTINED = WebhookEvent.SKILL_QUARANTINED.value
 
 
 @app.command("list")

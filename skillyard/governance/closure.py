@@ -22,6 +22,7 @@ from skillyard.governance.report import PackageRef
 from skillyard.governance.rule_groups import EMPTY_GROUP, NameKey, RuleGroup, regrouped
 from skillyard.governance.rules import canonical_name
 from skillyard.governance.standing import PackageState, Standing, minimum_of
+from skillyard.governance.waivers.waiver import Waiver
 from skillyard.ids import ApprovalId, Epoch, LockDigest, PackageRequestId, RuleId, WorkspaceId
 from skillyard.skills.lock import Lock, LockedPackage, closure_digest
 from skillyard.skills.skill import Ecosystem
@@ -41,6 +42,8 @@ class Rules:
     pending: Mapping[PackageRef, ApprovalId]
     asked: Mapping[PackageRef, PackageRequestId]
     """Packages that somebody asked for; one whose version is empty was asked for in any version."""
+    waivers: tuple[Waiver, ...] = ()
+    """Findings that people let be; whether one still holds is a question of time."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,6 +85,7 @@ def compile_rules(
     asked: Mapping[PackageRef, PackageRequestId] | None = None,
     like: Mapping[NameKey, RuleGroup] | None = None,
     gone: Collection[RuleId] = (),
+    waivers: Iterable[Waiver] = (),
 ) -> Rules:
     """Groups rules by package. Their order does not matter: ties go to the oldest rule.
 
@@ -95,6 +99,7 @@ def compile_rules(
         first_uses=frozenset(first_uses),
         pending=MappingProxyType(dict(pending or {})),
         asked=MappingProxyType(dict(asked or {})),
+        waivers=tuple(waivers),
     )
 
 

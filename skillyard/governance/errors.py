@@ -17,6 +17,12 @@ class RuleError(InputError):
     code = "invalid_rule"
 
 
+class PolicyFileError(InputError):
+    """A scan policy file cannot be read or says something wrong; names file, line and field."""
+
+    code = "scan_policy"
+
+
 class SecondPersonError(ConflictError):
     """An approval needs a second person: not the one who asked, and not the owner of the agent that asked."""
 

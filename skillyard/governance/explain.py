@@ -99,8 +99,15 @@ def _finding(code: str, finding: Finding) -> Reason:
     about = f"{finding.package}: " if finding.package and str(finding.package) not in finding.message else ""
     advisory = f" ({finding.advisory})" if finding.advisory and finding.advisory not in finding.message else ""
     fixed = f" Fixed in {', '.join(finding.fixed_in)}." if finding.fixed_in and "ixed in" not in finding.message else ""
-    text = f"{about}{finding.message.rstrip('.')}{advisory} [rule {finding.rule}].{fixed}"
+    text = f"{about}{finding.message.rstrip('.')}{advisory} [rule {finding.rule}].{fixed}{_waived(finding)}"
     return Reason(code, text, finding.package)
+
+
+def _waived(finding: Finding) -> str:
+    if finding.waiver is None:
+        return ""
+    waiver = finding.waiver
+    return f" Waived by {waiver.owner} until {_day(waiver.until)} (waiver {waiver.id}): {waiver.reason}"
 
 
 def _first(report: Report) -> str:

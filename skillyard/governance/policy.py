@@ -27,9 +27,11 @@ from skillyard.governance.decision import (
     Reason,
     SkillState,
 )
+from skillyard.governance.judge import judged
 from skillyard.governance.limits import Limits, narrow
 from skillyard.governance.report import Report, Verdict, combine
-from skillyard.governance.scan import ScanPolicy, is_stale
+from skillyard.governance.scan import is_stale
+from skillyard.governance.scan_policy import ScanPolicy
 from skillyard.governance.source_builds import built_from_source
 from skillyard.ids import BundleDigest, LockDigest, SkillId, WorkspaceId
 from skillyard.settings import Settings
@@ -162,6 +164,7 @@ def rule(  # noqa: PLR0917 - as for decide
     """
     if standing is None or not _about(standing, locks, rules, now):
         standing = evaluate_closure(locks, rules, now)
+    scanned, report = report, judged(report, policy.scan, now, waivers=rules.waivers)
     refused = _refused_by_report(skill, report, policy, digest=standing.digest, now=now)
     refused += _refused_source(locks, policy)
     denied = _wrong_rules(skill, rules) or tuple(explain.banned(item) for item in standing.banned) or refused
@@ -179,11 +182,11 @@ def rule(  # noqa: PLR0917 - as for decide
     return Ruling(
         skill=skill,
         locks=locks,
-        report=report,
+        report=scanned,
         rules=rules,
         policy=policy,
         made_at=now,
-        until=_earliest(standing.until, _stale_from(report, policy.scan, now)),
+        until=_earliest(standing.until, _stale_from(report, policy.scan, now), _waived_until(report)),
         inactive=_inactive(skill),
         by_maturity=row,
         first_use=first_use,
@@ -272,6 +275,11 @@ def _stale_from(report: Report, policy: ScanPolicy, now: datetime) -> datetime |
         # Data dated in the future is judged anew each time: it becomes good, and later old, as the clock moves.
         return now
     return _later(min(dates), policy.max_age) if not is_stale(report, policy, now) else None
+
+
+def _waived_until(report: Report) -> datetime | None:
+    """When the first of the waivers that count in a judged report ends."""
+    return min((one.waiver.until for one in report.findings if one.waiver is not None), default=None)
 
 
 def _later(moment: datetime, by: timedelta) -> datetime | None:

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import date, datetime
 from enum import IntEnum, StrEnum
 
-from skillyard.ids import BundleDigest, LockDigest
+from skillyard.ids import BundleDigest, LockDigest, WaiverId
 from skillyard.skills.skill import Ecosystem
+
+MALWARE = "MAL-"
+"""What identifiers of malicious-package records begin with."""
 
 
 class Verdict(IntEnum):
@@ -73,10 +76,36 @@ class PackageRef:
 
 
 @dataclass(frozen=True, slots=True)
+class Exploitation:
+    """What others say about an advisory's use by attackers, as it was supplied. It is shown, and sets no severity."""
+
+    epss: float | None = None
+    """FIRST's EPSS: the probability, 0 to 1, of being exploited within 30 days of ``epss_date``."""
+    epss_percentile: float | None = None
+    epss_date: date | None = None
+    kev_added: date | None = None
+    """When CISA's catalogue of known exploited vulnerabilities took it in; ``None`` where it is not known to be in."""
+
+
+@dataclass(frozen=True, slots=True)
+class Waived:
+    """Who lets a finding be, why and until when; ``level`` is what it did to the verdict without that."""
+
+    id: WaiverId
+    reason: str
+    owner: str
+    until: datetime
+    level: Verdict
+
+
+@dataclass(frozen=True, slots=True)
 class Finding:
     """One thing found. ``level`` is what it does to the verdict; ``rule`` is stable across releases.
 
     ``evidence`` is what was seen there, one line, escaped (``shown``). ``why`` says why it matters, ``fix`` what to do.
+    ``cvss`` is the base score, 0 to 10, of ``cvss_vector``, the worst of an advisory's vectors.
+    ``file_sha256`` is the digest of ``file``, ``said`` the scanner's own level where the policy made another of it, and
+    ``waiver`` what a person decided: those three are written by us (``judge``), whatever a scanner says.
     """
 
     rule: str
@@ -93,6 +122,17 @@ class Finding:
     evidence: str | None = None
     why: str | None = None
     fix: str | None = None
+    cvss: float | None = None
+    cvss_vector: str | None = None
+    exploitation: Exploitation | None = None
+    file_sha256: str | None = None
+    said: Verdict | None = None
+    waiver: Waived | None = None
+
+    @property
+    def malware(self) -> bool:
+        """Whether a record of a malicious package says so (OSV's ``MAL-`` identifiers, lists of names)."""
+        return any(one.upper().startswith(MALWARE) for one in (self.advisory or "", *self.aliases))
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,6 +174,10 @@ class Report:
     bundle_digest: BundleDigest
     lock_digest: LockDigest
     made_at: datetime
+    policy: str = ""
+    """Digest of the scan policy it was judged by; empty in reports from before there were such policies."""
+    asked: str = ""
+    """Digest of what that policy asked of the scanners, which cannot be judged anew without scanning."""
 
 
 LONGEST_EVIDENCE = 200

@@ -44,6 +44,8 @@ def report_from_json(data: bytes | str) -> Report:
         raise ReportFormatError("a kept report holds more, less or other than this format writes")
     if report.verdict is not combine(report.findings, report.evidence) or not report.reasons:
         raise ReportFormatError("a kept report's verdict does not follow from its findings and evidence")
+    if any(one.waiver is not None for one in report.findings):
+        raise ReportFormatError("a kept report holds a waiver; waivers are kept apart, where they end and are revoked")
     times = (report.made_at, *(one.data_date for one in report.evidence if one.data_date is not None))
     if any(moment.utcoffset() is None for moment in times):
         raise ReportFormatError("a kept report has a time without a zone")
@@ -58,8 +60,11 @@ def _as_now(data: bytes | str) -> bytes | str:
             return data
         for finding in kept["report"]["findings"]:
             _add(finding, confidence="high", evidence=None, why=None, fix=None)
+            _add(finding, cvss=None, cvss_vector=None, exploitation=None)
+            _add(finding, file_sha256=None, said=None, waiver=None)
         for evidence in kept["report"]["evidence"]:
             _add(evidence, skipped=[], capabilities=[])
+        _add(kept["report"], policy="", asked="")
         kept["format"] = FORMAT
     except (orjson.JSONDecodeError, KeyError, TypeError, AttributeError):
         return data

@@ -20,6 +20,7 @@ from skillyard.governance.report import PackageRef
 from skillyard.governance.requested import unpack
 from skillyard.governance.rules import RuleDraft, parse_name
 from skillyard.governance.tables import ApprovalRequestRow, FirstUseRow, PackageRequestRow, PackageRuleRow
+from skillyard.governance.waivers import store as waivers
 from skillyard.ids import AgentId, ApprovalId, PackageRequestId, PersonId, RuleId, SkillId, WorkspaceId
 from skillyard.skills.lock import Lock
 from skillyard.skills.skill import Ecosystem
@@ -51,6 +52,7 @@ async def load_rules(session: AsyncSession, workspace: WorkspaceId, *, like: Rul
         first_uses=[FirstUse(AgentId(agent), SkillId(skill)) for agent, skill in uses],
         pending=await _pending(session, workspace),
         asked=await _asked(session, workspace),
+        waivers=await waivers.not_revoked(session, workspace),
     )
 
 

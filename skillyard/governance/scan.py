@@ -7,50 +7,27 @@ not exist is evidence that is not there, and the verdict is INDETERMINATE at lea
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Final
 
-from skillyard.governance.advisories.severity import RANK
 from skillyard.governance.answers import Answer, checked
-from skillyard.governance.reasons import reasons_for
-from skillyard.governance.report import Evidence, EvidenceState, Finding, Report, Severity, Verdict, combine
+from skillyard.governance.engines.agreement import agreed
+from skillyard.governance.judge import POLICY, judged
+from skillyard.governance.report import Evidence, EvidenceState, Finding, Report, Verdict, combine
+from skillyard.governance.scan_policy import ScanPolicy
 from skillyard.governance.scanner import Scanner, ScanTarget
 from skillyard.governance.source_builds import built_from_source
-from skillyard.settings import Settings
-from skillyard.skills.lock import closure_digest
+from skillyard.governance.waivers.waiver import Waiver
+from skillyard.ids import BundleDigest, LockDigest
+from skillyard.skills.lock import Lock, closure_digest
 
 _CANCEL_GRACE: Final = 1.0
 """Seconds that a cancelled scanner may take to clean up; one that does not end is left behind."""
 _DAY: Final = timedelta(days=1)
 _CLOCK_SKEW: Final = _DAY
 _LONGEST_REASON: Final = 500
-
-
-@dataclass(frozen=True, slots=True)
-class ScanPolicy:
-    """What evidence must be like, and what a severity does.
-
-    ``max_age`` bounds the age of a scanner's data, ``None`` takes any age. An advisory of ``block_at`` or worse
-    BLOCKs, a milder one FLAGs; unknown severity counts as high. ``scanner_timeout`` is in seconds, for each scanner.
-    """
-
-    max_age: timedelta | None = timedelta(days=7)
-    block_at: Severity = Severity.HIGH
-    scanner_timeout: float = 120.0
-    source_builds: bool = False
-    """Whether packages may be built from source; what was built so is a FLAG then, and a BLOCK otherwise."""
-
-    @classmethod
-    def from_settings(cls, settings: Settings) -> ScanPolicy:
-        return cls(
-            max_age=timedelta(days=settings.advisories_max_age_days),
-            source_builds=settings.source_builds == "allow",
-        )
-
-    def level(self, severity: Severity) -> Verdict:
-        return Verdict.BLOCK if RANK[severity] >= RANK[self.block_at] else Verdict.FLAG
 
 
 async def scan(
@@ -65,23 +42,48 @@ async def scan(
 
     Never raises for what a scanner does, and always answers within the policy's time limit.
     """
-    answers = await asyncio.gather(*(_answer(scanner, target, policy, now) for scanner in scanners))
+    answers = agreed(await asyncio.gather(*(_answer(scanner, target, policy, now) for scanner in scanners)))
     evidence = tuple(_aged(one, policy, now) for _, one in answers) + missing
     if not evidence:
         evidence = (Evidence("none", "", EvidenceState.MISSING, None, "no scanner is installed"),)
-    found = [_judged(one, policy) for findings_of_one, _ in answers for one in findings_of_one]
-    findings = sorted([*found, *built_from_source(target.locks, allowed=policy.source_builds)], key=_strongest_first)
-    verdict = combine(findings, evidence)
-    packages = sum(len(lock.all_packages) for lock in target.locks)
-    return Report(
-        verdict=verdict,
-        findings=tuple(findings),
-        evidence=evidence,
-        reasons=reasons_for(verdict, findings, evidence, packages),
+    digests = {file.path: file.sha256 for file in target.skill.bundle.files}
+    found = [_ours(one, digests) for findings_of_one, _ in answers for one in findings_of_one]
+    return report_of(
+        (*found, *built_from_source(target.locks, allowed=policy.source_builds)),
+        evidence,
+        policy=policy,
+        now=now,
+        locks=target.locks,
         bundle_digest=target.skill.bundle.digest,
         lock_digest=closure_digest(target.locks),
-        made_at=now,
+        asked=policy.asked,
     )
+
+
+def report_of(
+    findings: Iterable[Finding],
+    evidence: Iterable[Evidence],
+    *,
+    policy: ScanPolicy,
+    now: datetime,
+    locks: Iterable[Lock],
+    bundle_digest: BundleDigest,
+    lock_digest: LockDigest,
+    asked: str,
+) -> Report:
+    """What findings and evidence add up to under a policy. ``asked`` is what the scanners were asked by one."""
+    found, looked = tuple(findings), tuple(evidence)
+    raw = Report(
+        verdict=combine(found, looked),
+        findings=found,
+        evidence=looked,
+        reasons=("It is not judged yet.",),
+        bundle_digest=bundle_digest,
+        lock_digest=lock_digest,
+        made_at=now,
+        asked=asked,
+    )
+    return judged(raw, policy, now, packages=sum(len(lock.all_packages) for lock in locks))
 
 
 def is_stale(report: Report, policy: ScanPolicy, now: datetime) -> bool:
@@ -89,9 +91,11 @@ def is_stale(report: Report, policy: ScanPolicy, now: datetime) -> bool:
     return any(_too_old(one, policy, now) for one in report.evidence)
 
 
-def verdict_at(report: Report, policy: ScanPolicy, now: datetime) -> Verdict:
-    """The report's verdict as it counts at ``now``: INDETERMINATE at least where it has become stale."""
-    return max(report.verdict, Verdict.INDETERMINATE) if is_stale(report, policy, now) else report.verdict
+def verdict_at(report: Report, policy: ScanPolicy, now: datetime, *, waivers: Sequence[Waiver] = ()) -> Verdict:
+    """The report's verdict as it counts at ``now``: by the policy and the waivers as they are now, and INDETERMINATE at
+    least where it has become stale."""
+    verdict = judged(report, policy, now, waivers=waivers).verdict
+    return max(verdict, Verdict.INDETERMINATE) if is_stale(report, policy, now) else verdict
 
 
 def _too_old(evidence: Evidence, policy: ScanPolicy, now: datetime) -> bool:
@@ -112,16 +116,10 @@ def _aged(evidence: Evidence, policy: ScanPolicy, now: datetime) -> Evidence:
     return replace(evidence, state=EvidenceState.STALE, reason=reason)
 
 
-def _judged(finding: Finding, policy: ScanPolicy) -> Finding:
-    """An advisory's level follows from the policy, unless the scanner could not tell whether it applies."""
-    if finding.advisory is None or finding.level is Verdict.INDETERMINATE:
-        return finding
-    return replace(finding, level=policy.level(finding.severity))
-
-
-def _strongest_first(finding: Finding) -> tuple[int, int, str, str, str]:
-    package = str(finding.package) if finding.package else ""
-    return -finding.level, -RANK[finding.severity], package, finding.advisory or "", finding.message
+def _ours(finding: Finding, digests: Mapping[str, str]) -> Finding:
+    """What a scanner found, with what is for us to say: which file it is in, and nothing about policy and waivers."""
+    sha256 = None if finding.file is None else digests.get(finding.file)
+    return replace(finding, file_sha256=sha256, said=None, waiver=None)
 
 
 async def _answer(scanner: Scanner, target: ScanTarget, policy: ScanPolicy, now: datetime) -> Answer:
@@ -149,7 +147,8 @@ async def _call(scanner: Scanner, name: str, target: ScanTarget, now: datetime) 
 
 def _name(scanner: Scanner) -> str:
     name: object = getattr(scanner, "name", None)
-    return name if isinstance(name, str) and name else type(scanner).__name__
+    taken = isinstance(name, str) and name not in ("", POLICY)  # a plug-in does not speak for the policy
+    return str(name) if taken else type(scanner).__name__
 
 
 def _failed(name: str, reason: str) -> Answer:

@@ -22,6 +22,8 @@ class WebhookEvent(StrEnum):
     APPROVAL_EXPIRING = "approval.expiring"
     """An approval that was given runs out soon."""
     PACKAGE_BANNED = "package.banned"
+    SKILL_QUARANTINED = "skill.quarantined"
+    """Newer advisories say of an installed version that it must not run."""
     TEST = "webhook.test"
     """Sent when an admin asks for it, to whatever events a webhook listens."""
 

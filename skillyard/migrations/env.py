@@ -8,7 +8,8 @@ from alembic import context
 from sqlalchemy import Connection
 
 import skillyard.governance.tables
-import skillyard.runtime.tables  # noqa: F401 - both register their tables on Base
+import skillyard.governance.waivers.tables
+import skillyard.runtime.tables  # noqa: F401 - all of them register their tables on Base
 from skillyard.database import Base, change_schema
 from skillyard.settings import Settings
 

@@ -37,6 +37,10 @@ class Enforcer:
         if failures:
             raise failures[0]
 
+    def runs(self, workspace: WorkspaceId) -> bool:
+        """Whether any sandbox of this workspace runs in this process. Does no I/O."""
+        return any(place.workspace == workspace for place in self._pool.places)
+
     def lapse(self) -> None:
         """Keep no sandbox warm that no call will get any more: of a version that was removed, or installed again with
         another lock, or whose approval or evidence ran out, of which no change of rules tells. Does no I/O.

@@ -46,6 +46,21 @@ class VersionStopped:
 
 
 @dataclass(frozen=True, slots=True)
+class SkillQuarantined:
+    workspace: WorkspaceId
+    skill: str
+    version: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class QuarantineLifted:
+    workspace: WorkspaceId
+    skill: str
+    version: str
+
+
+@dataclass(frozen=True, slots=True)
 class InvocationFinished:
     workspace: WorkspaceId
     invocation: InvocationId
@@ -53,7 +68,15 @@ class InvocationFinished:
     state: str
 
 
-Event = SkillInstalled | SkillRefused | PointerMoved | VersionStopped | InvocationFinished
+Event = (
+    SkillInstalled
+    | SkillRefused
+    | SkillQuarantined
+    | QuarantineLifted
+    | PointerMoved
+    | VersionStopped
+    | InvocationFinished
+)
 
 
 class EventSink(Protocol):

@@ -17,9 +17,12 @@ from skillyard.governance.administrators import Authority, on_behalf, recheck
 from skillyard.governance.audit import Action, AuditRecord
 from skillyard.governance.closure import ClosureStanding, evaluate_closure
 from skillyard.governance.decision import Reason, SkillState
+from skillyard.governance.judge import judged
 from skillyard.governance.report import Evidence, Report, Verdict
-from skillyard.governance.scan import ScanPolicy, scan
+from skillyard.governance.scan import scan
+from skillyard.governance.scan_policy import ScanPolicy
 from skillyard.governance.scanner import Scanner, ScanTarget
+from skillyard.governance.waivers import store as waiver_store
 from skillyard.ids import SkillVersionId, WorkspaceId
 from skillyard.runtime import store
 from skillyard.runtime.errors import (
@@ -197,7 +200,9 @@ class Installer:
     async def _refuse_bad_report(
         self, prepared: Prepared, ref: SkillRef, workspace: WorkspaceId, by: Authority
     ) -> None:
-        report = prepared.report
+        async with self._database.reading() as session:
+            waivers = await waiver_store.not_revoked(session, workspace)
+        report = judged(prepared.report, self._policy, utcnow(), waivers=waivers)
         if report.verdict < Verdict.INDETERMINATE:
             return
         found = {"bundle": report.bundle_digest, "verdict": report.verdict.name, "reasons": report.reasons}

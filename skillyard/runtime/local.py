@@ -201,7 +201,7 @@ class LocalWorkspace:
         if _same(version.report, prepared.report):
             return version
         async with self._runtime.database.transaction() as session:
-            await store.set_report(session, version.id, prepared.report)
+            await store.set_report(session, version.workspace, version.id, prepared.report)
             await epoch.bump(session)
         return replace(version, report=prepared.report)
 

@@ -19,10 +19,12 @@ from skillyard.governance.approval_terms import ApprovalTerms
 from skillyard.governance.closure import evaluate_closure
 from skillyard.governance.decision import Agent, ApprovalState, PackageRule, RuleState
 from skillyard.governance.identity import Person
+from skillyard.governance.judge import judged
 from skillyard.governance.report import Finding, PackageRef, Report
 from skillyard.governance.requested import ApprovalRequest, RequestedPackage
 from skillyard.governance.rule_groups import EMPTY_GROUP
 from skillyard.governance.rules import canonical_name
+from skillyard.governance.scan_policy import ScanPolicy
 from skillyard.ids import AgentId, ApprovalId, PersonId, SkillId, SkillVersionId, WorkspaceId
 from skillyard.runtime import store
 from skillyard.runtime.values import InstalledVersion, SkillRef
@@ -87,10 +89,11 @@ class QueueFilter:
 class Reviewer:
     """Reads; changes nothing."""
 
-    def __init__(self, *, database: Database, views: Views, terms: ApprovalTerms) -> None:
+    def __init__(self, *, database: Database, views: Views, terms: ApprovalTerms, policy: ScanPolicy) -> None:
         self._database = database
         self._views = views
         self._terms = terms
+        self._policy = policy
 
     async def one(self, workspace: WorkspaceId, approval: ApprovalId) -> Review:
         """One request. Raises ``NotFoundError``, also for another workspace's."""
@@ -140,6 +143,9 @@ class Reviewer:
         # A version that was installed again with other packages is not what was asked about.
         if version is not None and version.lock_digest != request.lock_digest:
             version = None
+        if version is not None:
+            report = judged(version.report, self._policy, now, waivers=view.rules.waivers)
+            version = replace(version, report=report)
         agent = None if request.requested_by_agent is None else view.agents.get(request.requested_by_agent)
         pending = state is ApprovalState.PENDING
         return Review(

@@ -111,6 +111,7 @@ def rules_after(rules: Rules, plan: RulePlan, scope: RuleScope) -> Rules:
         first_uses=rules.first_uses,
         pending=rules.pending,
         asked=rules.asked,
+        waivers=rules.waivers,
     )
 
 

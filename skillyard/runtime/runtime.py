@@ -16,15 +16,15 @@ from skillyard.database import Database, listen, migrate, open_database, utcnow
 from skillyard.errors import NotFoundError
 from skillyard.governance import tokens
 from skillyard.governance.administrators import Authority
-from skillyard.governance.advisories.source import AdvisorySource, OnProgress, unobserved
 from skillyard.governance.advisories.update import ensure_index
 from skillyard.governance.approval_terms import ApprovalTerms
 from skillyard.governance.decision import Agent, Allow
 from skillyard.governance.identity import Principal
 from skillyard.governance.policy import Policy
 from skillyard.ids import InvocationId, WorkspaceId
-from skillyard.runtime import files, lapses, waiting, webhooks
+from skillyard.runtime import files, lapses, rescan, waiting, webhooks
 from skillyard.runtime.admission import AdmissionWriter, open_journal
+from skillyard.runtime.advisory_updates import AdvisoryUpdates
 from skillyard.runtime.agents import Agents
 from skillyard.runtime.approve import Approver
 from skillyard.runtime.audit_log import AuditLog
@@ -46,8 +46,9 @@ from skillyard.runtime.open_calls import OnAdmitted, OpenCalls, unheard
 from skillyard.runtime.packages import Packages
 from skillyard.runtime.pins import Pins
 from skillyard.runtime.pool import Pool
+from skillyard.runtime.quarantine import Quarantine
 from skillyard.runtime.quotas import QuotaBook
-from skillyard.runtime.rescan import Rescanned, Rescanner
+from skillyard.runtime.rescan import Rescanner
 from skillyard.runtime.review import Reviewer
 from skillyard.runtime.rule_impact import Foresight
 from skillyard.runtime.seams import Seams, load_seams
@@ -67,6 +68,7 @@ from skillyard.runtime.values import (
 )
 from skillyard.runtime.views import Views
 from skillyard.runtime.waiting import OnHeld, WaitingRoom, unheld
+from skillyard.runtime.waivers import Waivers
 from skillyard.runtime.warm import ActiveVersions
 from skillyard.runtime.watch import Chore, Watch
 from skillyard.runtime.webhooks import Webhooks
@@ -137,6 +139,7 @@ class Runtime:
         self.audit = AuditLog(settings=settings, database=database)
         self.decider = Decider(policy=policy)
         enforcer = Enforcer(views=self.views, decider=self.decider, pool=self.pool, events=self.events)
+        self.waivers = Waivers(database=database, views=self.views, enforcer=enforcer)
         self.workspaces = Workspaces(database=database, enforcer=enforcer)
         self.quotas = QuotaBook(database=database, pool=self.pool, defaults=settings, enforcer=enforcer)
         self.upkeep = Upkeep(
@@ -199,8 +202,10 @@ class Runtime:
             foresight=Foresight(views=self.views, policy=policy),
             terms=self.approver.terms,
         )
-        self._listing = Listing(database=database, views=self.views)
-        self.reviewer = Reviewer(database=database, views=self.views, terms=self.approver.terms)
+        self._listing = Listing(database=database, views=self.views, policy=policy.scan)
+        self.reviewer = Reviewer(
+            database=database, views=self.views, terms=self.approver.terms, policy=policy.scan
+        )
         self.webhooks = Webhooks(database=database, settings=settings, lease=lease.id)
         self._lapses = Lapses(database=database, terms=self.approver.terms)
         self.waiting = WaitingRoom(
@@ -234,7 +239,17 @@ class Runtime:
             waiting=self.waiting,
             storage=StorageRoom(database=database),
         )
-        self._rescanner = Rescanner(settings=settings, database=database, installer=self._installer, enforcer=enforcer)
+        self.rescanner = Rescanner(
+            settings=settings,
+            database=database,
+            installer=self._installer,
+            enforcer=enforcer,
+            policy=policy.scan,
+            events=self.events,
+            lease=lease.id,
+        )
+        self.advisories = AdvisoryUpdates(settings=settings, rescanner=self.rescanner)
+        self.quarantine = Quarantine(database=database, views=self.views, policy=policy.scan, events=self.events)
         self._watch = Watch(
             database=database,
             notices=listen(database.location),
@@ -245,8 +260,10 @@ class Runtime:
                 *self.upkeep.chores,
                 *self.audit.chores,
                 *self.supervision.chores,
+                *self.advisories.chores,
                 Chore("cancelling", _CANCEL_PERIOD, self._canceller.look, at_notices=True),
                 Chore("waking_held_calls", waiting.LOOK_SECONDS, self.waiting.look, at_notices=True),
+                Chore("rescanning", rescan.LOOK_SECONDS, self.rescanner.look),
                 Chore("ending_requests", lapses.LOOK_SECONDS, self._lapses.look),
                 Chore("delivering_webhooks", webhooks.LOOK_SECONDS, self.webhooks.look),
                 Chore("forgetting_deliveries", webhooks.FORGET_SECONDS, self.webhooks.forget),
@@ -429,11 +446,3 @@ class Runtime:
             await get_invocation(session, workspace, invocation)
             file = await files.call_file(session, workspace, invocation, path)
         return file, await files.location_of(file, self._artefacts / invocation)
-
-    # Governing
-
-    async def update_advisories(
-        self, source: AdvisorySource, *, replace: bool = False, on_progress: OnProgress = unobserved
-    ) -> Rescanned:
-        """Bring in new advisories and rescan every installed version."""
-        return await self._rescanner.update(source, replace=replace, on_progress=on_progress)

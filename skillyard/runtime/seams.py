@@ -6,15 +6,25 @@ environment store or sandbox that does not load is replaced by one that refuses 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import TypeVar
 
 from skillyard.errors import MachineError
 from skillyard.governance.advisories.source import AdvisorySource
+from skillyard.governance.engines.names import ENGINES
 from skillyard.governance.report import Evidence, EvidenceState
 from skillyard.governance.scanner import Scanner
-from skillyard.plugins import Discovered, FailedPlugin, Group, LoadedPlugin, PluginStatus, all_plugins, discover
+from skillyard.plugins import (
+    Discovered,
+    FailedPlugin,
+    Group,
+    LoadedPlugin,
+    PluginRef,
+    PluginStatus,
+    all_plugins,
+    discover,
+)
 from skillyard.runtime.events import EventSink
 from skillyard.sandbox.environment import Environment, EnvironmentStore, ProgressSink, silent
 from skillyard.sandbox.resolver import Resolver
@@ -61,8 +71,11 @@ def load_seams(settings: Settings) -> Seams:
     stores = discover(Group.ENVIRONMENTS, EnvironmentStore, settings)
     sandboxes = discover(Group.SANDBOXES, Sandbox, settings)
     return Seams(
-        scanners=scanners.instances,
-        missing_scanners=tuple(_missing(plugin) for plugin in scanners.failed),
+        scanners=tuple(plugin.instance for plugin in scanners.loaded if _wanted(plugin, settings)),
+        missing_scanners=(
+            *(_missing(plugin) for plugin in scanners.failed if _wanted(plugin, settings)),
+            *_unregistered(scanners, settings),
+        ),
         resolvers=resolvers_by_ecosystem(discover(Group.RESOLVERS, Resolver, settings).instances),
         environments=_named(stores, settings.environment_store) or _NoStore(_why(stores, settings.environment_store)),
         sandbox=_named(sandboxes, settings.sandbox) or _NoSandbox(_why(sandboxes, settings.sandbox)),
@@ -87,6 +100,20 @@ def resolvers_by_ecosystem(found: Iterable[Resolver]) -> Mapping[Ecosystem, Reso
 def plugin_statuses(settings: Settings) -> tuple[PluginStatus, ...]:
     """Every plug-in with its state, for ``doctor``. Blocks."""
     return all_plugins(settings, PROTOCOLS)
+
+
+def _wanted(plugin: PluginRef, settings: Settings) -> bool:
+    """Second engines run where the settings name them; every other scanner that is installed runs."""
+    return plugin.name not in ENGINES or plugin.name in settings.engines
+
+
+def _unregistered(scanners: Discovered[Scanner], settings: Settings) -> Iterator[Evidence]:
+    """A second engine that the settings name and nobody offers is evidence that is missing, not one fewer to ask."""
+    offered = {plugin.name for plugin in (*scanners.loaded, *scanners.failed)}
+    for name in settings.engines:
+        if name not in offered:
+            reason = "no scanner of that name is registered; reinstall Skillyard"
+            yield Evidence(name, "", EvidenceState.MISSING, None, reason)
 
 
 def _missing(plugin: FailedPlugin) -> Evidence:

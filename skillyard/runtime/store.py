@@ -18,6 +18,7 @@ from skillyard.governance.identity import Actor, ActorKind
 from skillyard.governance.report import Report
 from skillyard.governance.report_json import report_from_json, report_to_json
 from skillyard.ids import AgentId, LockDigest, PersonId, SkillId, SkillVersionId, WorkspaceId
+from skillyard.runtime import version_marks
 from skillyard.runtime.stored import locks_from_json, locks_to_json, skill_from_json, skill_to_json
 from skillyard.runtime.tables import AgentPinRow, PointerMoveRow, SkillRow, SkillVersionRow
 from skillyard.runtime.values import InstalledVersion, Pin, SkillRef, SkillSummary, VersionSummary
@@ -90,6 +91,7 @@ async def add_version(
     )
     session.add(row)
     await session.flush()
+    await version_marks.rewritten(session, workspace, SkillVersionId(row.id))
     return parent, row
 
 
@@ -115,6 +117,7 @@ async def revive(
     row.installed_by_id = actor.id if actor.kind is ActorKind.PERSON else None
     row.installed_at = utcnow()
     await session.flush()
+    await version_marks.rewritten(session, WorkspaceId(row.workspace_id), SkillVersionId(row.id))
 
 
 async def move_pointer(session: AsyncSession, skill: SkillRow, to: SkillVersionId | None, actor: Actor) -> None:
@@ -168,9 +171,11 @@ async def state_of(session: AsyncSession, version: SkillVersionId, lock: LockDig
     )
 
 
-async def set_report(session: AsyncSession, version: SkillVersionId, report: Report) -> None:
+async def set_report(session: AsyncSession, workspace: WorkspaceId, version: SkillVersionId, report: Report) -> None:
     text = report_to_json(report).decode()
-    await session.execute(update(SkillVersionRow).where(SkillVersionRow.id == version).values(report_json=text))
+    written = update(SkillVersionRow).where(SkillVersionRow.workspace_id == workspace, SkillVersionRow.id == version)
+    await session.execute(written.values(report_json=text))
+    await version_marks.rewritten(session, workspace, version)
 
 
 @dataclass(frozen=True, slots=True)

@@ -104,6 +104,45 @@ class SkillVersionRow(Base):
     installed_at: Mapped[datetime] = mapped_column(UtcDateTime)
 
 
+class AdvisorySnapshotRow(Base):
+    """A state of the advisory data that installed versions are matched against; the newest row is the one in force.
+
+    It belongs to no workspace, because advisories do not. One process at a time matches, under a claim that runs out.
+    """
+
+    __tablename__ = "advisory_snapshots"
+
+    id: Mapped[int] = mapped_column(Key, primary_key=True)
+    fingerprint: Mapped[str] = mapped_column(String(64), index=True)
+    """Of the index, as ``IndexStatus.fingerprint``."""
+    data_dates: Mapped[str] = mapped_column(Text)
+    """JSON: ecosystem to the date of its data."""
+    home_id: Mapped[str] = mapped_column(String(36))
+    """The home whose index it is."""
+    registered_at: Mapped[datetime] = mapped_column(UtcDateTime)
+    claimed_by: Mapped[str | None] = mapped_column(String(36))
+    """The lease of the process that matches now."""
+    claimed_until: Mapped[datetime | None] = mapped_column(UtcDateTime)
+
+
+class VersionMarkRow(Base):
+    """Small facts about a version, beside its row: whoever looks for changes need not read locks and reports."""
+
+    __tablename__ = "version_marks"
+
+    skill_version_id: Mapped[int] = mapped_column(
+        Key, ForeignKey("skill_versions.id", ondelete="CASCADE"), primary_key=True, autoincrement=False
+    )
+    workspace_id: Mapped[int] = mapped_column(Key, ForeignKey("workspaces.id", ondelete="RESTRICT"), index=True)
+    revision: Mapped[int] = mapped_column(Key)
+    """Raised whenever the skill, the locks or the report of the version are written."""
+    snapshot_id: Mapped[int | None] = mapped_column(
+        Key, ForeignKey("advisory_snapshots.id", ondelete="SET NULL"), index=True
+    )
+    """The newest advisory data of which the report of this revision says all there is to say; empty where nobody looked
+    since the report was made."""
+
+
 class PointerMoveRow(Base):
     """One move of a skill's pointer: install, upgrade, rollback (both versions), removal (``to`` is empty)."""
 

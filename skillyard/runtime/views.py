@@ -10,16 +10,16 @@ import asyncio
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from skillyard.database import Database
+from skillyard.database import Database, Session
 from skillyard.errors import NotFoundError
 from skillyard.governance import epoch, people, quota_store, rule_store, workspaces
 from skillyard.governance.closure import Rules
-from skillyard.governance.decision import Agent, SkillState
+from skillyard.governance.decision import Agent
 from skillyard.governance.identity import WorkspaceState
 from skillyard.governance.policy import Ruling
 from skillyard.governance.quotas import NO_QUOTAS, Quotas
 from skillyard.ids import AgentId, Epoch, SkillVersionId, WorkspaceId
-from skillyard.runtime import store
+from skillyard.runtime import store, version_marks
 from skillyard.runtime.tables import SkillRow, SkillVersionRow
 from skillyard.runtime.values import InstalledVersion, SkillRef
 from skillyard.skills.lock import closure_digest
@@ -30,15 +30,18 @@ _Rows = tuple[tuple[SkillRow, SkillVersionRow], ...]
 
 @dataclass(frozen=True, slots=True)
 class _Parsed:
-    """A version as it was read, and what of its row tells whether it still is."""
+    """A version as it was read, and under which mark; ``version`` is it as that mark makes it."""
 
-    state: SkillState
-    report_json: str
+    stored: InstalledVersion
+    mark: version_marks.Mark
     version: InstalledVersion
 
-    def fits(self, row: SkillVersionRow) -> bool:
-        # Lock and skill change only when a removed version is installed again, which gives it a new report.
-        return self.state is row.state and self.report_json == row.report_json
+    def fits(self, mark: version_marks.Mark) -> bool:
+        """Whether the row is as it was read. Its state, and which data its report holds for, may be others."""
+        return mark.revision is not None and self.mark.revision == mark.revision
+
+    def under(self, mark: version_marks.Mark) -> _Parsed:
+        return self if mark == self.mark else _Parsed(self.stored, mark, version_marks.as_marked(self.stored, mark))
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -102,8 +105,7 @@ class Views:
             seen = self._latest.get(workspace)
             if seen is not None and seen.epoch == now:
                 return seen
-            rows = await store.live_versions(session, workspace)
-            versions = await self._versions(workspace, rows)
+            versions = await self._versions(session, workspace)
             view = View(
                 workspace=workspace,
                 epoch=now,
@@ -111,7 +113,7 @@ class Views:
                 agents={agent.id: agent for agent in await people.agents(session, workspace)},
                 versions=versions,
                 by_ref={version.ref: version for version in versions.values()},
-                pointers={(skill.publisher, skill.name): _id(skill.active_version_id) for skill, _ in rows},
+                pointers=await version_marks.pointers(session, workspace),
                 pins=await store.pins(session, workspace),
                 suspended=await workspaces.state_of(session, workspace) is not WorkspaceState.ACTIVE,
                 quotas=await quota_store.load(session, workspace),
@@ -129,29 +131,25 @@ class Views:
         """The views this process holds."""
         return tuple(self._latest.values())
 
-    async def _versions(self, workspace: WorkspaceId, rows: _Rows) -> dict[SkillVersionId, InstalledVersion]:
-        """The rows as values; those that are as they were are not parsed again, those that are gone are forgotten."""
+    async def _versions(self, session: Session, workspace: WorkspaceId) -> dict[SkillVersionId, InstalledVersion]:
+        """Every live version; those whose rows are as they were are neither read nor parsed again, those that are gone
+        are forgotten."""
         before = self._parsed.get(workspace, {})
-        ids = [SkillVersionId(row.id) for _, row in rows]
-        kept = {
-            id_: before[id_] for id_, (_, row) in zip(ids, rows, strict=True) if id_ in before and before[id_].fits(row)
-        }
-        fresh = tuple((skill, row) for id_, (skill, row) in zip(ids, rows, strict=True) if id_ not in kept)
+        marks = await version_marks.live_marks(session, workspace)
+        kept = {one.id: before[one.id].under(one) for one in marks if one.id in before and before[one.id].fits(one)}
+        fresh = {one.id: one for one in marks if one.id not in kept}
+        rows = await version_marks.rows_of(session, workspace, fresh) if fresh else ()
         # Of many versions on a first load, parsing takes seconds: not on the event loop.
-        parsed = kept | (await asyncio.to_thread(_parse, fresh) if fresh else {})
+        parsed = kept | (await asyncio.to_thread(_parse, rows, fresh) if rows else {})
         self._parsed[workspace] = parsed
-        return {id_: parsed[id_].version for id_ in ids}
+        return {one.id: parsed[one.id].version for one in marks if one.id in parsed}
 
 
-def _parse(rows: _Rows) -> dict[SkillVersionId, _Parsed]:
-    parsed = {
-        SkillVersionId(row.id): _Parsed(row.state, row.report_json, store.installed(skill, row)) for skill, row in rows
-    }
-    for one in parsed.values():
+def _parse(rows: _Rows, marks: Mapping[SkillVersionId, version_marks.Mark]) -> dict[SkillVersionId, _Parsed]:
+    parsed: dict[SkillVersionId, _Parsed] = {}
+    for skill, row in rows:
+        version, mark = store.installed(skill, row), marks[SkillVersionId(row.id)]
         # A lock keeps its digest, which every first decision asks for: worked out here, where no call waits.
-        closure_digest(one.version.locks)
+        closure_digest(version.locks)
+        parsed[version.id] = _Parsed(version, mark, version_marks.as_marked(version, mark))
     return parsed
-
-
-def _id(value: int | None) -> SkillVersionId | None:
-    return None if value is None else SkillVersionId(value)

@@ -24,7 +24,7 @@ from skillyard.sandbox.chores import chore_labels, own_user
 from skillyard.sandbox.engine import Engine, Mount
 from skillyard.sandbox.errors import DiskFullError, ImageError
 from skillyard.sandbox.folders import Place
-from skillyard.sandbox.tools import DiskLimit, ToolError, run_tool
+from skillyard.subprocesses.tools import DiskLimit, ToolError, run_tool
 
 DEBIAN_PYTHON = "/usr/bin/python3"
 

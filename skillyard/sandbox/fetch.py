@@ -18,8 +18,8 @@ from skillyard.sandbox.folders import Place, disk_full_named, remove_folder
 from skillyard.sandbox.index import PackageIndex, uv_program
 from skillyard.sandbox.record import StoredFile, verify_unpacked
 from skillyard.sandbox.resolvers.uv_errors import says_full, says_unreachable
-from skillyard.sandbox.tools import DiskLimit, ToolDiskError, ToolError, run_tool
 from skillyard.skills.lock import Target
+from skillyard.subprocesses.tools import DiskLimit, ToolDiskError, ToolError, run_tool
 
 _MIB = 1024**2
 

@@ -36,21 +36,6 @@ def disk_full_named(place: Path) -> Iterator[None]:
         raise
 
 
-def folder_size(folder: Path) -> int:
-    """Bytes that the files of a folder occupy on disk, links not followed; what vanishes meanwhile does not count."""
-    total = 0
-    pending = [str(folder)]
-    while pending:
-        with contextlib.suppress(FileNotFoundError, NotADirectoryError), os.scandir(pending.pop()) as entries:
-            for entry in entries:
-                with contextlib.suppress(FileNotFoundError):
-                    if entry.is_dir(follow_symlinks=False):
-                        pending.append(entry.path)
-                    else:
-                        total += entry.stat(follow_symlinks=False).st_blocks * 512
-    return total
-
-
 def remove_folder(folder: Path) -> None:
     """Remove a folder with all it holds, read-only folders included. One that is not there is no error."""
     try:

@@ -49,9 +49,9 @@ def packages_in_files(folder: Path, bundle: Bundle, tolerance: Tolerance) -> Ite
             yield from inline_metadata(_read(folder, file.path), file.path)
 
 
-def read_text(folder: Path, path: str) -> str:
-    """A text file of the bundle, at most 1 MiB; raises ``SkillError``."""
-    data = _read(folder, path)
+def read_text(folder: Path, path: str, *, limit: int = MAX_DECLARATION_BYTES) -> str:
+    """A text file of the bundle, of at most ``limit`` bytes (1 MiB); raises ``SkillError``."""
+    data = _read(folder, path, limit)
     try:
         return data.decode("utf-8-sig")
     except UnicodeDecodeError as error:
@@ -219,8 +219,8 @@ def _strings(value: object, field: str, path: str) -> list[str]:
     return strings
 
 
-def _read(folder: Path, path: str) -> bytes:
+def _read(folder: Path, path: str, limit: int = MAX_DECLARATION_BYTES) -> bytes:
     with open_file(folder, path) as (file, info):
-        if info.st_size > MAX_DECLARATION_BYTES:
-            raise SkillError(f"larger than {MAX_DECLARATION_BYTES // 1024} KiB", file=path)
-        return file.read(MAX_DECLARATION_BYTES)
+        if info.st_size > limit:
+            raise SkillError(f"larger than {limit // 1024} KiB", file=path)
+        return file.read(limit)

@@ -84,7 +84,9 @@ class Stage:
         their age is accepted."""
         path = [str(self._package)] if self._package else []
         path += [settings.pop("python_path")] if "python_path" in settings else []
-        ours = {"home": str(home), "port": "0", "advisories_max_age_days": _ANY_AGE} | settings
+        # Nothing is fetched in the middle of a story: updates are made by those that tell of them.
+        never = {"advisories_update_hours": "0"}
+        ours = {"home": str(home), "port": "0", "advisories_max_age_days": _ANY_AGE} | never | settings
         environment = clean_environment() | {f"SKILLYARD_{name.upper()}": value for name, value in ours.items()}
         return environment | {
             "PYTHONPATH": ":".join(path),

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import gzip
 import json
-import sqlite3
 from pathlib import Path
 
 import pytest
@@ -12,6 +12,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 from cryptography.hazmat.primitives.serialization import load_pem_public_key
 from skillyard.governance.audit import verify_export
 from tests.api.conftest import House, made, serving
+from tests.out_of_band import change
 
 
 def test_the_chain_verifies_and_its_export_verifies_offline(house: House) -> None:
@@ -104,26 +105,7 @@ def test_an_edited_record_is_found(tmp_path: Path) -> None:
     home = tmp_path / "home"
     with serving(home) as server, server.client(server.token) as admin:
         made(admin.post("/v1/agents", json={"name": "a"}))
-        with sqlite3.connect(home / "skillyard.db") as database:
-            database.execute("UPDATE audit_records SET subject = 'agent/7' WHERE action = 'agent.added'")
-        database.close()
+        edit = "UPDATE audit_records SET subject = 'agent/7' WHERE action = 'agent.added'"
+        asyncio.run(change(server.database, edit))
         broken = made(admin.get("/v1/audit/verify"))["broken"]
     assert broken["kind"] == "edited"
-
-
-def test_the_advisory_status_says_how_old_the_data_is(house: House) -> None:
-    status = made(house.member.get("/v1/advisories"))
-    assert status["max_age_days"] == 36500
-    pypi = [dataset for dataset in status["datasets"] if dataset["ecosystem"] == "pypi"]
-    assert pypi
-    assert pypi[0]["advisories"] > 1000
-    assert pypi[0]["data_date"]
-
-
-def test_a_missing_index_is_never_no_advisories(tmp_path: Path) -> None:
-    home = tmp_path / "home"
-    with serving(home) as server, server.client(server.token) as admin:
-        (home / "advisories.db").unlink()
-        response = admin.get("/v1/advisories")
-        assert (response.status_code, response.json()["code"]) == (503, "advisory_index_missing")
-        assert str(home) not in response.text

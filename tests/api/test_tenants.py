@@ -11,6 +11,7 @@ import uuid
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import httpx
@@ -25,6 +26,14 @@ Route = tuple[str, str]
 MARK = f"mark{uuid.uuid4().hex[:10]}"
 """Part of whatever the victim has that is text, so that it can be looked for in every answer."""
 PUBLIC = {"/health", "/openapi.json"}
+WAIVED = {
+    "ecosystem": "pypi",
+    "name": f"waived-{MARK}",
+    "version": "1.0",
+    "advisory": f"ADV-{MARK}",
+    "reason": MARK,
+    "expires_at": (datetime.now(UTC) + timedelta(days=1)).isoformat(),
+}
 
 BODIES: dict[Route, Any] = {
     ("PUT", "/v1/agents/{agent_id}/maturity"): {"maturity": "INTERN", "reason": "theft"},
@@ -65,6 +74,7 @@ def in_bodies(ids: Ids) -> dict[Route, list[dict[str, Any]]]:
             {"json": {"name": "theft", "person": ids["person_id"]}},
         ],
         ("POST", "/v1/agents"): [{"json": {"name": "theft", "owner": ids["person_id"]}}],
+        ("POST", "/v1/waivers"): [{"json": {**WAIVED, "owner": ids["person"]}}],
         ("POST", "/v1/invocations"): [
             {"json": {"skill": f"{ids['publisher']}/{ids['name']}"}},
             {"json": {"skill": f"{ids['publisher']}/{ids['name']}@{ids['version']}"}},
@@ -91,7 +101,17 @@ ROUTES: list[Route] = sorted(
 WITH_IDS = [route for route in ROUTES if "{" in route[1]]
 ABSENT: Ids = {
     **dict.fromkeys(
-        ("agent_id", "token_id", "rule_id", "approval_id", "request_id", "webhook_id", "delivery_id", "person_id"),
+        (
+            "agent_id",
+            "token_id",
+            "rule_id",
+            "approval_id",
+            "request_id",
+            "webhook_id",
+            "delivery_id",
+            "person_id",
+            "waiver_id",
+        ),
         987654321,
     ),
     "workspace_id": 987654321,
@@ -101,6 +121,7 @@ ABSENT: Ids = {
     "version": "9.9.9",
     "path": "nowhere.bin",
     "package": "nothing-here",
+    "person": "nobody-here",
 }
 
 
@@ -176,7 +197,9 @@ def possessions(victim: Tenant, open_: Callable[[str], httpx.Client]) -> Ids:
     request: Any = made(victim.agent.post("/v1/packages/request", json={"name": f"new-{MARK}", "reason": MARK}))
     webhook = made(admin.post("/v1/webhooks", json={"url": f"http://127.0.0.1:9/{MARK}"}))["id"]
     delivery = made(admin.post(f"/v1/webhooks/{webhook}/test"))["id"]
+    waiver = made(admin.post("/v1/waivers", json=WAIVED))["id"]
     return {
+        "waiver_id": waiver,
         "agent_id": agent,
         "person_id": made(admin.get("/v1/persons"))["items"][0]["id"],  # type: ignore[index]
         "token_id": issued["id"],
@@ -192,6 +215,7 @@ def possessions(victim: Tenant, open_: Callable[[str], httpx.Client]) -> Ids:
         "version": "1.0.0",
         "path": "left.bin",
         "package": f"banned-{MARK}",
+        "person": f"v-{MARK}-member",
     }
 
 

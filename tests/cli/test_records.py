@@ -214,7 +214,35 @@ def test_records_that_cannot_be_read_leave_the_index_as_it_was(cli: Cli) -> None
     broken = cli("advisories", "update", "--from", "broken.jsonl", "--json")
     assert broken.code == 1
     assert "broken.jsonl:1" in broken.document["detail"]
-    assert cli("advisories", "status", "--json").document == before
+    after = cli("advisories", "status", "--json").document
+    (attempt,) = after.pop("attempts")
+    assert (attempt["state"], attempt["succeeded_at"]) == ("failed", None)
+    assert "broken.jsonl:1" in attempt["error"]
+    assert after | {"attempts": []} == before
+    assert "failed: " in cli("advisories", "status").out
+
+
+def test_several_sources_come_in_together_and_each_is_answered_for(cli: Cli) -> None:
+    (cli.folder / "python.jsonl").write_text(osv("TEST-2026-1", "iniconfig") + "\n")
+    (cli.folder / "names.txt").write_text("# known bad\n@evil/left-pat\n")
+    (cli.folder / "epss.csv").write_text(
+        "#score_date:2026-05-30T00:00:00Z\ncve,epss,percentile\nCVE-2026-0001,0.5,0.9\n"
+    )
+    sources = ["--from", "python.jsonl", "--from", "npm=names.txt", "--from", "epss.csv"]
+    done = cli("advisories", "update", *sources, "--json")
+    assert done.code == 0, done.err
+    assert [one["state"] for one in done.document["sources"]] == ["updated"] * 3
+    named = {(one["ecosystem"], one["kind"], one["source"].rpartition("/")[2]) for one in done.document["datasets"]}
+    assert {("pypi", "advisories", "python.jsonl"), ("npm", "names", "names.txt")} <= named
+    assert [(one["kind"], one["records"]) for one in done.document["supplied"]] == [("epss", 1)]
+    (cli.folder / "names.txt").write_text("<html>\n")
+    half = cli("advisories", "update", *sources, "--json")
+    assert half.code == 1
+    assert [one["state"] for one in half.document["sources"]] == ["updated", "failed", "updated"]
+    assert {one["ecosystem"] for one in half.document["datasets"]} == {"npm", "pypi"}
+    alone = cli("advisories", "update", "--from", "names.txt", "--ecosystem", "npm", "--json")
+    assert alone.code == 1
+    assert "names.txt:1: not a npm package name" in alone.document["detail"]
 
 
 def test_an_index_that_is_too_old_is_exit_code_3(cli: Cli) -> None:

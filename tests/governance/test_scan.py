@@ -11,7 +11,8 @@ from typing import Any
 
 import pytest
 from skillyard.governance.report import Evidence, EvidenceState, Finding, PackageRef, Report, Severity, Verdict
-from skillyard.governance.scan import ScanPolicy, is_stale, scan, verdict_at
+from skillyard.governance.scan import is_stale, scan, verdict_at
+from skillyard.governance.scan_policy import ScanPolicy
 from skillyard.governance.scanner import ScanTarget
 from skillyard.settings import Settings
 from skillyard.skills.lock import closure_digest

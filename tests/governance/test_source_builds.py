@@ -13,7 +13,8 @@ from skillyard.governance.limits import Limits
 from skillyard.governance.policy import Policy, SubjectSkill, decide
 from skillyard.governance.report import Evidence, EvidenceState, PackageRef, Report, Verdict
 from skillyard.governance.requested import PackageRole, pack, requested_packages, unpack
-from skillyard.governance.scan import ScanPolicy, scan
+from skillyard.governance.scan import scan
+from skillyard.governance.scan_policy import ScanPolicy
 from skillyard.governance.scanner import ScanTarget
 from skillyard.governance.scanners.advisories import _packages
 from skillyard.ids import AgentId, Epoch, PersonId, RuleId, SkillId, WorkspaceId

@@ -25,7 +25,7 @@ from skillyard.governance.decision import (
 from skillyard.governance.limits import Limits
 from skillyard.governance.policy import Policy, SubjectSkill, decide
 from skillyard.governance.report import Evidence, EvidenceState, Report, Verdict
-from skillyard.governance.scan import ScanPolicy
+from skillyard.governance.scan_policy import ScanPolicy
 from skillyard.ids import (
     AgentId,
     BundleDigest,

@@ -31,7 +31,7 @@ class Scene:
         home.mkdir(exist_ok=True)
         (home / "images").symlink_to(images)
         # Short, so that what is done now and then is done while a test watches.
-        times = {"start_timeout": "10", "skill_timeout_max": "20", "sweep_period": "1"}
+        times = {"advisories_update_hours": "0", "start_timeout": "10", "skill_timeout_max": "20", "sweep_period": "1"}
         heartbeat = {"lease_heartbeat": "0.5", "lease_ttl": "15"}
         ours = {"home": str(home), "port": "0", "advisories_max_age_days": "100000", "docker_host": engine.address}
         every = ours | times | heartbeat | settings

@@ -12,6 +12,7 @@ from skillyard.governance.policy import Policy
 from skillyard.governance.report import Verdict
 from skillyard.ids import BundleDigest
 from skillyard.runtime import store
+from skillyard.runtime.errors import DecisionRefusedError
 from skillyard.runtime.local import LocalWorkspace, ensure_operator, local_version
 from skillyard.runtime.runtime import Runtime, create_runtime
 from skillyard.runtime.values import InstalledVersion, Invocation, InvokeRequest, SkillRef
@@ -95,9 +96,11 @@ async def test_a_servers_judgement_of_the_same_content_does_not_stand_in_the_way
     version = await local.install(skill)
     strict = settings.model_copy(update={"advisories_max_age_days": 1.0})
     async with await create_runtime(strict, first_person=False) as server:
-        await server._rescanner.rescan()
-        judged = await server.version(version.workspace, version.ref)
-    assert judged.report.verdict is Verdict.INDETERMINATE
+        await server.rescanner.rescan()
+        view = await server.views.current(version.workspace)
+        with pytest.raises(DecisionRefusedError) as refused:
+            server.decider.allowed_at_all(view, view.find(version.ref))
+    assert "report_stale" in {reason.code for reason in refused.value.reasons}
     fresh = await local.install(skill)
     assert fresh.report.verdict is Verdict.PASS
     stored = await runtime.version(version.workspace, SkillRef("local", "adder", version.version))

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import pytest
+from skillyard.governance.engines.names import ENGINES
+from skillyard.governance.report import EvidenceState
 from skillyard.plugins import PluginState
 from skillyard.runtime.runtime import create_runtime
 from skillyard.runtime.seams import (
@@ -24,6 +26,23 @@ def test_our_own_implementations_are_found_by_entry_point_and_all_load(settings:
     assert {one.group for one in ours} == set(PROTOCOLS)
     assert [one for one in ours if one.state is not PluginState.LOADED] == []
     assert load_seams(settings).missing_scanners == ()
+
+
+def test_second_engines_run_where_the_settings_name_them_and_other_scanners_always(settings: Settings) -> None:
+    def scanners(*engines: str) -> set[str]:
+        return {one.name for one in load_seams(settings.model_copy(update={"engines": engines})).scanners}
+
+    assert Settings.model_fields["engines"].default == ("pip-audit",)
+    always = scanners()
+    assert "advisories" in always
+    assert always.isdisjoint(ENGINES)
+    assert scanners("safety") - always == {"safety"}
+    assert scanners(*ENGINES) - always == ENGINES
+
+
+def test_a_second_engine_that_nobody_offers_is_missing_evidence(settings: Settings) -> None:
+    (missing,) = load_seams(settings.model_copy(update={"engines": ("zeppelin",)})).missing_scanners
+    assert (missing.scanner, missing.state) == ("zeppelin", EvidenceState.MISSING)
 
 
 async def test_a_sandbox_plug_in_that_is_not_there_refuses_calls_by_name(settings: Settings, yard: Yard) -> None:

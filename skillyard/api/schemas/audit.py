@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from datetime import datetime
 from typing import Any
 
 from skillyard.api.schemas.values import View
 from skillyard.governance.audit import BreakKind
-from skillyard.skills.skill import Ecosystem
 
 
 class HeadView(View):
@@ -102,22 +100,3 @@ class RecordsView(View):
     items: tuple[RecordView, ...]
     next_cursor: str | None
     archived_through: int
-
-
-class DatasetView(View):
-    """One layer of advisory data. ``data_date`` is the date of the data, not of its import."""
-
-    ecosystem: Ecosystem
-    layer: str
-    source: str
-    data_date: datetime
-    records: int
-    advisories: int
-
-
-class AdvisoryStatusView(View):
-    """The advisory index in force. Data older than ``max_age_days`` makes verdicts INDETERMINATE."""
-
-    fingerprint: str
-    datasets: tuple[DatasetView, ...]
-    max_age_days: float

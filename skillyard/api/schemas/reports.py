@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
-from datetime import datetime
+from dataclasses import fields
+from datetime import date, datetime
+
+from pydantic import model_validator
 
 from skillyard.api.schemas.values import VerdictName, View
-from skillyard.governance.report import Capability, Confidence, EvidenceState, Severity
+from skillyard.governance.report import Capability, Confidence, EvidenceState, Finding, Severity
+from skillyard.governance.waivers.waiver import how_to_waive
 from skillyard.skills.skill import Ecosystem
 
 
@@ -19,6 +23,25 @@ class ReasonView(View):
     code: str
     message: str
     package: PackageView | None
+
+
+class ExploitationView(View):
+    """What was supplied about an advisory's use by attackers; see ``docs/reference/advisories.md``."""
+
+    epss: float | None
+    epss_percentile: float | None
+    epss_date: date | None
+    kev_added: date | None
+
+
+class WaivedView(View):
+    """Who lets a finding be, why and until when; `level` is what it did to the verdict without that."""
+
+    id: int
+    reason: str
+    owner: str
+    until: datetime
+    level: VerdictName
 
 
 class FindingView(View):
@@ -36,6 +59,21 @@ class FindingView(View):
     evidence: str | None
     why: str | None
     fix: str | None
+    cvss: float | None
+    cvss_vector: str | None
+    exploitation: ExploitationView | None
+    file_sha256: str | None
+    said: VerdictName | None
+    waiver: WaivedView | None
+    waive: str
+    """What would waive it: the command that does, or why none does."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _with_how_to_waive(cls, value: object) -> object:
+        if not isinstance(value, Finding):
+            return value
+        return {field.name: getattr(value, field.name) for field in fields(value)} | {"waive": how_to_waive(value)}
 
 
 class CapabilityView(View):
@@ -65,3 +103,5 @@ class ReportView(View):
     bundle_digest: str
     lock_digest: str
     made_at: datetime
+    policy: str
+    asked: str

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from datetime import datetime
 
+from skillyard.api.schemas.advisories import AdvisoryHealthView
 from skillyard.api.schemas.values import View
 
 
@@ -41,3 +42,4 @@ class StatusView(View):
 
     workspace: PoolStatusView
     instance: PoolStatusView | None
+    advisories: AdvisoryHealthView

@@ -10,7 +10,9 @@ from pydantic import Field, StringConstraints
 from skillyard.api.schemas.values import Body, View
 from skillyard.governance.webhook import DeliveryState, WebhookEvent
 
-Subscribable = Literal["approval.requested", "approval.decided", "approval.expiring", "package.banned"]
+Subscribable = Literal[
+    "approval.requested", "approval.decided", "approval.expiring", "package.banned", "skill.quarantined"
+]
 
 
 class AddWebhookRequest(Body):
@@ -22,6 +24,7 @@ class AddWebhookRequest(Body):
         "approval.decided",
         "approval.expiring",
         "package.banned",
+        "skill.quarantined",
     )
 
 

@@ -9,8 +9,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
+from skillyard.api.schemas.advisories import AdvisoryStatusView
 from skillyard.api.schemas.approvals import ApprovalView
-from skillyard.api.schemas.audit import AdvisoryStatusView, VerificationView
+from skillyard.api.schemas.audit import VerificationView
 from skillyard.api.schemas.invocations import InvocationView
 from skillyard.api.schemas.packages import RuleView
 from skillyard.api.schemas.reports import ReportView
@@ -23,6 +24,7 @@ from skillyard.cli.demo.timeline import draw
 from skillyard.cli.exit_codes import RefusedByServerError
 from skillyard.cli.installed import skill_path
 from skillyard.cli.saved import save
+from skillyard.governance.advisories.source import RecordKind
 from skillyard.runtime.values import SkillRef
 from skillyard.sandbox.outcome import OutcomeState
 
@@ -44,6 +46,9 @@ class Chapter:
     needs: tuple[str, ...] = ()
 
 
+_WORDS = {RecordKind.ADVISORIES: "advisories about", RecordKind.NAMES: "names of malicious"}
+
+
 def advisories(stage: Stage) -> None:
     status = parsed(AdvisoryStatusView, stage.cast.alice.get("/v1/advisories").value)
     now = datetime.now(UTC)
@@ -51,7 +56,7 @@ def advisories(stage: Stage) -> None:
     for one in status.datasets:
         age = (now - one.data_date).days
         stage.narrator.good(
-            f"{one.advisories} advisories about {one.ecosystem.value} packages, from the {one.source} of "
+            f"{one.advisories} {_WORDS[one.kind]} {one.ecosystem.value} packages, from the {one.source} of "
             f"{one.data_date:%Y-%m-%d} ({age} days old)"
         )
         stage.require(age <= status.max_age_days, "a policy that accepts this age", f"{status.max_age_days} days")
@@ -59,7 +64,9 @@ def advisories(stage: Stage) -> None:
         "This snapshot ships with Skillyard and is old. A server refuses to decide by it until `advisories update`;"
     )
     stage.narrator.say(f"the demo alone accepts its age, by SKILLYARD_ADVISORIES_MAX_AGE_DAYS={status.max_age_days:g}.")
-    stage.notes["advisories"] = {one.ecosystem.value: f"{one.data_date:%Y-%m-%d}" for one in status.datasets}
+    stage.notes["advisories"] = {
+        one.ecosystem.value: f"{one.data_date:%Y-%m-%d}" for one in status.datasets if one.kind is RecordKind.ADVISORIES
+    }
 
 
 def install(stage: Stage) -> None:

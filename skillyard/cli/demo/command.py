@@ -129,6 +129,7 @@ def _server_settings(home: Path, settings: Settings) -> dict[str, str]:
         "SKILLYARD_HOME": str(home),
         "SKILLYARD_DATABASE_URL": f"sqlite+aiosqlite:///{home / 'skillyard.db'}",
         "SKILLYARD_ADVISORIES_MAX_AGE_DAYS": str(MAX_AGE_DAYS),
+        "SKILLYARD_ADVISORIES_UPDATE_HOURS": "0",
         "SKILLYARD_REQUIRE_SECOND_PERSON": "true",
         "SKILLYARD_LOG_LEVEL": settings.log_level,
     }

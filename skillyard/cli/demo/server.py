@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from skillyard.errors import ConflictError, MachineError
-from skillyard.sandbox import launch
+from skillyard.subprocesses import launch
 
 START_SECONDS = 120.0
 STOP_SECONDS = 60.0
@@ -91,7 +91,7 @@ def start(home: Path, settings: Mapping[str, str]) -> DemoServer:
     """
     environment = tuple(f"{name}={value}" for name, value in settings.items())
     # The launcher makes the kernel end the server when this process dies.
-    launcher = [sys.executable, "-I", "-S", "-B", launch.__file__, str(os.getpid()), str(_FILE_LIMIT)]
+    launcher = [sys.executable, "-I", "-S", "-B", launch.__file__, str(os.getpid()), str(_FILE_LIMIT), "0"]
     with (home / "server.log").open("wb") as log:
         process = subprocess.Popen(
             [*launcher, *command(environment, "serve", "--json", "--port", "0", "--host", "127.0.0.1")],

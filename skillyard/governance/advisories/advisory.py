@@ -5,8 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
+from typing import Final
 
-from skillyard.governance.report import Severity
+from skillyard.governance.advisories.severity import Cvss
+from skillyard.governance.report import MALWARE, Severity
 from skillyard.skills.skill import Ecosystem
 
 
@@ -32,6 +34,9 @@ class Interval:
     before: str | None = None
 
 
+EVERY_VERSION: Final = Interval(None)
+
+
 @dataclass(frozen=True, slots=True)
 class Advisory:
     """What one OSV record says about one package. A record that names several packages gives several of these."""
@@ -49,6 +54,13 @@ class Advisory:
     undetermined: tuple[str, ...]
     """Why some version cannot be judged (an unorderable bound, Git ranges alone), in plain words; mostly empty."""
     severity: Severity
+    cvss: Cvss | None
+    """The worst of the vectors that could be read."""
     modified: datetime
     published: datetime | None
     withdrawn: datetime | None
+
+    @property
+    def is_malicious(self) -> bool:
+        """Whether the package itself is the attack, by its own id or by that of an alias."""
+        return any(name.startswith(MALWARE) for name in (self.id, *self.aliases))

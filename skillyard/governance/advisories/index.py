@@ -11,6 +11,7 @@ import sqlite3
 import threading
 import weakref
 from collections import OrderedDict
+from collections.abc import Iterable
 from contextlib import closing
 from dataclasses import dataclass
 from datetime import datetime
@@ -23,13 +24,17 @@ from skillyard.governance.advisories.index_format import (
     FORMAT,
     SELECT_PACKAGE,
     Dataset,
+    Supplied,
     advisory_from,
     content_digest,
+    exploitation_of,
     read_datasets,
+    read_supplied,
 )
 from skillyard.governance.advisories.match import Match, affects
 from skillyard.governance.advisories.versions import canonical_name
 from skillyard.governance.errors import AdvisoryIndexError, AdvisoryIndexMissingError
+from skillyard.governance.report import Exploitation
 from skillyard.skills.skill import Ecosystem
 
 _CACHED_PACKAGES: Final = 4096
@@ -46,6 +51,7 @@ class IndexStatus:
 
     format: int
     datasets: tuple[Dataset, ...]
+    supplied: tuple[Supplied, ...] = ()
 
     def base(self, ecosystem: Ecosystem) -> Dataset:
         """The data that the ecosystem's date stands for. Raises ``AdvisoryIndexMissingError`` where there is none."""
@@ -60,7 +66,8 @@ class IndexStatus:
     @property
     def fingerprint(self) -> str:
         """12 hex digits that change with the data: an abbreviation for people and caches, not a proof."""
-        parts = (f"{one.ecosystem.value} {one.layer} {one.sha256}" for one in self.datasets)
+        parts = [f"{one.ecosystem.value} {one.layer} {one.sha256}" for one in self.datasets]
+        parts += [f"{one.kind.value} {one.sha256}" for one in self.supplied]
         return hashlib.sha256("\n".join(parts).encode()).hexdigest()[:12]
 
 
@@ -110,8 +117,12 @@ class AdvisoryIndex:
         An ecosystem that the index holds no data about is an error too.
         """
         self._status.base(ecosystem)
-        found = ((advisory, affects(advisory, version)) for advisory in self.advisories(ecosystem, name))
-        return tuple(Match(one, applies) for one, applies in found if applies is not Applies.NOT_AFFECTED)
+        not_affected = Applies.NOT_AFFECTED
+        return tuple(
+            Match(advisory, applies)
+            for advisory in self.advisories(ecosystem, name)
+            if (applies := affects(advisory, version)) is not not_affected
+        )
 
     def advisories(self, ecosystem: Ecosystem, name: str) -> tuple[Advisory, ...]:
         """Everything on record about a package, withdrawn advisories included, by id."""
@@ -123,6 +134,16 @@ class AdvisoryIndex:
                     self._packages.popitem(last=False)
             self._packages.move_to_end(key)
             return self._packages[key]
+
+    def exploitation(self, ids: Iterable[str]) -> Exploitation | None:
+        """What was supplied (EPSS, KEV) about a vulnerability that has these ids; ``None`` where nothing was."""
+        if not self._status.supplied:
+            return None
+        try:
+            with self._lock:
+                return exploitation_of(self._connection, tuple(ids))
+        except (sqlite3.Error, ValueError, TypeError) as error:
+            raise AdvisoryIndexError(f"the advisory index is damaged: {error}") from error
 
     def _read(self, ecosystem: Ecosystem, package: str) -> tuple[Advisory, ...]:
         newest: dict[str, Advisory] = {}
@@ -148,10 +169,23 @@ def _verified(connection: sqlite3.Connection) -> IndexStatus:
     (seal,) = connection.execute("SELECT sha256 FROM seal").fetchone()
     if seal != content_digest(connection):
         raise AdvisoryIndexError("the advisory index is damaged: its rows are not those that were written")
-    status = IndexStatus(version, read_datasets(connection))
+    status = IndexStatus(version, read_datasets(connection), read_supplied(connection))
     if not status.datasets:
         raise AdvisoryIndexError("the advisory index is damaged: it holds no data")
     return status
+
+
+def older_sources(path: Path) -> frozenset[str]:
+    """Whose data an index of an earlier format holds; nothing for any other file, a damaged one included."""
+    try:
+        with closing(sqlite3.connect(f"{path.resolve().as_uri()}?mode=ro&immutable=1", uri=True)) as connection:
+            (application,) = connection.execute("PRAGMA application_id").fetchone()
+            (version,) = connection.execute("PRAGMA user_version").fetchone()
+            if application != APPLICATION_ID or not 0 < version < FORMAT:
+                return frozenset()
+            return frozenset(str(row[0]) for row in connection.execute("SELECT source FROM dataset"))
+    except sqlite3.Error:
+        return frozenset()
 
 
 class IndexFile:

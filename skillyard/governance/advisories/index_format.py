@@ -8,22 +8,27 @@ from __future__ import annotations
 
 import hashlib
 import sqlite3
+from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
 from enum import StrEnum
 from typing import Final
 
 import orjson
 
 from skillyard.governance.advisories.advisory import Advisory, Interval
-from skillyard.governance.report import Severity
+from skillyard.governance.advisories.severity import Cvss
+from skillyard.governance.advisories.source import RecordKind
+from skillyard.governance.report import Exploitation, Severity
 from skillyard.skills.skill import Ecosystem
 
-FORMAT: Final = 1
+FORMAT: Final = 2
 APPLICATION_ID: Final = 0x534B5941
 """``SKYA``: tells an advisory index from any other SQLite file (SQLite file format, offset 68)."""
 BASE: Final = ""
 """The layer name of an ecosystem's base data."""
+NAMES_LAYER: Final = "names: "
+"""How the layers of name lists begin: a list and the records of one source stand beside each other."""
 
 SCHEMA: Final = f"""
 PRAGMA application_id = {APPLICATION_ID};
@@ -37,6 +42,12 @@ CREATE TABLE advisory (
     ecosystem TEXT NOT NULL, package TEXT NOT NULL, id TEXT NOT NULL, layer TEXT NOT NULL, body BLOB NOT NULL,
     PRIMARY KEY (ecosystem, package, id, layer)
 ) WITHOUT ROWID;
+CREATE TABLE supplied (
+    kind TEXT NOT NULL PRIMARY KEY, source TEXT NOT NULL, data_date TEXT NOT NULL, records INTEGER NOT NULL,
+    sha256 TEXT NOT NULL, validator TEXT, imported_at TEXT NOT NULL
+) WITHOUT ROWID;
+CREATE TABLE epss (id TEXT NOT NULL PRIMARY KEY, score REAL NOT NULL, percentile REAL NOT NULL) WITHOUT ROWID;
+CREATE TABLE kev (id TEXT NOT NULL PRIMARY KEY, added TEXT NOT NULL) WITHOUT ROWID;
 CREATE TABLE seal (sha256 TEXT NOT NULL);
 """
 _DATASET_COLUMNS: Final = (
@@ -45,6 +56,12 @@ _DATASET_COLUMNS: Final = (
 SELECT_DATASETS: Final = f"SELECT {_DATASET_COLUMNS} FROM dataset ORDER BY ecosystem, layer"  # noqa: S608  # the columns are our own words
 INSERT_DATASET: Final = f"INSERT INTO dataset ({_DATASET_COLUMNS}) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"  # noqa: S608  # the columns are our own words
 INSERT_ADVISORY: Final = "INSERT INTO advisory (ecosystem, package, id, layer, body) VALUES (?, ?, ?, ?, ?)"
+SELECT_SUPPLIED: Final = (
+    "SELECT kind, source, data_date, records, sha256, validator, imported_at FROM supplied ORDER BY kind"
+)
+INSERT_SUPPLIED: Final = "INSERT INTO supplied VALUES (?, ?, ?, ?, ?, ?, ?)"
+INSERT_EPSS: Final = "INSERT INTO epss VALUES (?, ?, ?)"
+INSERT_KEV: Final = "INSERT INTO kev VALUES (?, ?)"
 SELECT_PACKAGE: Final = "SELECT id, body FROM advisory WHERE ecosystem = ? AND package = ? ORDER BY id, layer"
 
 
@@ -54,7 +71,13 @@ def content_digest(connection: sqlite3.Connection) -> str:
     It is proof against accidents alone: whoever can write the file can write another seal.
     """
     digest = hashlib.sha256()
-    for query in (SELECT_DATASETS, "SELECT * FROM advisory ORDER BY ecosystem, package, id, layer"):
+    for query in (
+        SELECT_DATASETS,
+        "SELECT * FROM advisory ORDER BY ecosystem, package, id, layer",
+        SELECT_SUPPLIED,
+        "SELECT * FROM epss ORDER BY id",
+        "SELECT * FROM kev ORDER BY id",
+    ):
         for row in connection.execute(query):
             parts = (value if isinstance(value, bytes) else str(value).encode() for value in row)
             digest.update(b"\0".join(parts) + b"\n")
@@ -62,10 +85,12 @@ def content_digest(connection: sqlite3.Connection) -> str:
 
 
 class DateBasis(StrEnum):
-    """Where a data date comes from: said by the source, or taken from the newest record."""
+    """Where a data date comes from: said by the source, taken from the newest record, or nobody knows a better one."""
 
     DECLARED = "declared"
     NEWEST_RECORD = "newest_record"
+    IMPORTED = "imported"
+    """A list of names without a date: no older than its import, and it makes nothing else look fresh."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,6 +114,23 @@ class Dataset:
     @property
     def is_base(self) -> bool:
         return self.layer == BASE
+
+    @property
+    def kind(self) -> RecordKind:
+        return RecordKind.NAMES if self.layer.startswith(NAMES_LAYER) else RecordKind.ADVISORIES
+
+
+@dataclass(frozen=True, slots=True)
+class Supplied:
+    """Facts about vulnerabilities that stand beside the advisories: EPSS scores, or the KEV catalogue."""
+
+    kind: RecordKind
+    source: str
+    data_date: datetime
+    records: int
+    sha256: str
+    validator: str | None
+    imported_at: datetime
 
 
 def dataset_row(dataset: Dataset) -> tuple[str | int | None, ...]:
@@ -125,6 +167,53 @@ def read_datasets(connection: sqlite3.Connection) -> tuple[Dataset, ...]:
     )
 
 
+def supplied_row(supplied: Supplied) -> tuple[str | int | None, ...]:
+    return (
+        supplied.kind.value,
+        supplied.source,
+        supplied.data_date.isoformat(),
+        supplied.records,
+        supplied.sha256,
+        supplied.validator,
+        supplied.imported_at.isoformat(),
+    )
+
+
+def read_supplied(connection: sqlite3.Connection) -> tuple[Supplied, ...]:
+    """What was supplied beside the advisories. Raises as ``read_datasets`` does."""
+    return tuple(
+        Supplied(
+            kind=RecordKind(row[0]),
+            source=row[1],
+            data_date=datetime.fromisoformat(row[2]).astimezone(UTC),
+            records=row[3],
+            sha256=row[4],
+            validator=row[5],
+            imported_at=datetime.fromisoformat(row[6]).astimezone(UTC),
+        )
+        for row in connection.execute(SELECT_SUPPLIED)
+    )
+
+
+def exploitation_of(connection: sqlite3.Connection, ids: Sequence[str]) -> Exploitation | None:
+    """What was supplied about a vulnerability under any of its ids: the highest score, the earliest entry."""
+    marks = ", ".join("?" * len(ids))
+    score = connection.execute(
+        f"SELECT score, percentile FROM epss WHERE id IN ({marks}) ORDER BY score DESC LIMIT 1",  # noqa: S608  # question marks
+        ids,
+    ).fetchone()
+    (added,) = connection.execute(f"SELECT min(added) FROM kev WHERE id IN ({marks})", ids).fetchone()  # noqa: S608  # question marks
+    if score is None:
+        return None if added is None else Exploitation(kev_added=date.fromisoformat(added))
+    (of_when,) = connection.execute("SELECT data_date FROM supplied WHERE kind = ?", (RecordKind.EPSS,)).fetchone()
+    return Exploitation(
+        epss=score[0],
+        epss_percentile=score[1],
+        epss_date=datetime.fromisoformat(of_when).date(),
+        kev_added=None if added is None else date.fromisoformat(added),
+    )
+
+
 def advisory_row(advisory: Advisory, layer: str) -> tuple[str, str, str, str, bytes]:
     body = [
         advisory.aliases,
@@ -132,6 +221,7 @@ def advisory_row(advisory: Advisory, layer: str) -> tuple[str, str, str, str, by
         sorted(advisory.versions),
         advisory.undetermined,
         advisory.severity.value,
+        None if advisory.cvss is None else [advisory.cvss.score, advisory.cvss.vector, advisory.cvss.severity.value],
         advisory.modified.isoformat(),
         advisory.published.isoformat() if advisory.published else None,
         advisory.withdrawn.isoformat() if advisory.withdrawn else None,
@@ -141,7 +231,7 @@ def advisory_row(advisory: Advisory, layer: str) -> tuple[str, str, str, str, by
 
 def advisory_from(ecosystem: Ecosystem, package: str, identity: str, body: bytes) -> Advisory:
     """The advisory of a row. Raises ``ValueError`` or ``TypeError`` for a body that this format never writes."""
-    aliases, intervals, versions, undetermined, severity, modified, published, withdrawn = orjson.loads(body)
+    aliases, intervals, versions, undetermined, severity, cvss, modified, published, withdrawn = orjson.loads(body)
     return Advisory(
         id=identity,
         ecosystem=ecosystem,
@@ -151,6 +241,7 @@ def advisory_from(ecosystem: Ecosystem, package: str, identity: str, body: bytes
         versions=frozenset(versions),
         undetermined=tuple(undetermined),
         severity=Severity(severity),
+        cvss=None if cvss is None else Cvss(cvss[0], cvss[1], Severity(cvss[2])),
         modified=datetime.fromisoformat(modified),
         published=datetime.fromisoformat(published) if published else None,
         withdrawn=datetime.fromisoformat(withdrawn) if withdrawn else None,

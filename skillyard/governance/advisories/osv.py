@@ -25,7 +25,7 @@ from skillyard.governance.advisories.fields import (
     time,
 )
 from skillyard.governance.advisories.intervals import Affected, Event, EventKind, affected_by, merged
-from skillyard.governance.advisories.severity import from_vector, worst
+from skillyard.governance.advisories.severity import Cvss, scored, worst, worst_score
 from skillyard.governance.advisories.versions import canonical_name
 from skillyard.governance.errors import AdvisorySourceError
 from skillyard.governance.report import Severity
@@ -42,7 +42,8 @@ class _Entry:
     """One ``affected`` entry about a package of ours."""
 
     affected: Affected
-    severities: tuple[Severity, ...]
+    scores: tuple[Cvss | None, ...]
+    """One for each vector; ``None`` where it could not be read."""
 
 
 def parse_record(data: bytes, *, source: str, line: int | None = None) -> tuple[Advisory, ...]:
@@ -62,7 +63,7 @@ def parse_record(data: bytes, *, source: str, line: int | None = None) -> tuple[
 def _advisories(record: Fields) -> tuple[Advisory, ...]:
     identity = text(record, "id")
     aliases = {as_text(alias, "aliases") for alias in items(record, "aliases")} - {identity}
-    shared = _severities(record)
+    shared = _scores(record)
     modified = time(record, "modified")
     published, withdrawn = optional_time(record, "published"), optional_time(record, "withdrawn")
     return tuple(
@@ -74,13 +75,15 @@ def _advisories(record: Fields) -> tuple[Advisory, ...]:
             intervals=affected.intervals,
             versions=affected.versions,
             undetermined=affected.undetermined,
-            severity=worst([*shared, *(level for entry in entries for level in entry.severities)]),
+            severity=worst(Severity.UNKNOWN if one is None else one.severity for one in scores),
+            cvss=worst_score(scores),
             modified=modified,
             published=published,
             withdrawn=withdrawn,
         )
         for (ecosystem, package), entries in _by_package(record).items()
         for affected in [merged(entry.affected for entry in entries)]
+        for scores in [[*shared, *(score for entry in entries for score in entry.scores)]]
     )
 
 
@@ -102,7 +105,7 @@ def _entry(ecosystem: Ecosystem, entry: Fields) -> _Entry:
     listed = [as_text(version, "affected[].versions") for version in items(entry, "versions")]
     ranges = [_range(value) for value in items(entry, "ranges")]
     ordered = [events for kind, events in ranges if kind in ORDERED_RANGES]
-    return _Entry(affected_by(ecosystem, ordered, listed), _severities(entry))
+    return _Entry(affected_by(ecosystem, ordered, listed), _scores(entry))
 
 
 def _range(value: object) -> tuple[str, Sequence[Event]]:
@@ -127,6 +130,6 @@ def _event(value: object) -> Event:
         raise WrongFieldError(f"affected[].ranges[].events[] is unknown: {name}") from error
 
 
-def _severities(fields: Fields) -> tuple[Severity, ...]:
+def _scores(fields: Fields) -> tuple[Cvss | None, ...]:
     scores = (as_fields(value, "severity[]") for value in items(fields, "severity"))
-    return tuple(from_vector(text(score, "type"), text(score, "score")) for score in scores)
+    return tuple(scored(text(score, "type"), text(score, "score")) for score in scores)

@@ -10,7 +10,9 @@ import os
 import zipfile
 import zlib
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path, PurePosixPath
 from typing import IO, Final, cast
 
@@ -77,12 +79,26 @@ def read_records(path: Path, limits: ReadLimits | None = None) -> Iterator[RawRe
     an unknown kind given by name, anything over the limits. The content of records is not looked at.
     """
     budget = _Budget(limits or ReadLimits())
-    try:
+    with _said_plainly(path):
         if path.is_dir():
             for file in _files(path):
                 yield from _file(file, str(file.relative_to(path)), budget)
         else:
             yield from _file(path, path.name, budget)
+
+
+def read_lines(path: Path, limits: ReadLimits | None = None) -> Iterator[RawRecord]:
+    """Every line of one text file, compressed or not, that is not empty. Blocking; raises as ``read_records`` does."""
+    budget = _Budget(limits or ReadLimits())
+    opened = partial(gzip.open, path, "rb") if path.suffix.lower() == ".gz" else partial(path.open, "rb")
+    with _said_plainly(path), opened() as stream:
+        yield from _lines(cast("IO[bytes]", stream), path.name, budget)
+
+
+@contextmanager
+def _said_plainly(path: Path) -> Iterator[None]:
+    try:
+        yield
     except (OSError, EOFError, zlib.error, zipfile.BadZipFile, NotImplementedError, RuntimeError) as error:
         # zipfile raises RuntimeError for encrypted members and NotImplementedError for unknown compression.
         raise AdvisorySourceError(f"cannot be read: {_plain(error)}", source=str(path)) from error

@@ -1,8 +1,9 @@
-"""Qualitative severity from CVSS vectors (CVSS 2.0, 3.x and 4.0; rating scales of FIRST and, for 2.0, of the NVD)."""
+"""Scores and qualitative severity from CVSS vectors (2.0, 3.x and 4.0; rating scales of FIRST, for 2.0 of the NVD)."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import dataclass
 from typing import Final
 
 from cvss import CVSS2, CVSS3, CVSS4
@@ -30,26 +31,43 @@ LONGEST_VECTOR: Final = 512
 """Characters; longer vectors are not read."""
 
 
-def from_vector(kind: str, vector: str) -> Severity:
-    """The severity of one vector by OSV ``severity[].type``; ``unknown`` where the vector cannot be read.
+@dataclass(frozen=True, slots=True)
+class Cvss:
+    """One vector that could be read, and its base score (0 to 10)."""
 
-    An unreadable vector does not make the record unreadable: ``unknown`` already counts as high.
+    score: float
+    vector: str
+    severity: Severity
+
+
+def scored(kind: str, vector: str) -> Cvss | None:
+    """One vector by OSV ``severity[].type``; ``None`` where it cannot be read.
+
+    An unreadable vector does not make the record unreadable: its severity is ``unknown``, which counts as high.
     """
     if len(vector) > LONGEST_VECTOR:
-        return Severity.UNKNOWN
+        return None
     try:
         match kind:
             case "CVSS_V2":
-                rating = CVSS2(vector).severities()[0]
+                second = CVSS2(vector)
+                score, rating = second.scores()[0], second.severities()[0]
             case "CVSS_V3":
-                rating = CVSS3(vector).severities()[0]
+                third = CVSS3(vector)
+                score, rating = third.scores()[0], third.severities()[0]
             case "CVSS_V4":
-                rating = CVSS4(vector).severity
+                fourth = CVSS4(vector)
+                score, rating = fourth.base_score, fourth.severity
             case _:
-                return Severity.UNKNOWN
+                return None
     except CVSSError:
-        return Severity.UNKNOWN
-    return _RATINGS[rating]
+        return None
+    return Cvss(float(score), vector, _RATINGS[rating])
+
+
+def worst_score(scores: Iterable[Cvss | None]) -> Cvss | None:
+    """The highest of the scores there are; of equal ones the first."""
+    return max((one for one in scores if one is not None), key=lambda one: one.score, default=None)
 
 
 def worst(severities: Iterable[Severity]) -> Severity:

@@ -20,9 +20,11 @@ from functools import partial
 from pathlib import Path
 from typing import Final
 
-from skillyard.governance.advisories.index import AdvisoryIndex, IndexStatus, index_path
-from skillyard.governance.advisories.index_build import BuildWatch, Built, Delivery, OldIndex, build_index
-from skillyard.governance.advisories.index_format import Dataset
+from skillyard.governance.advisories.deliveries import Delivery
+from skillyard.governance.advisories.index import AdvisoryIndex, IndexStatus, index_path, older_sources
+from skillyard.governance.advisories.index_build import Built, OldIndex, build_index
+from skillyard.governance.advisories.index_format import Dataset, Supplied
+from skillyard.governance.advisories.intake import BuildWatch
 from skillyard.governance.advisories.records import ReadLimits
 from skillyard.governance.advisories.source import AdvisorySource, OnProgress, Progress, Unchanged, unobserved
 from skillyard.governance.advisories.sources import EmbeddedSource
@@ -32,6 +34,7 @@ from skillyard.governance.errors import (
     AdvisorySourceError,
     AdvisoryUpdateRunningError,
 )
+from skillyard.skills.skill import Ecosystem
 
 LOCK_TIMEOUT: Final = 60.0
 """Seconds to wait for another process's update."""
@@ -44,6 +47,7 @@ class Updated:
 
     status: IndexStatus
     imported: tuple[Dataset, ...]
+    supplied: tuple[Supplied, ...]
     ignored: int
     replaced_damaged: str | None
     """Why the index that was there could not be read; nothing of it was kept."""
@@ -71,8 +75,8 @@ async def update(
     Raises ``AdvisorySourceError`` (the index is untouched), ``AdvisoryIndexError`` where the new file cannot be
     written, ``AdvisoryUpdateRunningError`` after ``lock_timeout`` seconds of waiting for another update.
     """
-    async with _exclusive(path, lock_timeout):
-        return await _replace_index(
+    async with exclusive(path, lock_timeout):
+        return await replace_index(
             path, source, now=now, on_progress=on_progress, replace=replace, limits=limits or ReadLimits()
         )
 
@@ -82,21 +86,34 @@ async def ensure_index(
 ) -> Path:
     """The index of an instance, made from the embedded snapshot where there is none yet.
 
-    A damaged index is left alone: it was somebody's newer data, and scanning says what is wrong with it.
+    A damaged index is left alone: it was somebody's newer data, and scanning says what is wrong with it. One that an
+    earlier release made of its own snapshot, in a format that is not read any more, is made anew.
     """
     path = index_path(home)
-    if await asyncio.to_thread(path.exists):
+    if not await asyncio.to_thread(_wanting, path):
         return path
-    async with _exclusive(path, lock_timeout):
-        if not await asyncio.to_thread(path.exists):
+    async with exclusive(path, lock_timeout):
+        if await asyncio.to_thread(_wanting, path):
             embedded = EmbeddedSource()
-            await _replace_index(path, embedded, now=now, on_progress=on_progress, replace=False, limits=ReadLimits())
+            await replace_index(path, embedded, now=now, on_progress=on_progress, replace=False, limits=ReadLimits())
     return path
 
 
-async def _replace_index(
-    path: Path, source: AdvisorySource, *, now: datetime, on_progress: OnProgress, replace: bool, limits: ReadLimits
+def _wanting(path: Path) -> bool:
+    return not path.exists() or older_sources(path) == {EmbeddedSource.name}
+
+
+async def replace_index(
+    path: Path,
+    source: AdvisorySource,
+    *,
+    now: datetime,
+    on_progress: OnProgress,
+    replace: bool,
+    limits: ReadLimits,
+    kept_bases: frozenset[Ecosystem] = frozenset(),
 ) -> Updated | NotUpdated:
+    """``update`` for who holds the lock (``exclusive``). ``kept_bases`` stay what they are (``index_build``)."""
     old, damage = await asyncio.to_thread(_old_index, path)
     async with _staging(path) as staging:
         downloads, target = staging / "fetched", staging / "index.db"
@@ -108,13 +125,13 @@ async def _replace_index(
             if old is None:
                 raise AdvisorySourceError("says that nothing changed, but there is no index yet", source=source.name)
             return NotUpdated(old.status)
-        delivery = Delivery(source.name, fetched.sets, fetched.validator, replace, now)
+        delivery = Delivery(source.name, fetched.sets, fetched.validator, replace, now, kept_bases)
         try:
             built = await _build(target, delivery, old, limits, on_progress)
             status = await asyncio.to_thread(_put_in_place, target, path)
         except (sqlite3.Error, OSError) as error:
             raise AdvisoryIndexError(f"the advisory index could not be written: {error}") from error
-    return Updated(status, built.imported, built.ignored, damage)
+    return Updated(status, built.imported, built.supplied, built.ignored, damage)
 
 
 def _old_index(path: Path) -> tuple[OldIndex | None, str | None]:
@@ -130,8 +147,10 @@ def _old_index(path: Path) -> tuple[OldIndex | None, str | None]:
 
 
 def _validator(old: OldIndex | None, source: AdvisorySource) -> str | None:
-    datasets = old.status.datasets if old is not None else ()
-    return next((one.validator for one in datasets if one.source == source.name), None)
+    if old is None:
+        return None
+    known: tuple[Dataset | Supplied, ...] = (*old.status.datasets, *old.status.supplied)
+    return next((one.validator for one in known if one.source == source.name), None)
 
 
 async def _build(
@@ -189,7 +208,7 @@ def _staging_prefix(path: Path) -> str:
 
 
 @asynccontextmanager
-async def _exclusive(path: Path, timeout: float) -> AsyncIterator[None]:
+async def exclusive(path: Path, timeout: float) -> AsyncIterator[None]:
     """Hold the update lock, which ends with the process, and remove what killed updates left."""
     handle = await asyncio.to_thread(_open_lock, path)
     try:

@@ -30,6 +30,7 @@ class VersionKey(Protocol):
     def __le__(self, other: Any, /) -> bool: ...
 
 
+@lru_cache(maxsize=65536)
 def canonical_name(ecosystem: Ecosystem, name: str) -> str:
     """PEP 503 for PyPI; npm names are kept as they are, because npm tells them apart by case."""
     return canonicalize_name(name) if ecosystem is Ecosystem.PYPI else name

@@ -21,6 +21,8 @@ from skillyard.skills.lock import Lock
 RULE: Final = "advisory"
 UNDETERMINED_RULE: Final = "advisory_undetermined"
 """An advisory names the package, and nobody can tell whether it means this version."""
+MALICIOUS_RULE: Final = "malicious_package"
+"""The package itself is the attack: a record of malicious packages, or a list of their names, says so."""
 
 
 class AdvisoryScanner:
@@ -57,7 +59,7 @@ class AdvisoryScanner:
         index = self._index.current()
         status = index.status()
         date = min(status.data_date(lock.ecosystem) for lock in locks)
-        findings = tuple(finding for package in _packages(locks) for finding in _findings(index, package))
+        findings = tuple(finding for package in _packages(locks) for finding in findings_about(index, package))
         version = f"{__version__}+index.{status.fingerprint}"
         return findings, self._evidence(EvidenceState.RAN, version=version, data_date=date)
 
@@ -88,15 +90,18 @@ def _packages(locks: Iterable[Lock]) -> Iterator[PackageRef]:
             yield PackageRef(lock.ecosystem, package.name, package.version)
 
 
-def _findings(index: AdvisoryIndex, package: PackageRef) -> Iterator[Finding]:
+def findings_about(index: AdvisoryIndex, package: PackageRef) -> Iterator[Finding]:
+    """What the index says of one package version. Raises ``AdvisoryIndexError``."""
     matches = index.matches(package.ecosystem, package.name, package.version)
     for vulnerability in vulnerabilities(matches):
-        yield _finding(package, vulnerability)
+        yield _finding(index, package, vulnerability)
 
 
-def _finding(package: PackageRef, found: Vulnerability) -> Finding:
+def _finding(index: AdvisoryIndex, package: PackageRef, found: Vulnerability) -> Finding:
     advisory, *others = found.ids
     affected = found.applies is Applies.AFFECTED
+    if affected and found.is_malicious:
+        return _malicious(package, found)
     fixes = (fix for match in found.matches for fix in fixes_after(match.advisory, package.version))
     fixed_in = tuple(dict.fromkeys(fixes))
     return Finding(
@@ -108,6 +113,25 @@ def _finding(package: PackageRef, found: Vulnerability) -> Finding:
         advisory=advisory,
         aliases=(*others, *found.aliases),
         fixed_in=fixed_in,
+        cvss=found.cvss.score if found.cvss else None,
+        cvss_vector=found.cvss.vector if found.cvss else None,
+        exploitation=index.exploitation((*found.ids, *found.aliases)),
+    )
+
+
+def _malicious(package: PackageRef, found: Vulnerability) -> Finding:
+    advisory, *others = found.ids
+    return Finding(
+        rule=MALICIOUS_RULE,
+        level=Verdict.BLOCK,
+        severity=Severity.CRITICAL,
+        message=f"{package} is known to be malicious ({_names(found)}).",
+        package=package,
+        advisory=advisory,
+        aliases=(*others, *found.aliases),
+        why="The package itself is the attack: installing or importing it runs code that was written to do harm.",
+        fix=f"Remove {package.name}. If its name is a misspelling, declare the package that was meant; where it was "
+        "installed before, take what that machine could reach for stolen.",
     )
 
 

@@ -18,8 +18,8 @@ import tomli_w
 from skillyard.sandbox.builds.recipe import WheelMetadata
 from skillyard.sandbox.errors import ResolverUnavailableError
 from skillyard.sandbox.index import PackageIndex, uv_program
-from skillyard.sandbox.tools import Ended, ToolError, run_tool
 from skillyard.skills.lock import Target
+from skillyard.subprocesses.tools import Ended, ToolError, run_tool
 
 
 @dataclass(frozen=True, slots=True)

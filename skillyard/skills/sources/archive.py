@@ -51,8 +51,13 @@ class ArchiveSource:
     async def fetch(self, into: Path) -> Fetched:
         """See ``Source``. A single folder at the top is the skill's folder; its name is kept."""
         async with emptied_on_failure(into):
-            folder = await in_thread(lambda stop: _unpack(self._path, self._name, into, stop))
+            folder = await in_thread(lambda stop: skill_root(_unpack(self._path, self._name, into, stop)))
         return Fetched(folder, f"archive:{self._name}", None)
+
+    async def unpack(self, into: Path) -> Path:
+        """As ``fetch``, of an archive that need not hold a skill: the folder with all of its files."""
+        async with emptied_on_failure(into):
+            return await in_thread(lambda stop: _unpack(self._path, self._name, into, stop))
 
 
 def _unpack(path: Path, name: str, into: Path, stop: threading.Event) -> Path:
@@ -74,7 +79,7 @@ def _unpack(path: Path, name: str, into: Path, stop: threading.Event) -> Path:
             raise SkillError(f"a broken archive: {error}", file=name) from error
         except NotImplementedError as error:
             raise SkillError(f"an archive of an unknown kind: {error}", file=name) from error
-    return skill_root(target)
+    return target
 
 
 def _folder_name(name: str) -> str:

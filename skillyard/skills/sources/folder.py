@@ -28,9 +28,15 @@ class FolderSource:
 
 
 def _copy(path: Path, target: Path, stop: threading.Event) -> Path:
-    bundle = make_bundle(path)
     if not has_manifest(path):
+        make_bundle(path)  # what is wrong with the folder itself is said first
         raise SkillError(f"is missing; a skill is a folder with a {FILE}", file=FILE)
+    return copy_bundle(path, target, stop)
+
+
+def copy_bundle(path: Path, target: Path, stop: threading.Event) -> Path:
+    """Copy what a bundle of the folder holds, skill or not. Raises ``SkillError`` or its kin."""
+    bundle = make_bundle(path)
     target.mkdir()
     staging = Staging(target, stop)
     for member in bundle.files:

@@ -105,6 +105,14 @@ def skill_root(staged: Path) -> Path:
     return found[0]
 
 
+def only_skill(staged: Path) -> Path:
+    """As ``skill_root`` where there is one skill; else the staged folder, or the single folder at its top."""
+    try:
+        return skill_root(staged)
+    except SkillError:
+        return _below_single_folders(staged)
+
+
 def has_manifest(folder: Path) -> bool:
     """Whether there is a ``SKILL.md``, in whatever case: the parser says what is wrong with its name."""
     return _manifests([path.name for path in folder.iterdir()])

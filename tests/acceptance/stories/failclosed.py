@@ -6,10 +6,12 @@ from collections.abc import Callable
 from pathlib import Path
 
 import httpx
+from tests.acceptance.engines import FOLDER_NAME, MISBEHAVING, TIME_LIMIT, put
 from tests.acceptance.people import People, answered, said
 from tests.acceptance.skills import made
 from tests.acceptance.stage import Stage
 from tests.acceptance.story import Break, Edit, Story
+from tests.acceptance.unreadable import UNREADABLE, with_files
 
 PACKAGE = "six==1.17.0"
 SKILL = made("small", "import six\n\n\ndef run():\n    return six.__version__\n", python=PACKAGE)
@@ -23,6 +25,8 @@ def tell(stage: Stage) -> None:
     _too_old(stage)
     _damaged(stage)
     _scanner_missing(stage)
+    _engine_misbehaves(stage)
+    _files_that_cannot_be_read(stage)
     _index_away(stage)
     _what_was_good_before(stage)
 
@@ -77,6 +81,31 @@ def _broken_scanner(folder: Path) -> Path:
     (metadata / "entry_points.txt").write_text("[skillyard.scanners]\nacme = acme_scanner:create_scanner\n")
     (folder / "acme_scanner.py").write_text("raise RuntimeError('this scanner is broken')\n")
     return folder
+
+
+def _engine_misbehaves(stage: Stage) -> None:
+    """Another program stands in the place of pip-audit: whatever it says and however it ends, it is no evidence."""
+    home, engines = stage.home(), stage.folder()
+    environment = engines / stage.python(home, FOLDER_NAME, "").strip()
+    server = stage.serve(home, engines_folder=str(engines), engine_timeout=TIME_LIMIT)
+    people = People(server)
+    for how, program in MISBEHAVING.items():
+        put(environment, program)
+        _refused(stage, f"with a pip-audit that {how}, nothing is installed", people)
+    server.close()
+
+
+def _files_that_cannot_be_read(stage: Stage) -> None:
+    """A file that the static scan cannot look into might hold anything."""
+    server = stage.serve(stage.home())
+    people = People(server)
+    for how, files in UNREADABLE.items():
+        response = people.upload(with_files("odd", files))
+        verdict = response.json().get("report", {}).get("verdict")
+        name = f"with {how}, nothing is installed"
+        stage.check(name, (response.status_code, verdict) == (422, "INDETERMINATE"), said(response))
+        _nothing_installed(stage, people)
+    server.close()
 
 
 def _index_away(stage: Stage) -> None:

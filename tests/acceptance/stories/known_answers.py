@@ -18,19 +18,22 @@ KNOWN: dict[str, Any] = json.loads((ASSETS / "known-answers.json").read_text())
 FOUND = "every known advisory of the vulnerable skill is found, and no other"
 QUESTIONS = 3000
 
-# Asks the product's own index, in a process of its own: one question a line in, one list of ids a line out.
+# Asks the product's own index, in a process of its own: one question a line in, one list of ids a line out. Lists of
+# names are no advisories, and the second reading does not read them.
 _ASK = """
 import json, sys
 from pathlib import Path
 from skillyard.governance.advisories.advisory import Applies
 from skillyard.governance.advisories.index import AdvisoryIndex, index_path
+from skillyard.governance.advisories.intake import LISTED_PREFIX
 from skillyard.settings import Settings
 from skillyard.skills.skill import Ecosystem
 index = AdvisoryIndex.open(index_path(Settings().home))
 for line in sys.stdin:
     ecosystem, package, version = json.loads(line)
     found = index.matches(Ecosystem(ecosystem), package, version)
-    print(json.dumps(sorted(match.advisory.id for match in found if match.applies is Applies.AFFECTED)))
+    affected = (match.advisory.id for match in found if match.applies is Applies.AFFECTED)
+    print(json.dumps(sorted(one for one in affected if not one.startswith(LISTED_PREFIX))))
 """
 
 

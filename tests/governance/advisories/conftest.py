@@ -73,6 +73,7 @@ class Site:
     def __init__(self) -> None:
         self.pages: dict[str, tuple[int, dict[str, str], bytes]] = {}
         self.seen: list[tuple[str, str | None]] = []
+        self.dates: list[str | None] = []
         self.url = ""
         self.released = threading.Event()
 
@@ -86,11 +87,15 @@ def site() -> Iterator[Site]:
         def do_GET(self) -> None:
             validator = self.headers.get("If-None-Match")
             served.seen.append((self.path, validator))
+            since = self.headers.get("If-Modified-Since")
+            served.dates.append(since)
             status, headers, body = served.pages.get(self.path, (404, {}, b""))
             if status == 0:
                 served.released.wait()
                 return
             if validator is not None and validator == headers.get("ETag"):
+                status, body = 304, b""
+            if since is not None and since == headers.get("Last-Modified"):
                 status, body = 304, b""
             self.send_response(status)
             for name, value in ({"Content-Length": str(len(body))} | headers).items():

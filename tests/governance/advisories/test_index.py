@@ -65,7 +65,7 @@ def _renamed(path: Path) -> None:
         _overwritten,
         _renamed,
         _foreign,
-        _statement("PRAGMA user_version = 2"),
+        _statement("PRAGMA user_version = 1"),
         _statement("DELETE FROM advisory WHERE package = 'jinja2'"),
         _statement("DELETE FROM advisory"),
         _statement("DELETE FROM dataset"),

@@ -74,6 +74,7 @@ def advisory(
         versions=affected.versions,
         undetermined=affected.undetermined,
         severity=severity,
+        cvss=None,
         modified=MODIFIED,
         published=None,
         withdrawn=None,
@@ -170,6 +171,7 @@ def test_a_local_build_of_an_affected_release_is_affected() -> None:
 
 def test_a_version_without_a_place_is_never_called_clean() -> None:
     assert affects(advisory(("introduced", "0"), ("fixed", "1.0")), "not-a-version") is Applies.CANNOT_TELL
+    assert affects(advisory(("introduced", "0")), "not-a-version") is Applies.AFFECTED, "every version is affected"
 
 
 def test_a_bound_without_a_place_is_never_called_clean() -> None:

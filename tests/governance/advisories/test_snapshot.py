@@ -7,21 +7,26 @@ import fcntl
 import gzip
 import hashlib
 import json
+import sqlite3
 import subprocess
 import sys
 import time
 from collections.abc import Callable
+from contextlib import closing
 from datetime import UTC, datetime
+from importlib import metadata
 from pathlib import Path
 from typing import Any
 
 import pytest
+from packaging.utils import canonicalize_name
 from skillyard.governance.advisories.advisory import Advisory, Applies
 from skillyard.governance.advisories.index import AdvisoryIndex, index_path
 from skillyard.governance.advisories.match import affects
 from skillyard.governance.advisories.sources import SNAPSHOT
 from skillyard.governance.advisories.testing import MemorySource
 from skillyard.governance.advisories.update import ensure_index, update
+from skillyard.governance.errors import AdvisoryIndexError
 from skillyard.skills.skill import Ecosystem
 
 ROOT = Path(__file__).parents[3]
@@ -30,6 +35,7 @@ KNOWN = {
     ("requests", "2.19.1"): {"PYSEC-2023-74", "PYSEC-2018-28"},
     ("flask", "0.12"): {"PYSEC-2018-66", "PYSEC-2019-179", "PYSEC-2023-62"},
 }
+HONEST = {"requests", "numpy", "pandas", "flask", "django", "ctx", "ultralytics", "torch", "openai", "boto3", "lxml"}
 FACTS = {"id", "modified", "published", "withdrawn", "aliases", "severity", "affected"}
 
 
@@ -76,7 +82,52 @@ async def test_a_damaged_index_is_not_papered_over_with_the_old_snapshot(tmp_pat
     assert index_path(tmp_path).read_bytes() == b"damaged"
 
 
-@pytest.mark.parametrize("part", json.loads((SNAPSHOT / "snapshot.json").read_bytes())["sources"])
+PARTS: list[dict[str, Any]] = json.loads((SNAPSHOT / "snapshot.json").read_bytes())["sources"]
+
+
+async def test_what_an_earlier_release_made_of_its_snapshot_is_made_anew_and_nothing_else_is(
+    tmp_path: Path, now: datetime, record: Callable[..., bytes]
+) -> None:
+    path = await ensure_index(tmp_path, now=now)
+    _as_of_an_earlier_release(path)
+    assert AdvisoryIndex.open(await ensure_index(tmp_path, now=now)).matches(Ecosystem.PYPI, "jinja2", "2.10")
+    await update(path, MemorySource([record(f"OWN-{n}", "p") for n in range(2_000)], name="own"), now=now)
+    _as_of_an_earlier_release(path)
+    before = path.read_bytes()
+    await ensure_index(tmp_path, now=now)
+    assert path.read_bytes() == before
+    with pytest.raises(AdvisoryIndexError, match="format 1"):
+        AdvisoryIndex.open(path)
+
+
+def _as_of_an_earlier_release(path: Path) -> None:
+    with closing(sqlite3.connect(path)) as connection:
+        connection.execute("PRAGMA user_version = 1")
+
+
+@pytest.mark.parametrize("part", [part for part in PARTS if part["kind"] == "names"])
+def test_names_are_names_alone_and_no_honest_package_is_among_them(part: dict[str, Any]) -> None:
+    content = gzip.decompress((SNAPSHOT / part["file"]).read_bytes())
+    assert hashlib.sha256(content).hexdigest() == part["sha256"]
+    names = content.decode().splitlines()
+    assert (len(names), names) == (part["records"], sorted(set(names)))
+    assert all(canonicalize_name(name, validate=True) == name for name in names)
+    assert HONEST.isdisjoint(names)
+    ours = {canonicalize_name(one.metadata["Name"]) for one in metadata.distributions()}
+    assert ours.isdisjoint(names), "what this project itself is made of"
+
+
+async def test_a_malicious_name_is_known_in_every_version_from_a_fresh_home(tmp_path: Path, now: datetime) -> None:
+    index = AdvisoryIndex.open(await ensure_index(tmp_path, now=now))
+    for version in ("0.0.1", "2026.1", "no version at all"):
+        (match,) = index.matches(Ecosystem.PYPI, "BeautifulSoop", version)
+        assert (match.advisory.id, match.applies) == ("MAL-LIST-beautifulsoop", Applies.AFFECTED)
+        assert match.advisory.is_malicious
+    assert index.matches(Ecosystem.PYPI, "beautifulsoup4", "4.12.3") == ()
+    assert index.matches(Ecosystem.NPM, "beautifulsoop", "1.0.0") == ()
+
+
+@pytest.mark.parametrize("part", [part for part in PARTS if part["kind"] == "advisories"])
 def test_it_holds_facts_and_nothing_else(part: dict[str, Any]) -> None:
     content = gzip.decompress((SNAPSHOT / part["file"]).read_bytes())
     assert hashlib.sha256(content).hexdigest() == part["sha256"]
@@ -107,6 +158,7 @@ def test_what_the_records_are_known_to_teach_is_still_in_them(snapshot: dict[str
 def test_the_script_makes_the_same_bytes_from_the_same_records(tmp_path: Path) -> None:
     script = [sys.executable, str(ROOT / "scripts" / "make_advisory_snapshot.py"), "--into", str(tmp_path)]
     inputs = ["--pypi", str(SNAPSHOT / "pypi.osv.jsonl.gz"), "--npm", str(SNAPSHOT / "npm.osv.jsonl.gz")]
+    inputs += ["--names", str(SNAPSHOT / "pypi.malicious-names.txt.gz")]
     subprocess.run(script + inputs, check=True, timeout=120, capture_output=True)
-    for name in ("pypi.osv.jsonl.gz", "npm.osv.jsonl.gz", "snapshot.json"):
+    for name in (*(part["file"] for part in PARTS), "snapshot.json"):
         assert (tmp_path / name).read_bytes() == (SNAPSHOT / name).read_bytes()

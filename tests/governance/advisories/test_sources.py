@@ -12,7 +12,15 @@ import pytest
 from pydantic import SecretStr
 from skillyard.governance.advisories.index import AdvisoryIndex
 from skillyard.governance.advisories.source import Fetched, Unchanged, unobserved
-from skillyard.governance.advisories.sources import DownloadLimits, FileSource, UrlSource, create_source, source_for
+from skillyard.governance.advisories.sources import (
+    DownloadLimits,
+    FileSource,
+    Taken,
+    UrlSource,
+    create_source,
+    settings_sources,
+    source_for,
+)
 from skillyard.governance.advisories.update import NotUpdated, update
 from skillyard.governance.errors import AdvisorySourceError
 from skillyard.settings import Settings
@@ -32,6 +40,30 @@ async def test_an_export_is_fetched_once_and_asked_for_again_by_its_etag(
     assert site.seen == [("/all.jsonl.gz", None), ("/all.jsonl.gz", '"v1"')]
     await update(tmp_path / "i.db", source, now=now, replace=True)
     assert site.seen[-1] == ("/all.jsonl.gz", None), "who wants the data replaced wants the data"
+
+
+async def test_a_server_without_etags_is_asked_by_date(
+    site: Any, tmp_path: Path, now: datetime, record: MakeRecord
+) -> None:
+    of_when = "Sun, 31 May 2026 10:00:00 GMT"
+    site.pages["/all.jsonl"] = (200, {"Last-Modified": of_when}, record())
+    source = UrlSource(f"{site.url}/all.jsonl")
+    await update(tmp_path / "i.db", source, now=now)
+    assert isinstance(await update(tmp_path / "i.db", source, now=now), NotUpdated)
+    assert site.dates == [None, of_when]
+
+
+async def test_what_was_taken_in_part_is_asked_for_anew(
+    site: Any, tmp_path: Path, now: datetime, record: MakeRecord
+) -> None:
+    both = record("A", "one") + b"\n" + record("B", "two", ecosystem="npm")
+    site.pages["/all.jsonl"] = (200, {"ETag": '"v1"'}, both)
+    part = UrlSource(f"{site.url}/all.jsonl", taken=Taken(frozenset({Ecosystem.NPM})))
+    await update(tmp_path / "i.db", part, now=now)
+    assert {one.ecosystem for one in AdvisoryIndex.open(tmp_path / "i.db").status().datasets} == {Ecosystem.NPM}
+    await update(tmp_path / "i.db", UrlSource(f"{site.url}/all.jsonl"), now=now)
+    assert {one.ecosystem for one in AdvisoryIndex.open(tmp_path / "i.db").status().datasets} == set(Ecosystem)
+    assert site.seen == [("/all.jsonl", None)] * 2
 
 
 @pytest.mark.parametrize(
@@ -111,3 +143,15 @@ def test_settings_say_where_updates_come_from(tmp_path: Path) -> None:
     assert source_for(str(tmp_path), settings).name == str(tmp_path)
     with pytest.raises(AdvisorySourceError):
         source_for("http://example.com/x.json", settings)
+
+
+async def test_one_of_several_sources_says_its_ecosystem_itself(tmp_path: Path) -> None:
+    (tmp_path / "bad=names.txt").write_text("left-pat\n")
+    more = (f"npm={tmp_path}/bad=names.txt", f"{tmp_path}/bad=names.txt")
+    settings = Settings(advisories_url="https://example.com/all.zip", advisories_more=more)
+    base, named, plain = settings_sources(settings)
+    assert base.name == "https://example.com/all.zip"
+    assert named.name == plain.name == str(tmp_path / "bad=names.txt")
+    fetched = await named.fetch(tmp_path, validator=None, on_progress=unobserved)
+    assert isinstance(fetched, Fetched)
+    assert fetched.sets[0].ecosystems == {Ecosystem.NPM}

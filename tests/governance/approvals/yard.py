@@ -24,7 +24,7 @@ from skillyard.governance.policy import Policy, SubjectSkill, decide
 from skillyard.governance.report import Evidence, EvidenceState, Report, Verdict
 from skillyard.governance.requested import ApprovalRequest
 from skillyard.governance.rules import draft_ban
-from skillyard.governance.scan import ScanPolicy
+from skillyard.governance.scan_policy import ScanPolicy
 from skillyard.ids import ApprovalId, BundleDigest, SkillId, SkillVersionId, WorkspaceId
 from skillyard.skills.lock import Lock, LockedArtefact, LockedPackage, Target, closure_digest
 from skillyard.skills.permissions import Requested

@@ -20,7 +20,7 @@ from skillyard.governance.report import Evidence, EvidenceState, Report, Verdict
 from skillyard.governance.requested import ApprovalRequest
 from skillyard.governance.rule_groups import NameKey
 from skillyard.governance.rules import RuleDraft
-from skillyard.governance.scan import ScanPolicy
+from skillyard.governance.scan_policy import ScanPolicy
 from skillyard.ids import ApprovalId, Epoch, InvocationId, RuleId, SkillVersionId, WorkspaceId
 from skillyard.runtime import store
 from skillyard.runtime.admission import AdmissionWriter, open_journal

@@ -5,18 +5,20 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 from dataclasses import replace
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
 from pathlib import Path
 
 import pytest
 from skillyard.conformance import mismatches
 from skillyard.governance.advisories.index import IndexFile, index_path
+from skillyard.governance.advisories.sources import FileSource, Taken
 from skillyard.governance.advisories.testing import MemorySource
 from skillyard.governance.advisories.update import ensure_index, update
-from skillyard.governance.report import EvidenceState, Severity, Verdict
+from skillyard.governance.report import EvidenceState, Exploitation, Severity, Verdict
 from skillyard.governance.scanner import Scanner, ScanTarget
 from skillyard.governance.scanners.advisories import AdvisoryScanner, create_scanner
 from skillyard.settings import Settings
+from skillyard.skills.skill import Ecosystem
 
 MakeTarget = Callable[..., ScanTarget]
 CLEAN = {"jinja2": "3.1.6"}
@@ -135,6 +137,52 @@ async def test_evidence_tells_one_index_from_another(
     findings, second = await scanner.scan(target(CLEAN), now=now)
     assert first.version != second.version
     assert [finding.advisory for finding in findings] == ["B"]
+
+
+async def test_a_malicious_package_is_blocked_whatever_its_version(
+    scanner: AdvisoryScanner, index: Path, target: MakeTarget, now: datetime, tmp_path: Path
+) -> None:
+    (tmp_path / "bad.txt").write_text("# names\nReqeusts-Py\n")
+    listed = FileSource(tmp_path / "bad.txt", taken=Taken(frozenset({Ecosystem.PYPI})))
+    taken_over = [{"package": {"ecosystem": "PyPI", "name": "flask"}, "versions": ["9.9.9"]}]
+    records = [_record("A", "jinja2", "2"), _record("MAL-2026-1", "flask", "1", affected=taken_over)]
+    await update(index, MemorySource(records), now=now)
+    await update(index, listed, now=now)
+    findings, _ = await scanner.scan(target({"reqeusts-py": "0.0.1", "flask": "9.9.9"}), now=now)
+    assert {(one.rule, one.advisory, one.level, one.severity) for one in findings} == {
+        ("malicious_package", "MAL-LIST-reqeusts-py", Verdict.BLOCK, Severity.CRITICAL),
+        ("malicious_package", "MAL-2026-1", Verdict.BLOCK, Severity.CRITICAL),
+    }
+    assert all(one.malware and one.why and one.fix for one in findings)
+    findings, _ = await scanner.scan(target({"flask": "9.9.8"}), now=now)
+    assert findings == (), "an honest release of a package that was taken over once"
+
+
+async def test_scores_and_what_attackers_do_are_shown_beside_the_severity(
+    scanner: AdvisoryScanner, index: Path, target: MakeTarget, now: datetime, tmp_path: Path
+) -> None:
+    vector = "CVSS:3.0/AV:P/AC:L/PR:L/UI:R/S:U/C:L/I:L/A:N"
+    mild = [{"type": "CVSS_V3", "score": vector}]
+    records = [_record("MILD-1", "jinja2", "99", severity=mild, aliases=["CVE-2026-0010", "CVE-2026-0011"])]
+    await update(index, MemorySource(records), now=now)
+    (tmp_path / "epss.csv").write_text(
+        "#model_version:v2025.03.14,score_date:2026-05-30T00:00:00+0000\ncve,epss,percentile\n"
+        "CVE-2026-0010,0.25,0.9\nCVE-2026-0011,0.5,0.95\n"
+    )
+    await update(index, FileSource(tmp_path / "epss.csv"), now=now)
+    entry = {"cveID": "CVE-2026-0010", "dateAdded": "2026-05-02"}
+    kev = {
+        "catalogVersion": "2026.05.30",
+        "dateReleased": "2026-05-30T10:00:00Z",
+        "count": 1,
+        "vulnerabilities": [entry],
+    }
+    (tmp_path / "kev.json").write_text(json.dumps(kev))
+    await update(index, FileSource(tmp_path / "kev.json"), now=now)
+    (finding,), _ = await scanner.scan(target({"jinja2": "3.0"}), now=now)
+    assert (finding.cvss, finding.cvss_vector) == (3.1, vector)
+    assert finding.exploitation == Exploitation(0.5, 0.95, date(2026, 5, 30), date(2026, 5, 2))
+    assert (finding.level, finding.severity) == (Verdict.FLAG, Severity.LOW), "facts of others set no severity"
 
 
 def damage(index: Path) -> None:

@@ -1,6 +1,7 @@
 """A tool's first instructions: die with whoever started it, write no huge file, then become the tool.
 
-Run as a script by ``tools.run_tool``, never imported by product code: ``launch.py PARENT FILE_BYTES PROGRAM ARG…``.
+Run as a script by ``tools.run_tool``, never imported by product code: ``launch.py PARENT FILE_BYTES MEMORY_BYTES
+PROGRAM ARG…``. The memory is address space; 0 bytes sets no limit of ours.
 A signal handler or ``finally`` in the parent does not run when the parent gets SIGKILL; the kernel's parent-death
 signal (prctl(2), Linux) does, so that no download or build goes on for nobody. Elsewhere than on Linux the time limit
 of the tool itself has to end it. Standard library only, and little of it: this costs each start some 15 ms.
@@ -25,13 +26,18 @@ def _die_with_parent(parent: int) -> None:
         os.kill(os.getpid(), signal.SIGKILL)
 
 
+def _limit(what: int, wanted: int) -> None:
+    _, most = resource.getrlimit(what)
+    resource.setrlimit(what, (wanted if most == resource.RLIM_INFINITY else min(wanted, most), most))
+
+
 def main() -> None:
-    parent, file_bytes, program = int(sys.argv[1]), int(sys.argv[2]), sys.argv[3]
+    parent, file_bytes, memory_bytes, program = int(sys.argv[1]), int(sys.argv[2]), int(sys.argv[3]), sys.argv[4]
     _die_with_parent(parent)
-    _, most = resource.getrlimit(resource.RLIMIT_FSIZE)
-    limit = file_bytes if most == resource.RLIM_INFINITY else min(file_bytes, most)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (limit, most))
-    os.execv(program, sys.argv[3:])  # noqa: S606 - an argument list, and no shell is wanted
+    _limit(resource.RLIMIT_FSIZE, file_bytes)
+    if memory_bytes:
+        _limit(resource.RLIMIT_AS, memory_bytes)
+    os.execv(program, sys.argv[4:])  # noqa: S606 - an argument list, and no shell is wanted
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""Running an outside tool (uv, mmdebstrap): bounded in time, output and disk, and dead when its task or we are.
+"""Running an outside tool (uv, pip-audit, …): bounded in time, output and disk, and dead when its task or we are.
 
 A tool gets its own session and process group, an environment that is passed in whole, and nothing on standard input.
 Nothing about its exit code is judged here.
@@ -16,8 +16,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from skillyard.errors import MachineError
-from skillyard.sandbox import launch
-from skillyard.sandbox.folders import folder_size
+from skillyard.subprocesses import launch
+from skillyard.subprocesses.sizes import folder_size
 
 GIB = 1024**3
 _CHUNK = 64 * 1024
@@ -69,17 +69,20 @@ async def run_tool(
     output_limit: int = 16 * 1024 * 1024,
     disk_limit: DiskLimit | None = None,
     file_limit: int = 8 * GIB,
+    memory_limit: int | None = None,
     keep_open: Sequence[int] = (),
     on_stderr: Callable[[bytes], None] | None = None,
 ) -> Ended:
     """Run ``command`` (an absolute program path and arguments) to its end.
 
-    ``output_limit`` bounds each stream. ``keep_open`` are descriptors that the tool inherits: a lock passed on this way
-    stays held for as long as the tool lives, even if we do not. Raises ``ToolError``; no process of the group is left
-    when this returns, raises or is cancelled.
+    ``output_limit`` bounds each stream, ``memory_limit`` the tool's address space, in bytes. ``keep_open`` are
+    descriptors that the tool inherits: a lock passed on this way stays held for as long as the tool lives, even if we
+    do not. Raises ``ToolError``; no process of the group is left when this returns, raises or is cancelled.
     """
     name = Path(command[0]).name
-    process = await _start(command, environment=environment, cwd=cwd, file_limit=file_limit, keep_open=keep_open)
+    process = await _start(
+        command, environment=environment, cwd=cwd, file_limit=file_limit, memory_limit=memory_limit, keep_open=keep_open
+    )
     try:
         async with asyncio.timeout(timeout):
             stdout, stderr = await _to_end(process, name, output_limit, disk_limit, on_stderr)
@@ -98,9 +101,19 @@ async def _start(
     environment: Mapping[str, str],
     cwd: Path,
     file_limit: int,
+    memory_limit: int | None,
     keep_open: Sequence[int],
 ) -> asyncio.subprocess.Process:
-    launcher = [sys.executable, "-I", "-S", "-B", launch.__file__, str(os.getpid()), str(file_limit)]
+    launcher = [
+        sys.executable,
+        "-I",
+        "-S",
+        "-B",
+        launch.__file__,
+        str(os.getpid()),
+        str(file_limit),
+        str(memory_limit or 0),
+    ]
     starting = asyncio.ensure_future(
         asyncio.create_subprocess_exec(
             *launcher,

@@ -9,7 +9,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from skillyard.sandbox.tools import DiskLimit, Ended, ToolDiskError, ToolError, ToolTimeoutError, run_tool
+from skillyard.subprocesses.tools import DiskLimit, Ended, ToolDiskError, ToolError, ToolTimeoutError, run_tool
 
 
 async def run(code: str, cwd: Path, **options: object) -> Ended:
@@ -69,6 +69,12 @@ async def test_one_huge_file_is_stopped_by_the_kernel(tmp_path: Path) -> None:
     assert (tmp_path / "x").stat().st_size <= 1_000_000
 
 
+async def test_a_tool_that_takes_too_much_memory_gets_none(tmp_path: Path) -> None:
+    ended = await run("print(len(bytes(2**30)))", tmp_path, memory_limit=512 * 1024 * 1024)
+    assert (ended.exit_code, ended.stdout) == (1, "")
+    assert "MemoryError" in ended.stderr
+
+
 async def test_a_program_that_is_not_there_is_a_clear_error(tmp_path: Path) -> None:
     ended = await run_tool(["/no/such/program"], environment={}, cwd=tmp_path, timeout=30.0)
     assert ended.exit_code != 0
@@ -80,7 +86,7 @@ async def test_a_tool_dies_with_the_process_that_started_it(tmp_path: Path) -> N
     os.mkfifo(tmp_path / "started")
     tool = "import os, time\nwith open('started', 'w') as f: f.write(str(os.getpid()))\ntime.sleep(1000)"
     ours = (
-        "import asyncio, sys\nfrom pathlib import Path\nfrom skillyard.sandbox.tools import run_tool\n"
+        "import asyncio, sys\nfrom pathlib import Path\nfrom skillyard.subprocesses.tools import run_tool\n"
         f"command, cwd = [sys.executable, '-c', {tool!r}], Path({str(tmp_path)!r})\n"
         "asyncio.run(run_tool(command, environment={}, cwd=cwd, timeout=900))"
     )

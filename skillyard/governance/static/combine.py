@@ -1,0 +1,63 @@
+"""What hits mean together: the same line weighs more or less by what stands around it.
+
+- What starts by itself, or steers an agent, is worth a look where the skill says so, and is a reason to block where the
+  skill's own text does not mention it with a word: a skill that quietly makes itself permanent does what malware does.
+- Code in a passage that talks about attacks is an example of one.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from dataclasses import replace
+from typing import Final
+
+from skillyard.governance.report import Verdict
+from skillyard.governance.static import python_rules
+from skillyard.governance.static.hit import Hit
+from skillyard.governance.static.view import Language, View
+from skillyard.governance.static.words_context import outline
+
+_SAYS_IT_STARTS: Final = re.compile(
+    r"\bcron|schedul|\bdaemon|\bservice\b|systemd|launch ?(?:agent|daemon|ctl|d\b)|start-?up|\bat (?:login|boot|logon)\b|auto-?start"
+    r"|\b(?:git|commit|push)[ -]?hooks?\b|\bhooks?\b|pre-commit|post-commit|\.(?:bash|zsh)rc|\.profile\b|shell (?:profile|config|rc)"
+    r"|background|periodic|every (?:\d+|few|day|night|hour|minute|week|morning)|daily|hourly|nightly|weekly|\btimers?\b|task scheduler|schtasks"
+    r"|persist|\balias(?:es)?\b|\bPATH\b|completion|\bregist(?:er|ry)\b|dotfiles|täglich|regelmäßig|autostart|dienst|diario|tarea programada|planifi|quotidien"
+    r"|定时|计划任务|开机|后台|服务|起動|サービス|ежедневн|автозапуск|служб",
+    re.IGNORECASE,
+)
+_SAYS_AGENT: Final = re.compile(
+    r"CLAUDE\.md|AGENTS?\.md|GEMINI\.md|\bmemory\b|\bmcp\b|settings\.json|\.claude\b|\.cursor|cursor ?rules|copilot|claude (?:code|desktop)|codex|\bhooks?\b|slash command"
+    r"|agent (?:config|instruction|memor)|\bgedächtnis|configur(?:e|es|ing|ation) (?:of )?(?:the |your )?(?:agent|editor|client)|windsurf|gemini|openclaw|system prompt|subagent|\brules files?\b",
+    re.IGNORECASE,
+)
+_UNASKED: Final = {
+    python_rules.STARTS_BY_ITSELF.id: (python_rules.STARTS_UNASKED, _SAYS_IT_STARTS),
+    python_rules.AGENT_CHANGED.id: (python_rules.AGENT_CHANGED_UNASKED, _SAYS_AGENT),
+}
+
+
+def adjusted(views: tuple[View, ...], hits: Iterable[Hit]) -> tuple[Hit, ...]:
+    """The hits as they count in this skill."""
+    texts = {view.file: view for view in views if view.language is Language.MARKDOWN and not view.via}
+    words = "\n".join(view.text for view in texts.values())
+    return tuple(_quoted(texts, _unasked(words, hit)) for hit in hits)
+
+
+def _unasked(words: str, hit: Hit) -> Hit:
+    if hit.rule.id not in _UNASKED or not words:
+        return hit
+    rule, said = _UNASKED[hit.rule.id]
+    return hit if said.search(words) else replace(hit, rule=rule)
+
+
+def _quoted(texts: dict[str, View], hit: Hit) -> Hit:
+    """Code in a fence of a text: where the text discusses attacks, it is quoted and not meant to run."""
+    text = texts.get(hit.view.file)
+    if text is None or hit.view.via or hit.view.language is not Language.PYTHON or hit.counts is not Verdict.BLOCK:
+        return hit
+    number = hit.line - text.first_line
+    if not 0 <= number < len(text.starts):
+        return hit
+    start = text.starts[number]
+    return replace(hit, level=Verdict.FLAG) if outline(text).at(start, start + 1).discussed else hit
