@@ -203,9 +203,7 @@ class Runtime:
             terms=self.approver.terms,
         )
         self._listing = Listing(database=database, views=self.views, policy=policy.scan)
-        self.reviewer = Reviewer(
-            database=database, views=self.views, terms=self.approver.terms, policy=policy.scan
-        )
+        self.reviewer = Reviewer(database=database, views=self.views, terms=self.approver.terms, policy=policy.scan)
         self.webhooks = Webhooks(database=database, settings=settings, lease=lease.id)
         self._lapses = Lapses(database=database, terms=self.approver.terms)
         self.waiting = WaitingRoom(
