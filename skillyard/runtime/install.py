@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from skillyard.database import Database, Session, utcnow
@@ -35,7 +35,7 @@ from skillyard.runtime.events import EventBus, SkillInstalled, SkillRefused
 from skillyard.runtime.install_room import require_room_to_install
 from skillyard.runtime.stages import resolve, staged
 from skillyard.runtime.tables import SkillRow, SkillVersionRow
-from skillyard.runtime.values import Installation, SkillRef
+from skillyard.runtime.values import Installation, InstalledVersion, SkillRef
 from skillyard.sandbox.environment import Progress, ProgressSink, silent
 from skillyard.sandbox.resolver import Resolver
 from skillyard.skills.bundle_store import BundleStore
@@ -145,7 +145,7 @@ class Installer:
         ``VersionExistsError`` and ``AlreadyInstalledError`` for what contradicts the stored.
         """
         ref = SkillRef(publisher, prepared.skill.name, prepared.skill.version)
-        await self._refuse_bad_report(prepared, ref, workspace, by)
+        report = await self._judged(prepared, ref, workspace, by)
         actor = by.actor
         async with self._database.transaction() as session:
             await recheck(session, by)
@@ -187,24 +187,23 @@ class Installer:
                     )
             if parent.active_version_id is None and not upgrade:
                 await store.move_pointer(session, parent, SkillVersionId(row.id), actor)
+            version = replace(store.installed(parent, row), report=report)
             if created:
                 await epoch.bump(session)
-                await audit.append(session, _installed_record(workspace, by, ref, prepared, state))
-            version = store.installed(parent, row)
+                await audit.append(session, _installed_record(workspace, by, version, prepared))
             active = parent.active_version_id == row.id
         if created:
             self._events.publish(SkillInstalled(workspace, str(ref), ref.version or "", version.state.value))
         packages = tuple(item.package for item in standing.unapproved)
         return Installation(version=version, created=created, active=active, unapproved=packages)
 
-    async def _refuse_bad_report(
-        self, prepared: Prepared, ref: SkillRef, workspace: WorkspaceId, by: Authority
-    ) -> None:
+    async def _judged(self, prepared: Prepared, ref: SkillRef, workspace: WorkspaceId, by: Authority) -> Report:
+        """The report as it counts in this workspace. Raises ``ReportRefusedError``, which is on record then."""
         async with self._database.reading() as session:
             waivers = await waiver_store.not_revoked(session, workspace)
         report = judged(prepared.report, self._policy, utcnow(), waivers=waivers)
         if report.verdict < Verdict.INDETERMINATE:
-            return
+            return report
         found = {"bundle": report.bundle_digest, "verdict": report.verdict.name, "reasons": report.reasons}
         facts = {**found, **on_behalf(by)}
         async with self._database.transaction() as session:
@@ -248,15 +247,15 @@ def _refuse_banned(standing: ClosureStanding) -> None:
 
 
 def _installed_record(
-    workspace: WorkspaceId, by: Authority, ref: SkillRef, prepared: Prepared, state: SkillState
+    workspace: WorkspaceId, by: Authority, version: InstalledVersion, prepared: Prepared
 ) -> AuditRecord:
     facts = {
         "bundle": prepared.skill.bundle.digest,
         "lock": closure_digest(prepared.locks),
-        "verdict": prepared.report.verdict.name,
-        "state": state.value,
+        "verdict": version.report.verdict.name,
+        "state": version.state.value,
         "origin": prepared.origin,
         "commit": prepared.commit,
         **on_behalf(by),
     }
-    return AuditRecord(workspace, utcnow(), by.actor, Action.SKILL_INSTALLED, str(ref), facts)
+    return AuditRecord(workspace, utcnow(), by.actor, Action.SKILL_INSTALLED, str(version.ref), facts)

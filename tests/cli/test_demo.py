@@ -22,6 +22,8 @@ def test_the_whole_story(cli: Cli, tmp_path: Path) -> None:
         "invoke",
         "upgrade",
         "blocked",
+        "hostile",
+        "waive",
         "student",
         "ban",
         "audit",
@@ -30,6 +32,8 @@ def test_the_whole_story(cli: Cli, tmp_path: Path) -> None:
     assert document["swap"]["lost"] == 0
     assert min(document["swap"]["by_version"].values()) >= 3
     assert "PYSEC-2019-217" in document["blocked"]
+    assert document["hostile"]
+    assert document["waived"]
     assert document["ban"]["stopped"] >= 1
     assert containers(cli.home) == 0
     assert cli("audit", "verify").code == 0

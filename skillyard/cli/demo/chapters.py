@@ -17,6 +17,7 @@ from skillyard.api.schemas.packages import RuleView
 from skillyard.api.schemas.reports import ReportView
 from skillyard.api.schemas.skills import InstallationView, SkillSummaryView, VersionView
 from skillyard.cli.client import parsed
+from skillyard.cli.demo.scanning import hostile, waive
 from skillyard.cli.demo.server import command
 from skillyard.cli.demo.stage import REPORT, Stage, make_call
 from skillyard.cli.demo.swap import swap_while_calls_run
@@ -242,6 +243,8 @@ CHAPTERS = (
     Chapter("invoke", "The skill turns a CSV into a summary and a chart", invoke, needs=("install", "approve")),
     Chapter("upgrade", "Upgraded while calls run, and rolled back", upgrade, needs=("install", "approve")),
     Chapter("blocked", "A skill with vulnerable packages is blocked", blocked),
+    Chapter("hostile", "A skill that means harm is blocked, and shown why", hostile),
+    Chapter("waive", "An advisory is waived, for a reason and a time", waive),
     Chapter("student", "A STUDENT is refused", student, needs=("install", "approve")),
     Chapter("ban", "A package is banned, and what runs is stopped", ban, needs=("install", "approve", "invoke")),
     Chapter("audit", "Everything is on record", audit),
