@@ -18,7 +18,7 @@ import pytest
 from skillyard.errors import InputError
 from skillyard.ids import BundleDigest
 from skillyard.sandbox.engine import Engine
-from skillyard.sandbox.errors import HealthError
+from skillyard.sandbox.errors import HealthError, NotBegunError
 from skillyard.sandbox.events import Emitted, Logged, LogLevel, Output, Progressed
 from skillyard.sandbox.outcome import Call, InputFile, OutcomeState
 from skillyard.sandbox.sandbox import RunningSandbox, Sandbox, SandboxSpec
@@ -214,7 +214,8 @@ async def test_stop_is_final_and_may_be_said_twice(running: RunningSandbox) -> N
     await running.stop()
     await running.stop()
     assert not running.alive
-    assert (await running.call(Call(function("scripts/plain.py:echo")))).state is OutcomeState.LOST
+    with pytest.raises(NotBegunError):
+        await running.call(Call(function("scripts/plain.py:echo")))
 
 
 def open_descriptors() -> int:
