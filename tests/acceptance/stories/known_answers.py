@@ -106,9 +106,13 @@ STORY = Story(
         edits=(
             Edit(
                 "skillyard/governance/advisories/match.py",
-                "    if any(contains(advisory.ecosystem, interval, public) for interval in advisory.intervals):\n"
-                "        return Applies.AFFECTED\n",
-                "",
+                "if _inside(advisory.ecosystem, interval, place):",
+                "if not interval:",
+            ),
+            Edit(
+                "skillyard/governance/engines/evaluate.py",
+                'return any(_in_range(one["events"], ecosystem, version) for one in ranges)',
+                "return False",
             ),
         ),
         trips=FOUND,

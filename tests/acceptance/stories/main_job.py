@@ -111,8 +111,8 @@ STORY = Story(
         edits=(
             Edit(
                 "skillyard/runtime/invoke.py",
-                "outcome = await sandbox.call(call, on_output)",
-                "outcome = replace(await sandbox.call(call, on_output), result_json=b'{\"rows\": 1}')",
+                "return await sandbox.call(call, on_output)",
+                "return replace(await sandbox.call(call, on_output), result_json=b'{\"rows\": 1}')",
             ),
         ),
         trips=SUMMARY,
