@@ -15,6 +15,7 @@ from typing import Final
 from skillyard.governance.report import Verdict
 from skillyard.governance.static import python_rules
 from skillyard.governance.static.hit import Hit
+from skillyard.governance.static.javascript_rules import RULES as JAVASCRIPT
 from skillyard.governance.static.view import Language, View
 from skillyard.governance.static.words_context import outline
 
@@ -34,6 +35,8 @@ _SAYS_AGENT: Final = re.compile(
 _UNASKED: Final = {
     python_rules.STARTS_BY_ITSELF.id: (python_rules.STARTS_UNASKED, _SAYS_IT_STARTS),
     python_rules.AGENT_CHANGED.id: (python_rules.AGENT_CHANGED_UNASKED, _SAYS_AGENT),
+    "js_writes_agent": (JAVASCRIPT["js_writes_agent_unasked"], _SAYS_AGENT),
+    "js_writes_start": (JAVASCRIPT["js_writes_start_unasked"], _SAYS_IT_STARTS),
 }
 
 

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from typing import Final
 
 from skillyard.governance.report import Confidence
-from skillyard.governance.static import config_index
+from skillyard.governance.static import config_index, config_names
 from skillyard.governance.static.config_rules import RULES
 from skillyard.governance.static.hit import Hit, Shown
 from skillyard.governance.static.urls import Host, urls
@@ -49,6 +49,7 @@ _LOGIN: Final = re.compile(r"<key>\s*(?:RunAtLoad|StartInterval|KeepAlive|StartC
 def detect(view: View) -> Iterator[Shown]:
     """What settings of a skill do. Indexes are looked for in every text, since scripts and advice set them as well."""
     yield from config_index.detect(view)
+    yield from config_names.detect(view)
     name = view.file.rpartition("/")[2]
     if view.language is Language.MARKDOWN and name == "SKILL.md" and not view.via:
         yield from _frontmatter(view)

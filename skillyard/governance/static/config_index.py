@@ -45,7 +45,7 @@ _TABLE: Final = re.compile(
     r"\[\[(?:tool\.uv\.index|tool\.poetry\.source|tool\.pdm\.source|source|index)\]\][^\[]{0,300}?\burl\s*=\s*[\"'](?=https?:)"
 )
 _UNCHECKED: Final = re.compile(
-    r"--trusted-host[=\s\"',]+\S|(?m:^[ \t]*trusted-host[ \t]*=[ \t]*\S)|PIP_TRUSTED_HOST\s*=|strict-ssl\s*=\s*false|--allow-insecure-host|NODE_TLS_REJECT_UNAUTHORIZED[\"']?\s*[=:]\s*[\"']?0",
+    r"--trusted-host[=\s\"',]+\S|(?m:^[ \t]*trusted-host[ \t]*=[ \t]*\S)|PIP_TRUSTED_HOST\s*=|\bconfig\s+set\s+(?:--\w+\s+)*(?:global\.|user\.|site\.)?trusted-host\s+\S|\bconfig\s+set\s+(?:-g\s+|--\w+\s+)*(?:strict-ssl\s*=?\s*false|enableStrictSsl\s+false)|\bUV_INSECURE_HOST\s*=|\bGOINSECURE\s*=|\bGONOSUM(?:DB|CHECK)\s*=|\bGOFLAGS\s*=\s*[\"']?[^\n\"']{0,60}-insecure|strict-ssl\s*=\s*false|--allow-insecure-host|NODE_TLS_REJECT_UNAUTHORIZED[\"']?\s*[=:]\s*[\"']?0",
     re.IGNORECASE,
 )
 _BY_ADDRESS: Final = re.compile(
@@ -70,7 +70,7 @@ def detect(view: View) -> Iterator[Hit]:
             named = next(iter(urls(text, found.end(), found.end() + 300)), None)
             if named:
                 yield from _index(view, found.start(), named)
-    if any(word in lowered for word in ("trusted", "strict-ssl", "insecure-host", "reject_unauth")):
+    if any(word in lowered for word in ("trusted", "strict-ssl", "strictssl", "insecure", "gonosum", "reject_unauth")):
         yield from _unchecked(view)
     if "http" in lowered:
         yield from _packages(view)

@@ -31,6 +31,17 @@ _ALL: Final = (
         "Declare a package of an index.",
     ),
     Rule(
+        "lookalike_package", "a package has the name of a well-known one but for a slip", Severity.CRITICAL, _BLOCK,
+        "Names of this kind are registered for those who mistype, and what they install is the attacker's.",
+        "Write the name of the package that is meant.",
+    ),
+    Rule(
+        "lookalike_source", "a well-known package comes from somebody who only looks like its author", Severity.CRITICAL,
+        _BLOCK,
+        "The name says whose code it is, and the address says otherwise.",
+        "Declare the package by its name and version.",
+    ),
+    Rule(
         "absurd_version", "a dependency has a version as nobody gives it", Severity.HIGH, _BLOCK,
         "A version such as 999 wins over every real one: that is how a stranger's package takes an internal one's place.",
         "Pin the version that is meant, and the index it comes from.",

@@ -43,7 +43,8 @@ _QUOTED: Final = re.compile(r"[\"']([^\"'\n]{12,4000})[\"']")
 _CODE: Final = re.compile(
     r"https?://|\b(?:import|exec|eval|curl|wget|bash|sudo|chmod|subprocess|socket|system|powershell|require|fetch|base64|ignore)\b"
 )
-_PRINTABLE: Final = frozenset(string.printable.encode()) - {0x0B, 0x0C}
+_PRINTABLE: Final = bytes(sorted(set(string.printable.encode()) - {0x0B, 0x0C}))
+_HIGH: Final = bytes(range(128, 256))
 _XOR_BYTES: Final = 4096
 _WORD: Final = re.compile(rb"[a-z]{2,}[ (.\n;:/\"']", re.IGNORECASE)
 _ENCODED: Final = re.compile(rb"[A-Za-z0-9+/_-]+={0,2}\s*")
@@ -92,7 +93,7 @@ def is_text(data: bytes) -> bool:
     sample = data[:4000]
     if len(data) >= 24 and _ENCODED.fullmatch(data):
         return True
-    printable = sum(byte in _PRINTABLE for byte in sample)
+    printable = len(sample) - len(sample.translate(None, _PRINTABLE))
     if printable < len(sample):
         try:
             decoded = sample.decode("utf-8", "strict" if len(data) <= 4000 else "ignore")
@@ -108,7 +109,10 @@ def is_text(data: bytes) -> bool:
 def _uncovered(data: bytes) -> tuple[str, bytes] | None:
     """What one byte of XOR covers, by the key that makes it look most like words and code."""
     best = (0.0, 0, b"")
-    for key in range(1, 256):
+    high = len(data) - len(data.translate(None, _HIGH))
+    if 0.2 * len(data) < high < 0.8 * len(data):
+        return None  # one key leaves letters on one side of the alphabet of bytes, and chance does not
+    for key in range(128, 256) if high > 0.5 * len(data) else range(1, 128):
         plain = data.translate(_XOR[key])
         if is_text(plain) and len(_WORD.findall(plain)) >= 2:
             best = max(best, (sum(plain.count(c) for c in b" etaoinrs()._"), key, plain))

@@ -90,6 +90,11 @@ _PROTECTION: Final = re.compile(
     r"|(?:Virenscanner|Antivirus|Defender)[^.\n]{0,40}(?:deaktivier|ausschalt|abschalt)\w*|(?:关闭|禁用)[^。\n]{0,10}(?:杀毒|防病毒|安全软件)",
     re.IGNORECASE,
 )
+_OF_SOMETHING_ELSE: Final = re.compile(
+    r"\b(?:root|sudo|ssh|wi-?fi|login|database|db|user(?:name)?(?:/| and | or )|hostname and (?:\w+ )?)\s*$",
+    re.IGNORECASE,
+)
+"""Whose password it is, where it is not the archive's."""
 _AROUND: Final = 350
 
 
@@ -137,6 +142,8 @@ def _archive(view: View, words: str, found: re.Match[str]) -> Iterator[Hit]:
         "required",
         "will",
     }:
+        return
+    if _OF_SOMETHING_ELSE.search(words[max(0, found.start() - 40) : found.start()]):
         return
     around = words[max(0, found.start() - _AROUND) : found.end() + _AROUND]
     if not (_ARCHIVE.search(around) and _GETS.search(around) and _RUNS.search(around)):

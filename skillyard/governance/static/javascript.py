@@ -12,7 +12,7 @@ from dataclasses import replace
 from typing import Final
 
 from skillyard.governance.report import Confidence, Severity
-from skillyard.governance.static import shell
+from skillyard.governance.static import javascript_sinks, shell
 from skillyard.governance.static.hit import Hit, Shown
 from skillyard.governance.static.javascript_fold import folded
 from skillyard.governance.static.javascript_rules import RULES
@@ -49,6 +49,8 @@ def detect(view: View) -> Iterator[Shown]:
     if view.language is not Language.JAVASCRIPT and not _looks_like_it(view.text):
         return
     yield from _found(view)
+    if view.language is Language.JAVASCRIPT and not _MINIFIED.search(view.file):
+        yield from javascript_sinks.detect(view)
     if view.language is Language.JAVASCRIPT and (text := folded(view.text)) != view.text:
         together = replace(view, text=text)
         yield from _found(together)

@@ -72,6 +72,34 @@ _ALL: Final = (
         "Say in SKILL.md what is changed, and ask the person first.",
     ),
     Rule(
+        "js_writes_agent", "JavaScript writes an agent's configuration or memory below the home folder", Severity.MEDIUM,
+        _FLAG,
+        "What stands there steers every later session of the agent, with or without this skill.",
+        "Show the change to the person and let them make it.",
+    ),
+    Rule(
+        "js_writes_agent_unasked", "JavaScript writes an agent's configuration, and the skill's text does not say so",
+        Severity.HIGH, _BLOCK,
+        "What stands there steers every later session of the agent; nobody who reads the skill would expect it.",
+        "Say so in SKILL.md, show the change to the person and let them make it.",
+    ),
+    Rule(
+        "js_writes_start", "JavaScript writes where something starts by itself", Severity.MEDIUM, _FLAG,
+        "What is started by the system, a shell or Git goes on running when the skill is gone.",
+        "Say in SKILL.md what is installed where, ask first, and offer to remove it.",
+    ),
+    Rule(
+        "js_writes_start_unasked", "JavaScript writes where something starts, and the skill's text does not say so",
+        Severity.HIGH, _BLOCK,
+        "A skill that quietly makes itself permanent is what malware does; the documentation does not mention it.",
+        "Say in SKILL.md what is installed where, ask first, and offer to remove it.",
+    ),
+    Rule(
+        "js_mining", "JavaScript computes crypto-currency for somebody", Severity.HIGH, _BLOCK,
+        "It uses the machine of whoever runs the skill for somebody else's gain.",
+        "Remove it.",
+    ),
+    Rule(
         "js_destruction", "JavaScript deletes a home folder or the system", Severity.CRITICAL, _BLOCK,
         "Everything that the person has is below it.",
         "Delete only what the skill has made, below a folder of its own.",

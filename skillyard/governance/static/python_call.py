@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import re
 from dataclasses import dataclass, replace
 from typing import Final
 
@@ -30,6 +31,7 @@ AUTHORISING: Final = frozenset(
 _NOT_SENT: Final = frozenset(
     {"auth", "cert", "verify", "proxies", "proxy", "cookies", "timeout", "context", "ssl", "stream", "impersonate"}
 )
+_KEY_HEADER: Final = re.compile(r"^(?:x-)?(?:[\w]+-)?(?:api-?)?(?:key|token|secret)$", re.IGNORECASE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,8 +88,14 @@ def outgoing(call: Call) -> tuple[tuple[Value, ...], frozenset[Tag]]:
         for name, one in value.fields:
             if name.lower() in AUTHORISING:
                 used |= one.everything().tags
-        sent.append(replace(value, fields=tuple(kept)) if len(kept) < len(value.fields) else value)
+        kept = [(name, _own_key(one) if _KEY_HEADER.search(name) else one) for name, one in kept]
+        sent.append(replace(value, fields=tuple(kept)) if value.fields else value)
     return tuple(sent), frozenset(used)
+
+
+def _own_key(value: Value) -> Value:
+    """A key out of the skill's own ``.env``, in the header that its service asks for, is what such a file is for."""
+    return value.without(Tag.GENERIC)
 
 
 def addresses(call: Call) -> frozenset[str]:

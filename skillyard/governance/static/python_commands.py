@@ -21,6 +21,12 @@ _CODE_RUNNERS: Final = re.compile(r"^(?:python|perl|ruby|node|sh|bash|zsh|php|pw
 _SENDERS: Final = re.compile(
     r"^(?:\S*/)?(?:curl|wget|nc|ncat|netcat|scp|rsync|ftp|sftp|nslookup|dig|host|ping|mail|sendmail|telnet|socat)\b"
 )
+_PACKED: Final = re.compile(r"\.(?:whl|zip|tgz|tar\.\w+)(?:[?#]|$)")
+_INTERPRETERS: Final = r"(?:python[\d.]*|(?:ba|z|da)?sh|node|perl|ruby|powershell|pwsh|php)"
+_READS_CODE: Final = re.compile(rf"(?:^|/){_INTERPRETERS}(?:\s+(?:-\w*s?|-u))?$")
+_FED: Final = re.compile(
+    rf"Popen\(\s*\[?\s*(?:sys\.executable|[\"'](?:/[\w/]*/)?{_INTERPRETERS}[\"'])\s*(?:,\s*[\"']-\w?[\"']\s*)?[\],]"
+)
 _PIP: Final = re.compile(r"\bpip3?\b.{0,60}\binstall\b|\buv\b.{0,20}\b(?:pip install|add)\b")
 
 
@@ -67,6 +73,22 @@ def commanded(report: Report, flow: Flow, call: Call) -> None:
             report.hit(rules.REVERSE_SHELL, call)
 
 
+def fed(report: Report, call: Call) -> None:
+    """Code that an interpreter reads from its standard input instead of from a file."""
+    if call.method in {"communicate", "write"} and call.base.symbol.startswith("subprocess.Popen()"):
+        given = call.arg(0, "input").everything()
+        known = _FED.search(call.scope.module.view.text) is not None
+    else:
+        given = call.named.get("input", Value()).everything()
+        known = any(_READS_CODE.search(text) for text in command_text(call))
+    if not known:
+        return
+    if given.tags & {Tag.NETWORK, Tag.DOWNLOADED}:
+        ran_download(report, call, given)
+    elif Tag.DECODED in given.tags and not given.tags & {Tag.USER, Tag.REQUEST}:
+        report.hit(rules.DECODED_EXECUTED, call, "by the standard input of an interpreter")
+
+
 def _started(report: Report, flow: Flow, call: Call, first: Value, program: Value, *, shell: bool) -> None:
     tags = program.everything().tags
     inner = first.items or ()
@@ -101,6 +123,8 @@ def _installed(report: Report, call: Call, text: str) -> None:
             continue
         if url.nameless or not url.secure:
             report.hit(rules.INSTALLS_FROM_NOWHERE, call)
+        elif url.kind is Host.UNKNOWN and _PACKED.search(url.text):
+            report.hit(rules.INSTALLS_FROM_NOWHERE, call, f"({url.host})")
         elif url.kind not in {Host.PRIVATE, Host.OPEN}:
             report.hit(rules.INSTALLS_FROM_URL, call)
 

@@ -22,6 +22,7 @@ from skillyard.governance.static.python_sinks import Sinks
 from skillyard.governance.static.python_source import parse
 from skillyard.governance.static.python_values import Tag, Value
 from skillyard.governance.static.rule import Rule
+from skillyard.governance.static.tool_texts import DESCRIBED
 from skillyard.governance.static.view import Language, View
 
 _NOTE: Final = re.compile(
@@ -36,6 +37,7 @@ _INTERCEPTED: Final = re.compile(
     r"^(?:requests\.(?:\w+\.)*(?:send|request|get|post)|urllib\.request\.urlopen|socket\.(?:socket|create_connection|socket\.\w+)|builtins\.(?:input|open|__import__|print)"
     r"|getpass\.getpass|subprocess\.(?:Popen|run|call)|http\.client\.\w+\.\w+|httpx\.\w+(?:\.\w+)?|os\.(?:system|getenv)|ssl\.\w+\.\w+|hashlib\.\w+|hmac\.\w+|anthropic\..*|openai\..*)$"
 )
+_REWRITES: Final = re.compile(r"\.write_(?:text|bytes)\(|open\([^)\n]*[\"'](?:w|r\+)b?[\"']")
 _INSTALL_FILES: Final = re.compile(
     r"(?:^|/)(?:setup|conftest|hatch_build|build_hooks?|sitecustomize|usercustomize)\.py$"
 )
@@ -43,6 +45,7 @@ _CLIPS: Final = re.compile(r"\b(?:pyperclip|clipboard|xerox)\.copy\(|SetClipboar
 _WALLETS: Final = re.compile(
     r"\[13\]?[\]\)]*\[a-k|\(bc1\||bc1\[|0x\[a-f|\^?0x\[0-9a-f|\[LM3\]\[|\bT\[A-Za-z1-9\]\{33\}", re.IGNORECASE
 )
+_OFFERED: Final = re.compile(r"(?:^|[._])(?:tool|prompt|resource)(?:\(|$)")
 _INJECTION: Final = (
     re.compile(r"VirtualAlloc|\bmmap\(|mprotect"),
     re.compile(r"memmove|RtlMoveMemory|WriteProcessMemory|\.write\("),
@@ -95,7 +98,20 @@ def analyse(views: Iterable[View], files: Iterable[str]) -> Analysed:
         gaps.append(Gap("", "Python nested too deep to be followed"))
     for module in modules:
         shown.extend(_whole(module, sinks))
-    return Analysed((*shown, *sinks.shown), tuple(sinks.found), tuple(gaps))
+    described = (one for module in modules for one in _descriptions(module))
+    return Analysed((*shown, *sinks.shown), (*sinks.found, *described), tuple(gaps))
+
+
+def _descriptions(module: Module) -> Iterator[tuple[View, int, str, str, Language]]:
+    """What the tools of a server say of themselves: an agent reads it as it reads the skill's own text."""
+    for node in module.nodes:
+        if not isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
+            continue
+        if not any(_OFFERED.search(ast.unparse(one)) for one in node.decorator_list):
+            continue
+        if text := ast.get_docstring(node):
+            line = module.view.line(module.view.starts[min(node.lineno, len(module.view.starts)) - 1])
+            yield module.view, line, DESCRIBED, text, Language.TEXT
 
 
 def mining(view: View) -> Iterator[Shown]:
@@ -144,6 +160,8 @@ def _whole(module: Module, sinks: Sinks) -> Iterator[Shown]:
     yield from _imports(module, sinks)
     if facts.dup2 and facts.sockets and facts.dup2 >= 2:
         yield _first(rules.REVERSE_SHELL, module, "dup2")
+    if facts.restores_times and "random." in view.text and _REWRITES.search(view.text):
+        yield _first(rules.TAMPERING, module, "os.utime")
     if facts.listens_to_keys and facts.sends:
         yield _first(rules.WATCHED_SENT, module, "keyboard")
     if (facts.removes or facts.scrambles) and _NOTE.search(view.text) and _MONEY.search(view.text):

@@ -10,6 +10,7 @@ from skillyard.governance.static import python_paths as paths
 from skillyard.governance.static import python_rules as rules
 from skillyard.governance.static.python_call import Call, addresses
 from skillyard.governance.static.python_flow import Flow
+from skillyard.governance.static.python_judging import ran_download
 from skillyard.governance.static.python_report import Report
 from skillyard.governance.static.python_values import SECRET, Tag, Value, mixed
 
@@ -35,6 +36,7 @@ HIDDEN_PLACE: Final = re.compile(
     r"(?:/tmp|/var/tmp|/dev/shm|%TEMP%)[/\\]\.[\w.-]+|(?:~|\$HOME)/\.[\w./-]+[^\n]{0,40}&\s*(?:disown|\)|$)|/dev/null 2>&1 &",
     re.MULTILINE,
 )
+_CODE_FILE: Final = re.compile(r"\.(?:py|sh|js|mjs|ts|rb|pl|ps1)\b|\b(?:SKILL|AGENTS|CLAUDE)\.md\b")
 _IS_TIDIED: Final = re.compile(r"[/\\](?:Downloads|Desktop)[/\\]*\*{1,2}$")
 _DUMPED: Final = frozenset(
     {
@@ -70,6 +72,8 @@ def written(report: Report, flow: Flow, call: Call) -> None:
             flow.program.written.setdefault(text, Value(tags=held.tags & SECRET))
         for name in path.roots:
             flow.taint_name(name, Value(tags=held.tags & SECRET), call.scope)
+    if Tag.SELF in path.tags and held.tags & {Tag.NETWORK, Tag.DOWNLOADED} and _CODE_FILE.search(" ".join(path.texts)):
+        ran_download(report, call, held)
     for text in path.texts:
         _placed(report, call, text, held)
 

@@ -42,12 +42,12 @@ _VENDOR: Final = re.compile(
 _GENERIC: Final = re.compile(
     r"(?:^|[/\\"
     + _U
-    + r"])\.env(?:\.(?!example|sample|template|dist)[\w-]+)?$|(?:^|[/\\])(?:credentials|secrets?)\.(?:json|ya?ml|toml|ini|txt)$"
+    + r"])\.env(?:\.(?!example|sample|template|dist)[\w-]+)?\*?$|(?:^|[/\\])(?:credentials|secrets?)\.(?:json|ya?ml|toml|ini|txt)$"
     r"|\.(?:pem|pfx|p12)$|service[-_]?account[\w-]*\.json$|(?:^|[/\\])tokens?\.(?:json|txt)$",
     re.IGNORECASE,
 )
 _METADATA: Final = re.compile(
-    r"169\.254\.169\.254|metadata\.google\.internal|100\.100\.100\.200|169\.254\.170\.2|fd00:ec2::254"
+    r"169\.254\.169\.254|metadata\.google\.internal|100\.100\.100\.200|169\.254\.170\.2|fd00:ec2::254|//(?:2852039166|0xA9FEA9FE|0251\.0376\.0251\.0376|\[::ffff:(?:169\.254\.169\.254|a9fe:a9fe)\])\b|/computeMetadata/v1|/latest/meta-data/iam"
 )
 _STARTS: Final = (
     (

@@ -24,6 +24,7 @@ class Facts:
     sockets: int = 0
     shells: int = 0
     listens_to_keys: int = 0
+    restores_times: int = 0
     sends: int = 0
     removes: int = 0
     scrambles: int = 0

@@ -151,6 +151,14 @@ RANSOM: Final = Rule(
     "That is extortion.",
     "Remove it.",
 )
+TAMPERING: Final = Rule(
+    "python_tampering",
+    "files are changed at random, and made to look unchanged",
+    Severity.CRITICAL,
+    Verdict.BLOCK,
+    "Data of the person is falsified; the old times are put back so that nobody sees it.",
+    "Remove it.",
+)
 INTERCEPTION: Final = Rule(
     "python_interception",
     "a function of another library is replaced to see what passes through it",
@@ -250,6 +258,7 @@ RULES: Final = (
     AGENT_CHANGED_UNASKED,
     DESTRUCTION,
     RANSOM,
+    TAMPERING,
     INTERCEPTION,
     INSTALL_HOOK,
     UNSAFE_LOADING,

@@ -11,7 +11,7 @@ from skillyard.governance.static import python_names as names
 from skillyard.governance.static import python_paths as paths
 from skillyard.governance.static import python_rules as rules
 from skillyard.governance.static.python_call import Call, addresses, outgoing
-from skillyard.governance.static.python_commands import commanded
+from skillyard.governance.static.python_commands import commanded, fed
 from skillyard.governance.static.python_files import DELETING, DELETING_METHODS, deleted, written
 from skillyard.governance.static.python_flow import Flow
 from skillyard.governance.static.python_judging import addressed, origin, ran_download, told_secret, was_downloaded
@@ -39,6 +39,7 @@ class Sinks(Report):
             self._evaluated(call)
         elif names.is_command(symbol):
             commanded(self, flow, call)
+            fed(self, call)
         elif symbol in names.IMPORTING or symbol in {"sys.path.insert", "sys.path.append"}:
             self._imported(flow, call)
         elif names.is_loading(symbol):
@@ -51,6 +52,8 @@ class Sinks(Report):
             or (not symbol and names.is_sending_method(call.method))
         ):
             self._sent(call)
+        if call.base.symbol.startswith("subprocess.Popen()"):
+            fed(self, call)
         written(self, flow, call)
         self._noted(call)
         if _NATIVE.match(symbol):
@@ -164,6 +167,8 @@ class Sinks(Report):
 
     def _noted(self, call: Call) -> None:
         symbol, facts = call.symbol, self.facts_of(call.scope.module)
+        if symbol == "os.utime" and re.search(r"st_mtime", ast.unparse(call.node)) and call.scope.loops:
+            facts.restores_times += 1
         if symbol == "os.dup2":
             facts.dup2 += 1
         if symbol in {"socket.socket", "socket.create_connection"}:

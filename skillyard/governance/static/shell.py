@@ -17,6 +17,7 @@ from skillyard.governance.static.hit import Hit, Shown
 from skillyard.governance.static.patterns import Match, matches
 from skillyard.governance.static.shell_flow import leaks
 from skillyard.governance.static.shell_rules import RULES
+from skillyard.governance.static.shell_schemes import schemes
 from skillyard.governance.static.shell_text import addressed, logical_line, plain
 from skillyard.governance.static.urls import Host, Url
 from skillyard.governance.static.view import Language, View
@@ -62,7 +63,8 @@ def detect(view: View) -> Iterator[Shown]:
             evidence = text[match.start : match.end].strip() or view.line_text(match.start)
             yield Hit(RULES[rule], view, line, evidence, detail, _weighed(view, text, match, confidence))
     if view.language is not Language.PYTHON:
-        for leak in leaks(_commands(view, text)):
+        commands = _commands(view, text)
+        for leak in (*leaks(commands), *schemes(commands)):
             match = Match(leak.rule, "leak", "leak", leak.start, leak.end)
             weight = _weighed(view, text, match, leak.confidence)
             yield Hit(RULES[leak.rule], view, view.line(leak.start), text[leak.start : leak.end], leak.detail, weight)
@@ -74,14 +76,19 @@ def _commands(view: View, text: str) -> str:
         return text
     outlined = outline(view)
     kept: list[str] = []
-    for number, line in enumerate(text.split("\n")):
-        fence = outlined.fences[number] if number < len(outlined.fences) else None
-        if fence is not None or line.startswith(("    ", "\t")) or not kept_apart(line):
-            kept.append(line if fence is not None or line.startswith(("    ", "\t")) else " " * len(line))
+    for number, start in enumerate(view.starts):
+        fence = outlined.fences[number]
+        end = view.starts[number + 1] if number + 1 < len(view.starts) else len(text)
+        line = text[start:end]  # joined lines stay joined: what ends one is a blank then
+        if fence is not None or line.startswith(("    ", "\t")):
+            kept.append(line)
+        elif kept_apart(line):
+            parts = line.rstrip("\n").split("`")
+            inside = "\n".join(part if at % 2 else " " * len(part) for at, part in enumerate(parts))
+            kept.append(inside + line[len(inside) :])
         else:
-            parts = line.split("`")
-            kept.append("\n".join(part if at % 2 else " " * len(part) for at, part in enumerate(parts)))
-    return "\n".join(kept)
+            kept.append(" " * len(line.rstrip("\n")) + ("\n" if line.endswith("\n") else ""))
+    return "".join(kept)
 
 
 def kept_apart(line: str) -> bool:
@@ -117,9 +124,24 @@ def _weighed(view: View, text: str, match: Match, confidence: Confidence) -> Con
         command = re.split(r"[;|&(\n]", line[: match.start - first])[-1]
         return Confidence.LOW if _MATCHES.search(command) else confidence
     where = place(view, match.start, match.end)
-    if where.discussed:
+    if where.discussed or (where.fence is None and _is_told(line, match.start - first, match.end - first)):
         return Confidence.LOW
     return confidence
+
+
+def _is_told(line: str, start: int, end: int) -> bool:
+    """Whether a sentence tells of code that somebody might write, or quotes whom it has from."""
+    before, after = line[:start], line[end:]
+    opened = before.rfind("`")
+    if opened < 0:
+        return False
+    sentence = before[:opened]
+    if re.search(r"(?:\bsuch as|\be\.g\.|\bfor example|\blike)\W{0,4}$", sentence, re.IGNORECASE):
+        return bool(re.search(r"`[^.\n]{0,30}\b(?:would|could|might|can)\b", after))
+    said = sentence.count('"') % 2 == 1 and '"' in after
+    return said and bool(
+        re.search(r"(?:->|→|=>)\s*\**(?:refuse|block|deny|reject|report|flag|ignore)", after, re.IGNORECASE)
+    )
 
 
 def _address(view: View, text: str, match: Match) -> _Judged:
@@ -200,6 +222,21 @@ _SIGNALS: Final = {
     "destruction": "dangerous_deletion",
     "persistence": "starts_again",
 }
+
+
+_STAND_INS: Final = re.compile(
+    r"\b(?:ATTACKER|YOUR|MY|KALI|TARGET|REMOTE|LOCAL|LISTENER|C2|VPS)[_-]?(?:IP|HOST|ADDR\w*|MACHINE)\b|\$?\{?\b[LR]HOST\b|<[\w -]{0,20}(?:ip|host|attacker|address)[\w -]{0,20}>"
+    r"|\b10\.10\.(?:10|14|16)\.\d{1,3}\b",
+    re.IGNORECASE,
+)
+
+
+def _away(view: View, text: str, match: Match) -> _Judged:
+    """In a text, a shell for a stand-in of an address is how such shells are taught."""
+    stand_in = _STAND_INS.search(text, match.start, min(match.end + 80, len(text)))
+    given = re.search(r"\b(?:LHOST|RHOST|ATTACKER_IP)=[\"']?\d", text)
+    taught = view.file.endswith((".md", ".mdx", ".txt")) and stand_in and not given
+    return match.rule, Confidence.LOW if taught else Confidence.HIGH, ""
 
 
 def _signal(view: View, text: str, match: Match) -> _Judged:  # noqa: ARG001
@@ -308,6 +345,7 @@ _JUDGES: Final[dict[str, Callable[[View, str, Match], _Judged]]] = {
     "address": _address,
     "started": _started,
     "clear": _clear,
+    "away": _away,
     "signal": _signal,
     "variable": _variable,
     "stays": _stays,

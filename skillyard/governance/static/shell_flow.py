@@ -26,7 +26,7 @@ FILES_OF_SECRETS: Final = (  # names of files, and no secret
 _SECRET: Final = re.compile(
     rf"(?:{FILES_OF_SECRETS})(?!\.pub)"
     r"|security\s+(?:find-(?:generic|internet)-password|dump-keychain|export)|\bsecretsmanager\s+get-secret-value|\bget-clipboard\b|\bpbpaste\b"
-    r"|\bxclip\s+-o|\bcmdkey\s+/list|gh\s+auth\s+token|kubectl\s+get\s+secrets?\b|\bvault\s+kv\s+get|(?:^|[|;&(`\n]\s*|\$\(\s*)(?:env|printenv|set|export\s+-p|history(?:\s+\d+)?)\s*(?=[|;&)>`\n]|$)"
+    r"|\bxclip\s+-o|\bcmdkey\s+/list|gh\s+auth\s+token|git\s+credential\s+fill|git\s+config\s+(?:--\w+\s+)*--get-regexp\s+[^\n]{0,60}(?:credential|url)|kubectl\s+get\s+secrets?\b|\bvault\s+kv\s+get|(?:^|[|;&(`\n]\s*|\$\(\s*)(?:env|printenv|set|export\s+-p|history(?:\s+\d+)?)\s*(?=[|;&)>`\n]|$)"
     r"|Get-ChildItem\s+env:|\bgci\s+env:|\bdir\s+env:|\[Environment\]::GetEnvironmentVariables",
     re.IGNORECASE,
 )
@@ -45,7 +45,7 @@ _SENDERS: Final = ("curl", "wget", "http ", "xh ", "httpie", "invoke-", "iwr", "
 _NAMED: Final = (".aws", ".ssh", "id_", ".kube", ".netrc", ".npmrc", ".pypirc", ".git-c", ".docker", ".gnupg", "hosts.yml", ".pgpass", "gcloud", ".azure", "/etc/", "login", "local state",
     "cookies", "logins.json", ".db", "wallet", ".bitcoin", ".ethereum", ".electrum", "solana", "metamask", "nkbi", ".kdbx", "keychain", "_history", "environ", ".claude", ".clawdbot",
     ".openclaw", ".codex", ".config/op", "secret", ".env", ".vault", ".terraform", "rclone.conf", "security ", "clipboard", "pbpaste", "xclip", "cmdkey", "auth token", "vault kv",
-    "env", "set", "export -p", "history", "whoami", "hostname", "$(id", "`id", "uname", "$user", "${user", "kv get", "password")  # fmt: skip
+    "env", "set", "export -p", "history", "whoami", "hostname", "$(id", "`id", "uname", "$user", "${user", "kv get", "password", "credential")  # fmt: skip
 _AUTHENTICATES: Final = re.compile(
     r"(?<![\w-])(?:-H|--header|-u|--user|--oauth2-bearer|--cert|--key|--netrc-file|-i|--env-file|--kubeconfig)(?:[ =]+|(?=[\"']))(?:\"[^\"\n]{0,400}\"|'[^'\n]{0,400}'|\S{1,300})"
     r"|-e\s+[\"']ssh[^\"'\n]{0,200}[\"']",

@@ -52,6 +52,11 @@ _ALL: Final = (
         "Leave rights to the person, or name the exact command that needs them.",
     ),
     Rule(
+        "command_replaced", "a command is replaced by a stand-in that sends or records what it sees", _CRITICAL, _BLOCK,
+        "Whoever types the command next is served by the stand-in, with passwords and all.",
+        "Give the skill's command a name of its own.",
+    ),
+    Rule(
         "data_executed", "a command runs what is kept as data", _HIGH, _BLOCK,
         "Programs are kept as pictures, logs or tables for nobody to look at them.",
         "Ship the script as a script.",

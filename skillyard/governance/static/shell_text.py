@@ -7,7 +7,7 @@ from typing import Final
 
 from skillyard.governance.static.urls import Url, urls
 
-_CONTINUED: Final = re.compile(r"[\\`^]\r?\n|(?<=[|])[ \t]*\r?\n[ \t]*(?:#[^\n]*\n[ \t]*)?(?=[a-z/])")
+_CONTINUED: Final = re.compile(r"(?:[\\^]|(?<=[ \t])`)\r?\n|(?<=[|])[ \t]*\r?\n[ \t]*(?:#[^\n]*\n[ \t]*)?(?=[a-z/])")
 _SEPARATORS: Final = re.compile(r"\$\{?IFS\}?(?:\$\d)?")
 _ASSIGNED: Final = r"(?:^|[\s;&]|export |set |\$)(?:{name})\s{{0,2}}=\s{{0,2}}([^\n]{{1,400}})"
 _NAMES: Final = re.compile(r"\$(?:\{|env:)?([A-Za-z_]\w{0,40})")

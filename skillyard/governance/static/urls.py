@@ -41,9 +41,12 @@ _URL: Final = re.compile(
     re.IGNORECASE,
 )
 _OPEN: Final = re.compile(r"^[^/]{0,80}(?:\$|\{|<|%|your[-_]|my[-_]?(?:domain|host|server)|\bhost\b)", re.IGNORECASE)
+_RESOLVERS: Final = frozenset({"1.1.1.1", "1.0.0.1", "8.8.8.8", "8.8.4.4", "9.9.9.9", "149.112.112.112"})
+"""Public resolvers, whose vendors everybody knows by their numbers."""
 _LOCAL_SUFFIXES: Final = (".local", ".internal", ".intranet", ".lan", ".corp", ".home.arpa", ".svc", ".cluster.local")
 _DOCUMENTATION: Final = tuple(
-    ipaddress.ip_network(one) for one in ("192.0.2.0/24", "198.51.100.0/24", "203.0.113.0/24", "2001:db8::/32")
+    ipaddress.ip_network(one)
+    for one in ("192.0.2.0/24", "198.18.0.0/15", "198.51.100.0/24", "203.0.113.0/24", "2001:db8::/32")
 )
 
 
@@ -89,8 +92,10 @@ def urls(text: str, start: int = 0, end: int | None = None) -> Iterator[Url]:
 def kind_of(host: str, rest: str = "") -> Host:
     if _OPEN.search(rest or host) or not host or ("." not in host and ":" not in host and host != "localhost"):
         return Host.PRIVATE if host and re.fullmatch(r"[a-z][a-z0-9-]*", host) else Host.OPEN
+    if host in _RESOLVERS:
+        return Host.API
     if (address := _address(host)) is not None:
-        # Addresses for documentation are judged as any other: an attack would not use them, but it is written like one.
+        # Addresses for documentation and measurements are judged as any other: an attack would not use them, but it is written like one.
         documented = any(address.version == net.version and address in net for net in _DOCUMENTATION)
         return Host.RAW_IP if documented or not address.is_private else Host.PRIVATE
     if host == "localhost" or host.endswith(_LOCAL_SUFFIXES):

@@ -18,7 +18,7 @@ get.okteto.com get.pnpm.io get.pulumi.com get.rke2.io get.rvm.io get.scoop.sh ge
 get.symfony.com get.trunk.io get.tur.so get.volta.sh get.wasmer.io getcomposer.org getcli.jfrog.io golang.org go.dev
 goreleaser.com grafana.com gradle.org hashicorp.com haskellstack.org helm.sh heroku.com hf.co homebrew.sh huggingface.co
 influxdata.com install-cli.jfrog.io install.python-poetry.org install.zerotier.com istio.io jdx.dev jenkins.io jfrog.io
-julialang.org just.systems kali.org kubernetes.io k3s.io launchpad.net letsencrypt.org linkerd.io magic.modular.com
+julialang.org just.systems lambda.ai lambdalabs.com kali.org kubernetes.io k3s.io launchpad.net letsencrypt.org linkerd.io magic.modular.com
 meteor.com micro.mamba.pm microsoft.com min.io mise.run mise.jdx.dev modular.com mongodb.org moonrepo.dev mozilla.org
 my-netdata.io mysql.com neon.tech netdata.cloud netlify.com newrelic.com nginx.org nixos.org nodejs.org nodesource.com
 npmjs.com nvidia.com ollama.ai ollama.com openai.com openclaw.ai opencode.ai oracle.com packages.gitlab.com pdm-project.org

@@ -50,5 +50,6 @@ class View:
 
     def line_text(self, offset: int) -> str:
         """The line of the text that holds a character, without its end."""
-        number = bisect_right(self.starts, offset) - 1
-        return self.text[self.starts[number] :].partition("\n")[0]
+        number = bisect_right(self.starts, offset)
+        end = self.starts[number] - 1 if number < len(self.starts) else len(self.text)
+        return self.text[self.starts[number - 1] : end]

@@ -69,14 +69,28 @@ _LOOSENS: Final = re.compile(
     r"|(?:ignore|override|disregard)\s+(?:\w+\s+){0,3}(?:user|safety|previous|warnings?|refus)|disable\s+(?:the\s+)?(?:sandbox|permission|safety|confirm)|(?:do not|never|don't)\s+(?:tell|mention|show|reveal)",
     re.IGNORECASE,
 )
+_PLANTED: Final = re.compile(
+    r"\b(?:do|carry out|follow|obey|execute)\b (?:whatever|what|everything|all) (?:\w+ ){0,3}(?:says?|asks?|asked|sends?|returned|served|returns?)\b|\bfollow the returned\b"
+    r"|\bas though (?:they|it) came from\b|\bwhen my owner has told me otherwise\b|\b(?:do|will) not (?:talk about|cite|mention|disclose|quote|reveal) (?:this|them|it|these)\b"
+    r"|\b(?:if|when) (?:someone|anyone|the user|somebody)\b[^.\n]{0,40}\b(?:deletes?|removes?)\b[^.\n]{0,40}\b(?:write|add|restore|put) (?:it|them) (?:again|back)\b"
+    r"|\b(?:upload|send|post|curl|rclone)\b[^\n]{0,160}\b(?:\.env|credentials|\.pem|secrets?|keys?|passwords?)\b|\b(?:\.env|credentials|\.pem|passwords?)\b[^\n]{0,160}\b(?:upload|send|rclone copy|curl)\b"
+    r"|\b(?:GET|fetch|curl)\b[^\n]{0,160}https?://[^\n]{0,160}\b(?:do what|follow|obey|execute|carry out)\b",
+    re.IGNORECASE,
+)
+"""What nobody has written into an agent's memory for a good reason."""
 _ASKED: Final = re.compile(
     r"(?<!never )(?<!not )(?<!n't )\bask\b|\b(?:confirm with|offer|suggest|if (?:the )?(?:user|person|you) (?:asks?|wants?|agrees?|prefers?)|optional|with (?:their|the user's) (?:permission|consent)|at your own risk|only (?:in|inside))\b",
     re.IGNORECASE,
 )
 _ABOVE_ALL: Final = re.compile(
-    r"\boverrides?\b|take(?:s)? precedence|instead of (?:this|these)|regardless|whatever (?:it|they)|without (?:question|asking|review)|exactly as (?:written|told)|no matter",
+    r"\boverrides?\b|take(?:s)? precedence|instead of (?:this|these)|regardless|whatever (?:it|they)|without (?:question|asking|review)|exactly as (?:written|told)|no matter"
+    r"|including (?:any |all |shell )?(?:commands|scripts)|(?:as if|as though) (?:it|they|this) (?:were|was|had been|stood|came)|\bwins?\b|(?:carry|carried) (?:it|them|out) (?:out )?(?:promptly|exactly|at once)"
+    r"|ask (?:their|your|the) (?:human|owner|user)s? first (?:lose|are|get)|needs? no (?:discussion|confirmation|approval)|(?:do not|never) (?:question|ask|verify|doubt)|your (?:shell|files)",
     re.IGNORECASE,
 )
+_CODE: Final = re.compile(r"=>|&&|\)\s*[;{]|\|\||===|new \w+\(|\w\(\[?\{?\s*new ")
+"""A program that names what it sends is judged as a program, and not by its words."""
+_LONG: Final = 50_000
 _TALKS: Final = frozenset({Language.MARKDOWN, Language.TEXT})
 
 
@@ -125,11 +139,13 @@ def _candidates(view: View, text: str, words: Words) -> Iterator[tuple[str, int,
                 rule = _concealed(view, text, words.text, match.start(), match.end())
             elif rule == "agent_memory":
                 around = text[max(0, match.start() - 200) : match.end() + 400]
-                loosened = _LOOSENS.search(around) and not _ASKED.search(around)
+                planted = _PLANTED.search(text, match.start(), min(match.end() + 700, len(text)))
+                loosened = planted or (_LOOSENS.search(around) and not _ASKED.search(around))
                 rule = "agent_takeover" if loosened else rule
             yield rule, match.start(), match.end(), Confidence.HIGH
     for start, end, addressed in sent_away(text, words):
-        yield "data_exfiltration", start, end, Confidence.HIGH if addressed else Confidence.MEDIUM
+        sure = Confidence.HIGH if addressed else Confidence.MEDIUM
+        yield "data_exfiltration", start, end, Confidence.LOW if _CODE.search(text, start, end) else sure
     for start, end in gathered(words):
         yield "secret_gathering", start, end, Confidence.LOW
     if view.language in _TALKS:
@@ -137,15 +153,20 @@ def _candidates(view: View, text: str, words: Words) -> Iterator[tuple[str, int,
         for match in _followed(text):
             kinds = {one.kind for one in urls(match[1] or match[2])}
             anonymous = bool(kinds & {Host.RAW_IP, Host.PASTE, Host.SHORTENER, Host.SINK})
-            after = text[match.start() : match.end() + 160]
+            after = text[match.start() : match.end() + 400]
             if Host.UNKNOWN in kinds and _ABOVE_ALL.search(after):
                 anonymous = True
             yield (
                 "untrusted_instructions" if anonymous else "remote_instructions",
                 match.start(),
                 match.end(),
-                Confidence.MEDIUM,
+                Confidence.LOW if _is_manual(view) else Confidence.MEDIUM,
             )
+
+
+def _is_manual(view: View) -> bool:
+    """Long reference documentation points to what others wrote; that is for a person to read."""
+    return len(view.text) > _LONG and view.file.rpartition("/")[2] != "SKILL.md"
 
 
 def _followed(text: str) -> Iterator[re.Match[str]]:

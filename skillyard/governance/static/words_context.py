@@ -20,20 +20,28 @@ _HEADING: Final = re.compile(r"(#{1,6})[ \t]+(.{1,200})")
 _ATTACKS: Final = re.compile(
     r"\battack|inject(?:ion|ed)\b|malicious|malware|suspicious|\bthreats?\b|red.flags?|exploit|vulnerab|phishing"
     r"|jailbreak|adversar|\buntrusted|pen.?test|penetration|red.?team|forensic|\bincident|indicators? of|\biocs?\b"
-    r"|\bdetect(?:s|ed|ing|ion|able|or)?\b|\blook(?:s|ing)? (?:out )?for\b|\bwatch (?:out )?for\b|recogni[sz]e"
+    r"|\bdetect(?:s|ed|ing|ion|able|or)?\b|\blook(?:s|ing)? (?:out )?for\b|\bwatch (?:out )?for\b|how to recogni[sz]e"
     r"|\bscan(?:s|ning)? for\b|signatures?\b|\bpayloads?\b|ransomware|trojan|backdoor|evasion|obfuscat|\bblock(?:ed|s|list)\b"
     r"|\bdeny|forbidden|prohibited|dangerous|destructive|anti.?pattern|bad (?:example|practice)|what not to|not allowed"
     r"|\bdon'?ts\b|test (?:case|input|data|string)s?|\bctf\b|honeypot|glossary|reverse.shells?\b|cheat.?sheet|poisoning"
     r"|exfiltrat|tricks? (?:the|an|your)|angriff|schad(?:software|code)|verdächtig|betrug|ataque|malicios|攻击|恶意|атак|攻撃",
     re.IGNORECASE,
 )
+_SUBJECT: Final = re.compile(
+    r"\battack|inject(?:ion|ed)\b|malicious|malware|suspicious|\bthreats?\b|exploit|vulnerab|phishing|jailbreak|adversar|\buntrusted"
+    r"|pen.?test|penetration|red.?team|forensic|\bincident|indicators? of|\biocs?\b|ransomware|trojan|backdoor|evasion|obfuscat"
+    r"|dangerous|destructive|anti.?pattern|\bctf\b|honeypot|reverse.shells?\b|cheat.?sheet|poisoning|exfiltrat|security (?:review|audit|scan|test|research|guide|training)\w*|guardrail|hacking|privilege"
+    r"|angriff|schad(?:software|code)|betrug|ataque|malicios|攻击|恶意|атак|攻撃",
+    re.IGNORECASE,
+)
+"""What a whole skill has to be about for all of its text to be talk about attacks: to detect something is not enough."""
 _EXAMPLES: Final = re.compile(
     r"\bexamples?\b|\bsamples?\b|\be\.g\.|such as|\bbeispiel|\bejemplo|\bexemple|例", re.IGNORECASE
 )
 _NEGATED: Final = re.compile(
     r"(?:\b(?:never|do(?:es)?(?:n[o'’]?t| not)|must(?:n['’]t| not)|should(?:n['’]t| not)|cannot|can['’]t|will not|won['’]t"
     r"|refuses? to|avoid(?:s|ing)?|instead of|rather than|not to|may not|nie(?:mals)?|nicht|kein\w*|jamais|nunca|never ever"
-    r"|никогда)\b|❌|🚫|✗|⛔|\bbad:|\bwrong:|\bunsafe:|不要|请勿|禁止|しないで)"
+    r"|никогда)\b|❌|🚫|✗|⛔|\bbad:|(?<!\w )\bwrong:|\bunsafe:|不要|请勿|禁止|しないで)"
     r"(?!\W+(?:skip|forget|omit|worry|hesitate|need|refuse|ask|tell|mention|stop|proceed|continue|start|work)\b)"
     r"(?:[^\w.!?\n]+\w+){0,7}[^\w.!?\n]*$",
     re.IGNORECASE,
@@ -67,7 +75,9 @@ class Place:
         nearest = self.headings[-1] if self.headings else ""
         if _INSTALLS.search(nearest) and not _ATTACKS.search(nearest):
             return False
-        return any(_ATTACKS.search(heading) for heading in self.headings)
+        if any(_ATTACKS.search(heading) for heading in self.headings[1:]):
+            return True
+        return bool(self.headings and _SUBJECT.search(self.headings[0]))
 
     @property
     def shown(self) -> bool:
@@ -133,7 +143,7 @@ def place(view: View, start: int, end: int) -> Place:
 
 
 def _line(outlined: Outline, number: int) -> str:
-    return outlined.view.text[outlined.view.starts[number] :][:400].partition("\n")[0]
+    return outlined.view.text[outlined.view.starts[number] : outlined.view.starts[number] + 400].partition("\n")[0]
 
 
 def _paragraph(outlined: Outline, number: int) -> int:

@@ -74,6 +74,15 @@ _MOST: Final = 1000
 _IMAGE: Final = re.compile(
     r"!\[[^\]\n]{0,80}\]\(\s*(https?://[^)\s]{1,300}(?:\?|/)[^)\s]{0,200}(?:\{|<|\$|%7[Bb]|\[|=[A-Z_]{4,40}|CONTEXT|DATA|SECRET)[^)\n]{0,200})\)"
 )
+_FILLED: Final = re.compile(
+    r"\]\(\s*(https?://[^)\s<{\[]{4,300}[?&/][\w.-]{0,40}=?)[<{\[]([^)\n]{3,300})\)|src=[\"'](https?://[^\s<{\"']{4,300}=)[<{\[]([^\"'\n]{3,200})"
+)
+_CONTENT: Final = re.compile(
+    r"\b(?:conversation|messages?|summary|contents?|text|transcript|key terms|amounts?|part(?:y|ies)|notes|findings|answers?|names?|e-?mails?|documents?|details|everything|context|secrets?|tokens?)\b"
+    r"[^\n]{0,80}\b(?:encoded|escaped|base64|hex|characters|bytes|truncated)\b|\b(?:encoded|escaped|base64)\b[^\n]{0,60}\b(?:conversation|messages?|summary|contents?|text|document|notes|answer|context)\b"
+    r"|\b(?:full|entire|whole|complete) (?:conversation|text|document|contents?|answer|message|summary)\b",
+    re.IGNORECASE,
+)
 _AROUND_IMAGE: Final = re.compile(
     r"conversation|chat history|\bsecret|password|credential|api keys?|system prompt|instructions|everything|\btokens?\b|environment|private|\btold you\b|user (?:said|data|input)",
     re.IGNORECASE,
@@ -160,8 +169,17 @@ def _elsewhere(text: str, words: Words) -> Iterator[tuple[int, int, bool]]:
                 yield found.start(), found.end(), True
 
 
+def filled(text: str) -> Iterator[tuple[int, int]]:
+    """Links and pictures whose address is to be filled with what the agent has read."""
+    for found in _FILLED.finditer(text):
+        named = list(urls(found[1] or found[3]))
+        if named and named[0].doubtful and _CONTENT.search(found[2] or found[4]):
+            yield found.start(), found.end()
+
+
 def _pictures(text: str) -> Iterator[tuple[int, int, bool]]:
-    """Pictures whose address has a place for what was said."""
+    """Pictures whose address has a place for what was said, or for what was read."""
+    yield from ((start, end, True) for start, end in filled(text))
     for found in _IMAGE.finditer(text):
         around = text[max(0, found.start() - 700) : found.end() + 700]
         named = list(urls(found[1]))

@@ -99,7 +99,8 @@ PERSONA: Final = _phrase(
     r"\b(?:operate|run|work|respond|act|answer|switch)(?: \w+)? (?:in|to|into) (?:an? |the )?(?:unrestricted|uncensored|unfiltered|jailbr\w+|god|DAN) mode\b",
     r"(?:没有|没有任何|不受|无)(?:任何)?(?:限制|约束|规则)的?(?:助手|AI|模型|人工智能)",
     r"\byou are now (?:DAN|in (?:developer|debug|god|admin|jailbreak|unrestricted|maintenance) mode)\b",
-    r"\b(?:developer|god|jailbreak|unrestricted|DAN) mode (?:is |has been )?(?:now )?(?:enabled|activated|on)\b",
+    r"\b(?:god|jailbreak|unrestricted|DAN) mode (?:is |has been )?(?:now )?(?:enabled|activated|on)\b",
+    r"\bdeveloper mode (?:is now|now|has (?:now )?been) (?:enabled|activated|on)\b",
     r"\b(?:an? )?(?:assistant|AI|model|agent) (?:without|with no) (?:any )?(?:policies|restrictions|filters|rules|limits|guidelines|limitations)\b",
 )
 
@@ -218,6 +219,7 @@ PAYMENT: Final = _phrase(
     "wallet|iban|account|routing|payee|recipient|address|beneficiary|bank",
     rf"\b(?:replace|change|substitute|swap|overwrite|set|use){_S}{{0,60}}\b(?:IBAN|bank (?:account|details)|account number|routing number|payee|recipient(?:'s)? (?:account|address)|wallet address|payment address|deposit address|beneficiary)\b{_S}{{0,60}}\b(?:with|to|by|instead)\b:? ?[`\"']?(?:[A-Z]{{2}}\d{{2}}[A-Z0-9 ]{{8,40}}|bc1[a-z0-9]{{10,80}}|0x[a-fA-F0-9]{{20,40}}|[13][a-km-zA-HJ-NP-Z1-9]{{25,34}}|T[A-Za-z1-9]{{33}})",
     rf"\b(?:use|transfer|pay|send|wire|enter){_S}{{0,60}}\b(?:account|IBAN|address|wallet)\b{_S}{{0,12}}(?:[A-Z]{{2}}\d{{2}}[A-Z0-9 ]{{8,40}}|bc1[a-z0-9]{{10,80}}|0x[a-fA-F0-9]{{20,40}}){_S}{{0,40}}\binstead\b",
+    rf"\b(?:write|use|put|enter|print|insert|set|pay (?:in)?to){_S}{{0,40}}\b(?:IBAN|account|wallet|address)\b{_S}{{0,16}}(?:[A-Z]{{2}}\d{{2}}[A-Z0-9 ]{{8,40}}|bc1[a-z0-9]{{10,80}}|0x[a-fA-F0-9]{{20,40}})\b{_S}{{0,60}}\b(?:in (?:place|lieu) of|instead|rather than|whatever)\b",
     rf"(?:ersetze|ändere|tausche){_S}{{0,40}}(?:IBAN|Konto\w*|Bankverbindung){_S}{{0,20}}(?:durch|zu|auf|gegen) ?[`\"']?[A-Z]{{2}}\d{{2}}[A-Z0-9 ]{{8,40}}",
     rf"(?:reemplaza|cambia|sustituye|remplace[zr]?|substitua){_S}{{0,40}}IBAN{_S}{{0,20}}(?:por|con|par) ?[`\"']?[A-Z]{{2}}\d{{2}}[A-Z0-9 ]{{8,40}}",
     before=90,

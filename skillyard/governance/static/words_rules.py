@@ -41,6 +41,11 @@ _ALL: Final = (
         "Remove it; let the agent say what it does.",
     ),
     Rule(
+        "unasked_damage", "the text has the agent destroy something without a question", Severity.CRITICAL, _BLOCK,
+        "What is gone with its backups is gone, and the person was never asked.",
+        "Show what would be destroyed, and ask.",
+    ),
+    Rule(
         "concealment", "the text tells the agent to keep something from the person", Severity.MEDIUM, _FLAG,
         "A reviewer should know what is not told, and why.",
         "Say why, or remove it.",

@@ -59,7 +59,7 @@ rule decoded_variable {
 }
 
 rule gives_shell_away {
-  meta: shows = "reverse_shell" judge = "clear"
+  meta: shows = "reverse_shell" judge = "away"
   strings:
     $tcp_interactive = /\b(ba|z|k)?sh\s+-\w*i\w*[^\n]{0,80}\/dev\/(tcp|udp)\/[^\s"']{1,200}/
     $tcp_redirect = /\/dev\/(tcp|udp)\/[^\s"'`]{1,200}[^\n]{0,20}(0>&1|<&1|<&0|0<&)/
