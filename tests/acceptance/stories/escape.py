@@ -56,7 +56,7 @@ ENDED: tuple[tuple[str, str, Json, str], ...] = (
 def tell(stage: Stage) -> None:
     home = stage.home()
     people = People(stage.serve(home))
-    people.install(_archive())
+    people.install_hostile(_archive())
     attacker, other = people.agent("attacker", "AUTONOMOUS"), people.agent("other", "AUTONOMOUS")
     stopped = 0
     for name, function, given in REFUSED:
