@@ -177,21 +177,34 @@ def in_background(agent: Agent, skill: str, given: Json | None = None, **fields:
 
 
 def children(pid: int) -> list[int]:
-    """Processes that a process has started and not waited for."""
+    """Processes that a process has started and not waited for, but the one that is kept for the next static scan."""
+    return [child for child in _children(pid) if not _is_scan_worker(child)]
+
+
+def _children(pid: int) -> list[int]:
     tasks = Path(f"/proc/{pid}/task").glob("*/children")
     return [int(child) for task in tasks for child in task.read_text().split()]
+
+
+def _is_scan_worker(pid: int) -> bool:
+    """Whether it is the one that ends by itself a minute after the last scan."""
+    try:
+        return b"worker_process" in Path(f"/proc/{pid}/cmdline").read_bytes()
+    except FileNotFoundError:
+        return False
 
 
 def descriptors(pid: int) -> dict[str, int]:
     """Open descriptors by what they are: files by the folder they are in, everything else by kind.
 
-    Not among them are those of pools that keep some for reuse, connections to the engine and to the database; how many
-    there are depends on how much was done at once, and the soak bounds it.
+    Not among them are those of pools that keep some for reuse, connections to the engine and to the databases; how many
+    there are depends on how much was done at once, and the soak bounds it. Nor are pipes to the scan's worker.
     """
+    shared = {target for child in _children(pid) if _is_scan_worker(child) for target in _open_targets(child)}
     found = Counter(
         str(Path(target).parent) if target.startswith("/") else target.partition(":")[0]
         for target in _open_targets(pid)
-        if not _is_pooled(target)
+        if not _is_pooled(target) and not (target.startswith("pipe:") and target in shared)
     )
     return dict(found)
 
@@ -201,13 +214,14 @@ def pooled_descriptors(pid: int) -> int:
 
 
 def _open_targets(pid: int) -> Iterator[str]:
-    for entry in Path(f"/proc/{pid}/fd").iterdir():
-        with contextlib.suppress(FileNotFoundError):
-            yield str(entry.readlink())
+    with contextlib.suppress(FileNotFoundError):
+        for entry in Path(f"/proc/{pid}/fd").iterdir():
+            with contextlib.suppress(FileNotFoundError):
+                yield str(entry.readlink())
 
 
 def _is_pooled(target: str) -> bool:
-    return target.startswith("socket:") or Path(target).name.startswith("skillyard.db")
+    return target.startswith("socket:") or Path(target).name.startswith(("skillyard.db", "advisories.db"))
 
 
 def field_of(pid: int, name: str) -> int:
