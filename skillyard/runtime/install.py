@@ -145,7 +145,7 @@ class Installer:
         ``VersionExistsError`` and ``AlreadyInstalledError`` for what contradicts the stored.
         """
         ref = SkillRef(publisher, prepared.skill.name, prepared.skill.version)
-        report = await self._judged(prepared, ref, workspace, by)
+        await self._refuse_bad_report(prepared, ref, workspace, by)
         actor = by.actor
         async with self._database.transaction() as session:
             await recheck(session, by)
@@ -187,7 +187,9 @@ class Installer:
                     )
             if parent.active_version_id is None and not upgrade:
                 await store.move_pointer(session, parent, SkillVersionId(row.id), actor)
-            version = replace(store.installed(parent, row), report=report)
+            stored = store.installed(parent, row)
+            waivers = await waiver_store.not_revoked(session, workspace)
+            version = replace(stored, report=judged(stored.report, self._policy, utcnow(), waivers=waivers))
             if created:
                 await epoch.bump(session)
                 await audit.append(session, _installed_record(workspace, by, version, prepared))
@@ -197,13 +199,14 @@ class Installer:
         packages = tuple(item.package for item in standing.unapproved)
         return Installation(version=version, created=created, active=active, unapproved=packages)
 
-    async def _judged(self, prepared: Prepared, ref: SkillRef, workspace: WorkspaceId, by: Authority) -> Report:
-        """The report as it counts in this workspace. Raises ``ReportRefusedError``, which is on record then."""
+    async def _refuse_bad_report(
+        self, prepared: Prepared, ref: SkillRef, workspace: WorkspaceId, by: Authority
+    ) -> None:
         async with self._database.reading() as session:
             waivers = await waiver_store.not_revoked(session, workspace)
         report = judged(prepared.report, self._policy, utcnow(), waivers=waivers)
         if report.verdict < Verdict.INDETERMINATE:
-            return report
+            return
         found = {"bundle": report.bundle_digest, "verdict": report.verdict.name, "reasons": report.reasons}
         facts = {**found, **on_behalf(by)}
         async with self._database.transaction() as session:
