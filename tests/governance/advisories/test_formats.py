@@ -31,20 +31,20 @@ def catalogue(**fields: Any) -> bytes:
     return json.dumps(whole | fields).encode()
 
 
-@pytest.mark.parametrize(
-    ("name", "content", "kind"),
-    [
-        ("names.txt", b"one\n", RecordKind.NAMES),
-        ("names.TXT.gz", gzip.compress(b"one\n"), RecordKind.NAMES),
-        ("epss.csv", HEADER.encode(), RecordKind.EPSS),
-        ("epss_scores-2026-05-30.csv.gz", gzip.compress(HEADER.encode()), RecordKind.EPSS),
-        ("kev.json", catalogue(), RecordKind.KEV),
-        ("kev.json.gz", gzip.compress(catalogue()), RecordKind.KEV),
-        ("record.json", b'{"id":"A","affected":[]}', RecordKind.ADVISORIES),
-        ("all.zip", b"", RecordKind.ADVISORIES),
-        ("all.jsonl.gz", b"", RecordKind.ADVISORIES),
-    ],
-)
+KINDS = [
+    ("names.txt", b"one\n", RecordKind.NAMES),
+    ("names.TXT.gz", gzip.compress(b"one\n"), RecordKind.NAMES),
+    ("epss.csv", HEADER.encode(), RecordKind.EPSS),
+    ("epss_scores-2026-05-30.csv.gz", gzip.compress(HEADER.encode()), RecordKind.EPSS),
+    ("kev.json", catalogue(), RecordKind.KEV),
+    ("kev.json.gz", gzip.compress(catalogue()), RecordKind.KEV),
+    ("record.json", b'{"id":"A","affected":[]}', RecordKind.ADVISORIES),
+    ("all.zip", b"", RecordKind.ADVISORIES),
+    ("all.jsonl.gz", b"", RecordKind.ADVISORIES),
+]
+
+
+@pytest.mark.parametrize(("name", "content", "kind"), KINDS, ids=[name for name, *_ in KINDS])
 def test_a_file_says_what_it_holds(tmp_path: Path, name: str, content: bytes, kind: RecordKind) -> None:
     (tmp_path / name).write_bytes(content)
     assert kind_of(tmp_path / name) is kind
