@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 
 from fastapi import APIRouter, FastAPI
 from fastapi.middleware.cors import CORSMiddleware
@@ -34,11 +34,12 @@ from skillyard.api.routes import (
     workspaces,
 )
 from skillyard.api.safe_headers import SafeHeaders
-from skillyard.api.state import ADVISORIES, RUNTIME
+from skillyard.api.state import ADVISORIES, MARKETPLACE, RUNTIME
 from skillyard.api.suspended import SuspendedWorkspaces
 from skillyard.api.throttle import FailedAttempts
 from skillyard.governance.advisories.index import IndexFile, index_path
 from skillyard.ids import WorkspaceId
+from skillyard.marketplace_sync.marketplace import Marketplace, create_marketplace
 from skillyard.runtime.runtime import Runtime, create_runtime
 from skillyard.settings import Settings
 
@@ -51,13 +52,16 @@ def create_app(settings: Settings, *, runtime: Runtime | None = None, only: Work
     """
 
     @asynccontextmanager
-    async def lifespan(_app: FastAPI) -> AsyncIterator[dict[str, Runtime | IndexFile]]:
+    async def lifespan(_app: FastAPI) -> AsyncIterator[dict[str, Runtime | Marketplace | IndexFile]]:
         advisories = IndexFile(index_path(settings.home))
-        if runtime is not None:
-            yield {RUNTIME: runtime, ADVISORIES: advisories}
-            return
-        async with await create_runtime(settings) as own:
-            yield {RUNTIME: own, ADVISORIES: advisories}
+        async with AsyncExitStack() as last_first:
+            serving = runtime
+            if serving is None:
+                serving = await last_first.enter_async_context(await create_runtime(settings))
+            # A server for one workspace alone (an author's loop) answers, and keeps up with nobody.
+            market = await create_marketplace(serving, background=only is None)
+            await last_first.enter_async_context(market)
+            yield {RUNTIME: serving, MARKETPLACE: market, ADVISORIES: advisories}
 
     app = FastAPI(
         title="Skillyard",

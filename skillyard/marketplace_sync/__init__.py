@@ -1,6 +1,8 @@
-"""Two-way sync with a remote marketplace: catalogue, hub, change feed, replication, outbox, conflicts, schedule.
+"""Two-way sync with a remote marketplace: both ends of one protocol (ADR 0035, docs/reference/marketplace-protocol.md).
 
-Nothing lives here yet. What will: both ends of the sync protocol, each following the authority split of the design
-(publisher, hub, rater, local operator). What will not: deciding whether something that arrived may run; it is
-installed, scanned and governed by ``runtime`` like anything else. I/O: HTTP and WebSocket to remotes, the database.
+``catalogue`` is what both ends share: entries, their order and digest. ``search`` is the index over them. ``hub`` is
+what only the upper end does (publishing, moderation, tokens, signed heads); ``remotes`` speaks to one, ``follower``
+mirrors it, ``upwards`` sends to it, ``conflicts`` settles what both changed; ``live`` and ``jobs`` say when. What does
+not belong here: deciding whether something that arrived may run; it is installed, scanned and governed by ``runtime``
+like anything else. I/O: HTTP and WebSocket to remotes, the database, files of the home.
 """

@@ -9,6 +9,13 @@ from sqlalchemy import Connection
 
 import skillyard.governance.tables
 import skillyard.governance.waivers.tables
+import skillyard.marketplace_sync.catalogue.tables
+import skillyard.marketplace_sync.conflicts.tables
+import skillyard.marketplace_sync.hub.tables
+import skillyard.marketplace_sync.jobs.tables
+import skillyard.marketplace_sync.remotes.tables
+import skillyard.marketplace_sync.search.tables
+import skillyard.marketplace_sync.upwards.tables
 import skillyard.runtime.tables  # noqa: F401 - all of them register their tables on Base
 from skillyard.database import Base, change_schema
 from skillyard.settings import Settings

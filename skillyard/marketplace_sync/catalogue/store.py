@@ -1,0 +1,332 @@
+"""Writing and reading the entries of catalogues. Everything happens in the caller's transaction.
+
+The number of a change is taken inside the transaction that makes it, and transactions of writers follow one another
+(the write lock of SQLite, the advisory lock on PostgreSQL), so numbers appear in the order of commits and none is
+skipped over by a reader.
+"""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime
+from typing import Protocol
+
+from sqlalchemy import Row, and_, delete, func, insert, select, tuple_, update
+
+from skillyard.database import Session
+from skillyard.ids import WorkspaceId
+from skillyard.marketplace_sync.catalogue.entry import CatalogueId, Entry, EntryId, EntryKind, entry_hash, member
+from skillyard.marketplace_sync.catalogue.set_digest import EMPTY, SetDigest
+from skillyard.marketplace_sync.catalogue.tables import CatalogueRow, EntryRow
+from skillyard.marketplace_sync.errors import RevisionConflictError
+
+_AT_ONCE = 200
+"""Keys of one query: SQLite takes 32,766 values, and long lists are planned slowly."""
+
+
+@dataclass(frozen=True, slots=True)
+class Catalogue:
+    """A catalogue's state. ``digest`` is the state of its ``SetDigest``; ``workspace`` is ``None`` for the own one."""
+
+    id: CatalogueId
+    workspace: WorkspaceId | None
+    feed_id: str
+    epoch: int
+    seq: int
+    horizon: int
+    moderation: int
+    live: int
+    digest: bytes
+    changed_at: datetime
+
+    @property
+    def digest_hex(self) -> str:
+        return SetDigest(self.digest).hex
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """A wanted change of the own catalogue. ``document`` is canonical JSON, ``None`` deletes.
+
+    ``base_rev`` is the revision that it was made from (0: it was not there); ``None`` asks for none.
+    """
+
+    id: EntryId
+    document: str | None
+    base_rev: int | None = None
+
+
+class Projection(Protocol):
+    """Whoever keeps an index over entries. Told in the transaction that changes them."""
+
+    async def changed(self, session: Session, catalogue: CatalogueId, entries: Sequence[Entry]) -> None:
+        """These entries are as given now; tombstones and left-out documents are to be forgotten."""
+
+    async def cleared(self, session: Session, catalogue: CatalogueId) -> None:
+        """All entries of the catalogue are gone."""
+
+
+async def own(session: Session, *, at: datetime) -> Catalogue:
+    """The instance's own catalogue, made where there is none yet."""
+    row = await session.scalar(select(CatalogueRow).where(CatalogueRow.workspace_id.is_(None)))
+    return _value(row) if row is not None else await create(session, None, at=at, feed_id=str(uuid.uuid4()), epoch=1)
+
+
+async def create(
+    session: Session, workspace: WorkspaceId | None, *, at: datetime, feed_id: str = "", epoch: int = 0
+) -> Catalogue:
+    """An empty catalogue. A mirror's has no feed until its remote said which."""
+    row = CatalogueRow(
+        workspace_id=workspace,
+        feed_id=feed_id,
+        epoch=epoch,
+        seq=0,
+        horizon=0,
+        moderation=0,
+        live=0,
+        digest=EMPTY,
+        changed_at=at,
+    )
+    session.add(row)
+    await session.flush()
+    return _value(row)
+
+
+async def find(session: Session, catalogue: CatalogueId) -> Catalogue:
+    query = select(CatalogueRow).where(CatalogueRow.id == catalogue).execution_options(populate_existing=True)
+    return _value((await session.scalars(query)).one())
+
+
+async def write(
+    session: Session, catalogue: Catalogue, changes: Sequence[Change], *, projection: Projection, at: datetime
+) -> tuple[Catalogue, tuple[Entry, ...]]:
+    """Make changes of the own catalogue, each with the next number. What changes nothing gets none, and is left out.
+
+    Raises ``RevisionConflictError`` for the first whose ``base_rev`` is not the entry's; then nothing is to be
+    committed.
+    """
+    before = await get_many(session, catalogue.id, (change.id for change in changes))
+    latest = dict(before)
+    seq = catalogue.seq
+    for change in changes:
+        now = latest.get(change.id)
+        rev = 0 if now is None or now.deleted else now.rev
+        if change.base_rev is not None and change.base_rev != rev:
+            raise RevisionConflictError(f"{change.id} is at revision {rev}, not {change.base_rev}; read it again")
+        if now is None and change.document is None:
+            continue
+        if now is not None and now.document == change.document and now.deleted == (change.document is None):
+            continue
+        seq += 1
+        # Revisions go on behind a tombstone, so that what was deleted and comes back is newer than both.
+        rev = (0 if now is None else now.rev) + 1
+        deleted = change.document is None
+        sha256 = entry_hash(change.id, rev, change.document, deleted=deleted)
+        latest[change.id] = Entry(change.id, seq, rev, change.document, sha256, deleted, at)
+    written = [entry for id_, entry in latest.items() if entry != before.get(id_)]
+    written.sort(key=lambda entry: entry.seq)
+    after = await _put(session, replace(catalogue, seq=seq, changed_at=at), written, before=before)
+    await projection.changed(session, catalogue.id, written)
+    return after, tuple(written)
+
+
+async def apply(
+    session: Session, mirror: Catalogue, entries: Sequence[Entry], *, projection: Projection
+) -> tuple[Catalogue, tuple[Entry, ...]]:
+    """Take over entries of a remote as they are. One that the mirror has at the same or a later number is left out.
+
+    ``mirror`` carries the checkpoint that is kept with them: feed, epoch, number. Returns what was new.
+    """
+    latest: dict[EntryId, Entry] = {}
+    for entry in entries:
+        if (seen := latest.get(entry.id)) is None or entry.seq > seen.seq:
+            latest[entry.id] = entry
+    before = await get_many(session, mirror.id, latest)
+    fresh = [one for one in latest.values() if (held := before.get(one.id)) is None or one.seq > held.seq]
+    fresh.sort(key=lambda entry: entry.seq)
+    after = await _put(session, mirror, fresh, before=before)
+    await projection.changed(session, mirror.id, fresh)
+    return after, tuple(fresh)
+
+
+async def clear(session: Session, catalogue: Catalogue, *, projection: Projection) -> Catalogue:
+    """Forget all entries."""
+    await session.execute(delete(EntryRow).where(EntryRow.catalogue_id == catalogue.id))
+    await projection.cleared(session, catalogue.id)
+    return await save(session, replace(catalogue, seq=0, horizon=0, live=0, digest=EMPTY))
+
+
+async def save(session: Session, catalogue: Catalogue) -> Catalogue:
+    """Keep a catalogue's state; the entries are not touched."""
+    values = {
+        "feed_id": catalogue.feed_id,
+        "epoch": catalogue.epoch,
+        "seq": catalogue.seq,
+        "horizon": catalogue.horizon,
+        "moderation": catalogue.moderation,
+        "live": catalogue.live,
+        "digest": catalogue.digest,
+        "changed_at": catalogue.changed_at,
+    }
+    await session.execute(
+        update(CatalogueRow)
+        .where(CatalogueRow.id == catalogue.id)
+        .values(values)
+        .execution_options(synchronize_session=False)
+    )
+    return catalogue
+
+
+async def get(session: Session, catalogue: CatalogueId, id_: EntryId) -> Entry | None:
+    return (await get_many(session, catalogue, (id_,))).get(id_)
+
+
+async def get_many(session: Session, catalogue: CatalogueId, ids: Iterable[EntryId]) -> dict[EntryId, Entry]:
+    """Those of the entries that are there, tombstones included."""
+    wanted = list(dict.fromkeys(ids))
+    found: dict[EntryId, Entry] = {}
+    for begin in range(0, len(wanted), _AT_ONCE):
+        pairs = [(one.kind, one.key) for one in wanted[begin : begin + _AT_ONCE]]
+        query = select(*_COLUMNS).where(EntryRow.catalogue_id == catalogue)
+        rows = await session.execute(query.where(tuple_(EntryRow.kind, EntryRow.key).in_(pairs)))
+        for row in rows:
+            entry = _entry(row)
+            found[entry.id] = entry
+    return found
+
+
+async def page(
+    session: Session,
+    catalogue: CatalogueId,
+    *,
+    after: int,
+    limit: int,
+    up_to: int | None = None,
+    tombstones: bool = True,
+) -> tuple[Entry, ...]:
+    """Entries by the number of their last change, beginning behind ``after``."""
+    query = select(*_COLUMNS).where(EntryRow.catalogue_id == catalogue, EntryRow.seq > after)
+    if up_to is not None:
+        query = query.where(EntryRow.seq <= up_to)
+    if not tombstones:
+        query = query.where(EntryRow.deleted.is_(False))
+    rows = await session.execute(query.order_by(EntryRow.seq).limit(limit))
+    return tuple(_entry(row) for row in rows)
+
+
+async def with_prefix(
+    session: Session, catalogue: CatalogueId, kind: EntryKind, prefix: str, *, after: str = "", limit: int = 1000
+) -> tuple[Entry, ...]:
+    """Live entries of a kind whose key begins so, by key, beginning behind ``after``."""
+    # The character behind the last that keys have, so that the key's index serves it on both engines.
+    query = select(*_COLUMNS).where(
+        EntryRow.catalogue_id == catalogue,
+        EntryRow.kind == kind,
+        EntryRow.key >= prefix,
+        EntryRow.key < f"{prefix}\x7f",
+        EntryRow.deleted.is_(False),
+    )
+    if after:
+        query = query.where(EntryRow.key > after)
+    rows = await session.execute(query.order_by(EntryRow.key).limit(limit))
+    return tuple(_entry(row) for row in rows)
+
+
+async def count(session: Session, catalogue: CatalogueId, kind: EntryKind) -> int:
+    """How many live entries of a kind there are."""
+    query = select(func.count()).where(
+        and_(EntryRow.catalogue_id == catalogue, EntryRow.kind == kind, EntryRow.deleted.is_(False))
+    )
+    return int((await session.execute(query)).scalar_one())
+
+
+async def purge(session: Session, catalogue: Catalogue, *, deleted_before: datetime) -> Catalogue:
+    """Forget tombstones from before a moment, and move the horizon behind them."""
+    old = and_(EntryRow.catalogue_id == catalogue.id, EntryRow.deleted.is_(True), EntryRow.changed_at < deleted_before)
+    rows = (await session.execute(select(*_COLUMNS).where(old))).all()
+    if not rows:
+        return catalogue
+    digest = SetDigest(catalogue.digest)
+    gone = [_entry(row) for row in rows]
+    for entry in gone:
+        digest.remove(member(entry.id, entry.sha256))
+    await session.execute(delete(EntryRow).where(old))
+    horizon = max(catalogue.horizon, *(entry.seq for entry in gone))
+    return await save(session, replace(catalogue, horizon=horizon, digest=digest.state))
+
+
+async def _put(
+    session: Session, catalogue: Catalogue, entries: Sequence[Entry], *, before: Mapping[EntryId, Entry]
+) -> Catalogue:
+    digest, live = SetDigest(catalogue.digest), catalogue.live
+    added, changed = [], []
+    for entry in entries:
+        held = before.get(entry.id)
+        if held is None:
+            added.append(_row(catalogue.id, entry))
+        else:
+            digest.remove(member(held.id, held.sha256))
+            changed.append(entry)
+        digest.add(member(entry.id, entry.sha256))
+        live += int(not entry.deleted) - int(held is not None and not held.deleted)
+    if added:
+        await session.execute(insert(EntryRow), added)
+    for entry in changed:
+        values = _row(catalogue.id, entry)
+        where = (
+            EntryRow.catalogue_id == catalogue.id,
+            EntryRow.kind == entry.id.kind,
+            EntryRow.key == entry.id.key,
+        )
+        await session.execute(
+            update(EntryRow).where(*where).values(values).execution_options(synchronize_session=False)
+        )
+    return await save(session, replace(catalogue, digest=digest.state, live=live))
+
+
+_COLUMNS = (
+    EntryRow.kind,
+    EntryRow.key,
+    EntryRow.seq,
+    EntryRow.rev,
+    EntryRow.document,
+    EntryRow.sha256,
+    EntryRow.deleted,
+    EntryRow.changed_at,
+)
+
+
+def _entry(row: Row[EntryKind, str, int, int, str | None, str, bool, datetime]) -> Entry:
+    kind, key, seq, rev, document, sha256, deleted, changed_at = row
+    return Entry(EntryId(kind, key), seq, rev, document, sha256, deleted, changed_at)
+
+
+def _row(catalogue: CatalogueId, entry: Entry) -> dict[str, object]:
+    return {
+        "catalogue_id": catalogue,
+        "kind": entry.id.kind,
+        "key": entry.id.key,
+        "seq": entry.seq,
+        "rev": entry.rev,
+        "document": entry.document,
+        "sha256": entry.sha256,
+        "deleted": entry.deleted,
+        "changed_at": entry.changed_at,
+    }
+
+
+def _value(row: CatalogueRow) -> Catalogue:
+    return Catalogue(
+        id=CatalogueId(row.id),
+        workspace=None if row.workspace_id is None else WorkspaceId(row.workspace_id),
+        feed_id=row.feed_id,
+        epoch=row.epoch,
+        seq=row.seq,
+        horizon=row.horizon,
+        moderation=row.moderation,
+        live=row.live,
+        digest=row.digest,
+        changed_at=row.changed_at,
+    )

@@ -1,0 +1,77 @@
+"""What can be wrong with a marketplace or with the way to one. Each says what an operator can do about it."""
+
+from __future__ import annotations
+
+from skillyard.errors import ConflictError, InputError, SkillyardError
+
+
+class MarketplaceError(SkillyardError):
+    """Something in the marketplace could not be done."""
+
+    code = "marketplace"
+
+
+class DocumentError(InputError):
+    """A document of a marketplace that is not one: it is set aside and never stored as truth."""
+
+    code = "marketplace_document"
+
+
+class CursorGoneError(MarketplaceError):
+    """The cursor belongs to another feed or lies before the horizon; begin again with a snapshot."""
+
+    code = "cursor_gone"
+
+
+class CursorError(InputError):
+    """The cursor is not one that this server gave."""
+
+    code = "cursor"
+
+
+class RevisionConflictError(ConflictError):
+    """Somebody else changed it since it was read."""
+
+    code = "revision_conflict"
+
+
+class RemoteError(MarketplaceError):
+    """A remote marketplace did not do what was asked, or gave an answer that is none."""
+
+    code = "remote"
+
+
+class RemoteUnavailableError(RemoteError):
+    """A remote marketplace could not be reached, or asked to be left alone for a while."""
+
+    code = "remote_unavailable"
+
+    def __init__(self, message: str, *, retry_after: float | None = None) -> None:
+        """``retry_after`` is in seconds, where the remote named one."""
+        self.retry_after = retry_after
+        super().__init__(message)
+
+
+class RemoteRefusedError(RemoteError):
+    """A remote marketplace refused: the token is not good, or it may not do this."""
+
+    code = "remote_refused"
+
+
+class RemoteAnswerError(RemoteError):
+    """A remote marketplace answered something that cannot be used."""
+
+    code = "remote_answer"
+
+
+class FeedTrustError(RemoteError):
+    """A remote's signed head does not fit: expired, gone back, by another key, or of other content. Nothing is applied
+    until an operator has looked."""
+
+    code = "feed_trust"
+
+
+class RemoteAddressError(RemoteError):
+    """A remote's address is one that nothing is sent to from here."""
+
+    code = "remote_address"

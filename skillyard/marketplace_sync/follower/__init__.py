@@ -1,0 +1,1 @@
+"""Mirroring a remote: snapshot, feed, checkpoint, what was set aside; installing from it. I/O: the database, files."""

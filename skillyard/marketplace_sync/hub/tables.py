@@ -1,0 +1,93 @@
+"""What a hub keeps beside its catalogue and never gives away."""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+from sqlalchemy import Boolean, ForeignKey, Index, String, Text, UniqueConstraint
+from sqlalchemy.orm import Mapped, mapped_column
+
+from skillyard.database import Base, Key, UtcDateTime
+from skillyard.marketplace_sync.catalogue.tables import KeyText
+
+
+class NamespaceRow(Base):
+    """A publisher's namespace and the workspace that took it. Its public side is the catalogue's entry."""
+
+    __tablename__ = "hub_namespaces"
+
+    name: Mapped[str] = mapped_column(String(64), primary_key=True)
+    workspace_id: Mapped[int] = mapped_column(Key, ForeignKey("workspaces.id", ondelete="RESTRICT"), index=True)
+    created_by_id: Mapped[int | None] = mapped_column(Key, ForeignKey("persons.id", ondelete="RESTRICT"), index=True)
+    created_at: Mapped[datetime] = mapped_column(UtcDateTime)
+
+
+class InstanceTokenRow(Base):
+    """A token that another instance follows or publishes with. Only the hash of its secret is kept."""
+
+    __tablename__ = "hub_tokens"
+
+    id: Mapped[int] = mapped_column(Key, primary_key=True)
+    workspace_id: Mapped[int] = mapped_column(Key, ForeignKey("workspaces.id", ondelete="RESTRICT"), index=True)
+    """Whose namespaces it may publish to."""
+    name: Mapped[str] = mapped_column(String(64))
+    token_hash: Mapped[str] = mapped_column(String(64))
+    scopes: Mapped[str] = mapped_column(String(100))
+    """Of ``read``, ``publish``, ``rate``; separated by spaces."""
+    created_by_id: Mapped[int] = mapped_column(Key, ForeignKey("persons.id", ondelete="RESTRICT"), index=True)
+    created_at: Mapped[datetime] = mapped_column(UtcDateTime)
+    expires_at: Mapped[datetime] = mapped_column(UtcDateTime)
+    revoked_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
+    replaced_by_id: Mapped[int | None] = mapped_column(
+        Key, ForeignKey("hub_tokens.id", ondelete="SET NULL"), index=True
+    )
+    """The token that a rotation made; this one counts until its own end all the same."""
+    last_used_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
+
+
+class HubVersionRow(Base):
+    """What a hub knows of a published version beside its document: the report, who published it, its files."""
+
+    __tablename__ = "hub_versions"
+
+    key: Mapped[str] = mapped_column(KeyText, primary_key=True)
+    """``publisher/name@version``; stays when the version is deleted, so that the number is not given again."""
+    bundle_digest: Mapped[str] = mapped_column(String(71), index=True)
+    workspace_id: Mapped[int] = mapped_column(Key, ForeignKey("workspaces.id", ondelete="RESTRICT"), index=True)
+    skill_json: Mapped[str] = mapped_column(Text)
+    lock_json: Mapped[str] = mapped_column(Text)
+    report_json: Mapped[str] = mapped_column(Text)
+    published_by: Mapped[str] = mapped_column(String(100))
+    """``person 3``, ``token 5``."""
+    published_at: Mapped[datetime] = mapped_column(UtcDateTime)
+    deleted: Mapped[bool] = mapped_column(Boolean)
+
+
+class HubFileRow(Base):
+    """A file of a published version. Its bytes are in the bundle of the home that took it."""
+
+    __tablename__ = "hub_files"
+    __table_args__ = (Index("ix_hub_files_sha256", "sha256"),)
+
+    version_key: Mapped[str] = mapped_column(
+        KeyText, ForeignKey("hub_versions.key", ondelete="CASCADE"), primary_key=True
+    )
+    path: Mapped[str] = mapped_column(String(1024), primary_key=True)
+    sha256: Mapped[str] = mapped_column(String(64))
+    size: Mapped[int] = mapped_column(Key)
+    executable: Mapped[bool] = mapped_column(Boolean)
+
+
+class PushedRow(Base):
+    """What became of a pushed item, for whoever sends it again: by sender and idempotency key."""
+
+    __tablename__ = "hub_pushes"
+    __table_args__ = (UniqueConstraint("sender", "item"), Index("ix_hub_pushes_at", "at"))
+
+    id: Mapped[int] = mapped_column(Key, primary_key=True)
+    sender: Mapped[str] = mapped_column(String(100))
+    item: Mapped[str] = mapped_column(String(64))
+    body_sha256: Mapped[str] = mapped_column(String(64))
+    """Of the item: the same key with another body is refused."""
+    result_json: Mapped[str] = mapped_column(Text)
+    at: Mapped[datetime] = mapped_column(UtcDateTime)

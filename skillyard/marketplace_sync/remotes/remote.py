@@ -1,0 +1,173 @@
+"""The seam to a remote marketplace, and the values that cross it."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from enum import StrEnum
+from pathlib import Path
+from typing import NewType, Protocol
+
+from skillyard.ids import BundleDigest, WorkspaceId
+from skillyard.marketplace_sync.catalogue.entry import CatalogueId, Entry, EntryId, EntryKind
+from skillyard.marketplace_sync.conflicts.values import Strategy
+from skillyard.skills.skill import BundleFile
+
+RemoteId = NewType("RemoteId", int)
+
+
+class RemoteKind(StrEnum):
+    """Which protocol it speaks: ours, the index of the Agent Skills discovery convention, a Claude-style
+    marketplace."""
+
+    SKILLYARD = "skillyard"
+    WELL_KNOWN = "well_known"
+    CLAUDE = "claude"
+
+
+class RemoteState(StrEnum):
+    """``distrusted``: its head did not fit, and nothing is applied until an operator has looked."""
+
+    ENABLED = "enabled"
+    DISABLED = "disabled"
+    DISTRUSTED = "distrusted"
+
+
+@dataclass(frozen=True, slots=True)
+class Filters:
+    """What of a remote is mirrored with its documents. Empty means all."""
+
+    publishers: tuple[str, ...] = ()
+    categories: tuple[str, ...] = ()
+    kinds: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class RemoteMarket:
+    """A remote of a workspace as it is configured and stands."""
+
+    id: RemoteId
+    workspace: WorkspaceId
+    catalogue: CatalogueId
+    name: str
+    kind: RemoteKind
+    url: str
+    token: str | None = field(repr=False)
+    filters: Filters
+    strategy: Strategy
+    state: RemoteState
+    live_wanted: bool
+    public_key: str | None
+    offered_key: str | None
+    head: str | None
+    resync: bool
+    tried_at: datetime | None
+    succeeded_at: datetime | None
+    failures: int
+    error: str | None
+    created_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Head:
+    """What a hub signs: the state of its catalogue at one moment. ``digest`` is ``SetDigest.hex``."""
+
+    feed_id: str
+    epoch: int
+    seq: int
+    moderation: int
+    live: int
+    digest: str
+    issued_at: datetime
+    expires_at: datetime
+    public_key: str
+    """32 bytes in hex: the key that signed it."""
+    envelope: str
+    """The DSSE envelope (JSON) that it was read from, its signature checked against ``public_key``."""
+
+
+@dataclass(frozen=True, slots=True)
+class Unreadable:
+    """An item of a page that is no entry; the page goes on without it."""
+
+    kind: str
+    key: str
+    seq: int
+    reason: str
+    raw: str
+
+
+@dataclass(frozen=True, slots=True)
+class ChangePage:
+    """A page of a feed or snapshot. ``cursor`` is where to go on; ``more`` whether there is more now."""
+
+    entries: tuple[Entry, ...]
+    unreadable: tuple[Unreadable, ...]
+    cursor: str
+    more: bool
+    head: Head | None
+    """``None`` for protocols that have none; such a remote is believed as far as its certificate goes."""
+    received_bytes: int
+
+
+class PushStatus(StrEnum):
+    """``missing``: files have to be sent first. ``refused`` is for good, with the reason."""
+
+    APPLIED = "applied"
+    DUPLICATE = "duplicate"
+    CONFLICT = "conflict"
+    REFUSED = "refused"
+    MISSING = "missing"
+
+
+@dataclass(frozen=True, slots=True)
+class PushItem:
+    """Something to be changed at a remote. ``item`` is the idempotency key, ``document`` canonical JSON.
+
+    ``files`` are a version's, all of them.
+    """
+
+    item: str
+    kind: EntryKind
+    key: str
+    base_rev: int | None
+    document: str
+    files: tuple[BundleFile, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class PushResult:
+    """What became of one item. ``current`` is the remote's entry, for a conflict."""
+
+    item: str
+    status: PushStatus
+    rev: int | None = None
+    code: str | None = None
+    detail: str | None = None
+    current: Entry | None = None
+    missing: tuple[str, ...] = ()
+    """SHA-256 of files, hex."""
+
+
+class Remote(Protocol):
+    """A marketplace somewhere else. Every method raises ``RemoteError`` or a kind of it, and ``CursorGoneError``."""
+
+    async def changes(self, cursor: str | None, *, limit: int, wait: float = 0.0) -> ChangePage:
+        """The next page. Without a cursor, the first of a snapshot. ``wait`` is in seconds."""
+
+    async def manifest(self, version: EntryId) -> tuple[BundleFile, ...]:
+        """The files of a version."""
+
+    async def fetch_file(self, file: BundleFile, into: Path, *, bundle: BundleDigest) -> None:
+        """Bring one file to a path, goes on where an earlier try ended, and checks size and hash."""
+
+    async def push(self, items: Sequence[PushItem]) -> tuple[PushResult, ...]:
+        """Results in the items' order."""
+
+    async def send_file(self, sha256: str, content: Path) -> None: ...
+
+    def heads(self) -> AsyncIterator[int]:
+        """The live channel: the number of the head whenever it changes. Ends with a ``RemoteError``."""
+
+    async def close(self) -> None: ...
