@@ -6,8 +6,7 @@ import asyncio
 import json
 import os
 import sys
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import AsyncIterator, Awaitable, Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -23,7 +22,6 @@ from skillyard.governance.advisories.update import update as update_index
 from skillyard.governance.audit import Action
 from skillyard.governance.decision import Agent, ApprovalState, SkillState
 from skillyard.governance.report import Verdict
-from skillyard.governance.rules import draft_ban
 from skillyard.governance.tables import WebhookDeliveryRow
 from skillyard.governance.waivers.waiver import draft_waiver
 from skillyard.governance.webhook import WebhookEvent
@@ -38,7 +36,7 @@ from skillyard.runtime.tables import AdvisorySnapshotRow, SkillVersionRow, Versi
 from skillyard.runtime.values import InstalledVersion, SkillRef
 from skillyard.sandbox.outcome import OutcomeState
 from skillyard.skills.skill import Ecosystem
-from sqlalchemy import event, select, update
+from sqlalchemy import select, update
 from tests.runtime.conftest import Yard
 
 HIT = SkillRef("acme", "hit")
@@ -388,34 +386,6 @@ async def test_a_rescan_that_was_killed_halfway_is_finished_by_another_process(y
         await session.execute(update(AdvisorySnapshotRow).values(claimed_until=utcnow() - timedelta(seconds=1)))
     await yard.runtime.rescanner.look()
     assert {await _state(yard, f"hit-{number}") for number in range(3)} == {SkillState.QUARANTINED}
-
-
-async def test_a_change_of_rules_reads_no_lock_and_no_report_again(yard: Yard) -> None:
-    """Every change of rules made every server read all locks and reports of a workspace."""
-    await yard.install(yard.skill(name="one", python="iniconfig==2.1.0"))
-    await yard.runtime.views.current(yard.admin.workspace)
-    with statements(yard) as said:
-        ban = draft_ban(ecosystem="pypi", name="six", specifier="", reason="A test.", now=utcnow())
-        await yard.runtime.packages.add(ban, by=Administrator.of(yard.admin))
-        await yard.runtime.views.current(yard.admin.workspace)
-    assert not [one for one in said if "report_json" in one and "FROM skills JOIN" in one], said
-    assert any("version_marks" in one for one in said)
-
-
-@contextmanager
-def statements(yard: Yard) -> Iterator[list[str]]:
-    """What is asked of the database while the block lasts."""
-    said: list[str] = []
-
-    def listen(_c: object, _cursor: object, statement: str, *_: object) -> None:
-        said.append(statement)
-
-    engine = yard.runtime.database._reader.sync_engine
-    event.listen(engine, "before_cursor_execute", listen)
-    try:
-        yield said
-    finally:
-        event.remove(engine, "before_cursor_execute", listen)
 
 
 async def _until(stream: asyncio.StreamReader, word: bytes) -> AsyncIterator[bytes]:
