@@ -140,7 +140,9 @@ async def test_granted_memory_is_capped_by_the_containers_that_are_really_there(
         ]
         most = 0
         while not all(call.done() for call in calls):
-            most = max(most, len(await yard.runtime.engine.containers(mine)))
+            # One whose processes are gone is listed for a moment more, while the engine removes it.
+            found = await yard.runtime.engine.containers(mine)
+            most = max(most, sum(one.state in ("created", "running") for one in found))
             await asyncio.sleep(0)
         assert [call.result().outcome.result_json for call in calls] == [b"0.2"] * 6
         assert most == 2, "512 MiB each"

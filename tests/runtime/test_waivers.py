@@ -92,7 +92,8 @@ async def test_what_no_installed_version_has_as_waivable_is_refused_with_the_rea
     await waive(yard)
     version = await installed(yard)
     (found,) = [one for one in version.report.findings if one.advisory is not None]
-    assert found.level is Verdict.BLOCK
+    assert found.waiver is not None
+    assert found.waiver.level is Verdict.BLOCK, "what it would be without"
     again = await waive(yard, advisory=found.advisory)
     assert again.advisory == found.advisory
     with pytest.raises(WaiverError, match="malicious"):
