@@ -62,7 +62,9 @@ _STYLED: Final = re.compile(
 _FAR_RIGHT: Final = re.compile(r"[^\s](?:[ ]{120}|\t{20})\s{0,5000}([^\s|][^\n]{7,2000})")
 _LINK_COMMENT: Final = re.compile(r"^\[(?://|comment|_)\]: *#? *[\"'(](.{8,5000}?)[\"')] *$", re.MULTILINE)
 _FOREIGN: Final = re.compile(r"[\u0370-\u04ff]")
-_MIXED: Final = re.compile(r"[a-zA-Z]*(?:[a-zA-Z][\u0370-\u03ff\u0400-\u04ff]|[\u0370-\u03ff\u0400-\u04ff][a-zA-Z])\w*")
+_MIXED: Final = re.compile(
+    r"(?<![a-zA-Z])[a-zA-Z]*(?:[a-zA-Z][\u0370-\u03ff\u0400-\u04ff]|[\u0370-\u03ff\u0400-\u04ff][a-zA-Z])\w*"
+)
 _LOOKS: Final = str.maketrans(
     "аеорсухіјѕԁһӏкмтвнАВЕКМНОРСТХІЈЅαοερτικνυΑΒΕΖΗΙΚΜΝΟΡΤΥΧ", "aeopcyxijsdhlkmtbhABEKMHOPCTXIJSaoeptikvuABEZHIKMNOPTYX"
 )

@@ -23,6 +23,7 @@ from skillyard.governance.static import (
     secrets,
     shell,
     shell_rules,
+    signs,
     tool_texts,
     words,
     words_behind,
@@ -50,7 +51,7 @@ DETECTORS: Final[tuple[Detector, ...]] = (
     config.detect,
     secrets.detect,
 )
-WHOLE: Final[tuple[WholeDetector, ...]] = (javascript.install_scripts,)
+WHOLE: Final[tuple[WholeDetector, ...]] = (javascript.install_scripts, signs.detect)
 RULES: Final[tuple[Rule, ...]] = (
     *decode.RULES,
     *python_rules.RULES,
@@ -63,5 +64,6 @@ RULES: Final[tuple[Rule, ...]] = (
     *config_rules.RULES.values(),
     *secrets.RULES,
     *permissions.RULES,
+    *signs.RULES,
 )
 """Every rule that a detector may show, sorted into the reference page by its id."""

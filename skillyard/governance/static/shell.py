@@ -224,7 +224,7 @@ _SIGNALS: Final = {
 }
 
 
-_STAND_INS: Final = re.compile(
+STAND_INS: Final = re.compile(
     r"\b(?:ATTACKER|YOUR|MY|KALI|TARGET|REMOTE|LOCAL|LISTENER|C2|VPS)[_-]?(?:IP|HOST|ADDR\w*|MACHINE)\b|\$?\{?\b[LR]HOST\b|<[\w -]{0,20}(?:ip|host|attacker|address)[\w -]{0,20}>"
     r"|\b10\.10\.(?:10|14|16)\.\d{1,3}\b",
     re.IGNORECASE,
@@ -233,7 +233,7 @@ _STAND_INS: Final = re.compile(
 
 def _away(view: View, text: str, match: Match) -> _Judged:
     """In a text, a shell for a stand-in of an address is how such shells are taught."""
-    stand_in = _STAND_INS.search(text, match.start, min(match.end + 80, len(text)))
+    stand_in = STAND_INS.search(text, match.start, min(match.end + 80, len(text)))
     given = re.search(r"\b(?:LHOST|RHOST|ATTACKER_IP)=[\"']?\d", text)
     taught = view.file.endswith((".md", ".mdx", ".txt")) and stand_in and not given
     return match.rule, Confidence.LOW if taught else Confidence.HIGH, ""
@@ -310,9 +310,17 @@ _LOOSENS: Final = re.compile(
 )
 
 
+_COPIES_SKILLS: Final = re.compile(
+    r"\b(?:cp|mv|ln|mkdir|rsync|install|git\s+clone|unzip|cd)\b[^\n]{0,200}\.(?:claude|codex|cursor|gemini|agents)/skills\b",
+    re.IGNORECASE,
+)
+
+
 def _agent(view: View, text: str, match: Match) -> _Judged:  # noqa: ARG001
     first, last = logical_line(text, match.start, match.end)
     around = text[max(0, first - 500) : last + 500]
+    if _COPIES_SKILLS.search(text, first, last):
+        around = text[first:last]  # how skills are installed by hand; what stands near it is another step
     named = [url for url in addressed(text, first, last) if url.nameless or (url.doubtful and not url.secure)]
     if _LOOSENS.search(around) or named:
         return "agent_takeover_command", Confidence.MEDIUM, ""

@@ -26,9 +26,9 @@ _WIPES: Final = re.compile(
     re.IGNORECASE,
 )
 _STANDS_IN: Final = re.compile(
-    r"(?:\bcat\s*>|>\s*|\btee\s+)\s*[\"']?[^\s\"'<>|;&]{0,80}/(?:\.local/bin|bin|\.bin|shims|\.cargo/bin)/"
+    r"(?:>|\btee[ \t])[ \t]{0,40}[\"']?[^\s\"'<>|;&]{0,80}/(?:\.local/bin|bin|\.bin|shims|\.cargo/bin)/"
     r"(git|ssh|scp|sudo|su|npm|npx|yarn|pnpm|pip3?|python3?|node|aws|gcloud|az|gh|docker|kubectl|gpg|op|psql|mysql|terraform|claude|codex|curl|cargo|go|brew|ls|cd)[\"']?[\s;<]"
-    r"|(?:^|[\n;])\s*(?:function\s+)?(git|ssh|scp|sudo|su|npm|pip3?|aws|gcloud|gh|docker|kubectl|gpg|op|psql|claude)\s*\(\)\s*\{"
+    r"|(?:^|[\n;])[ \t]{0,40}(?:function\s+)?(git|ssh|scp|sudo|su|npm|pip3?|aws|gcloud|gh|docker|kubectl|gpg|op|psql|claude)\s*\(\)\s*\{"
 )
 _REPORTS: Final = re.compile(
     r"\b(?:curl|wget|nc|ncat|iwr|irm)\b[^\n]{0,300}|/dev/(?:tcp|udp)/|\bread\s+-\w*s[^\n]{0,200}>>|\btee\s+-a\s+/(?:tmp|var)"

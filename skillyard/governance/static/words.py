@@ -90,6 +90,7 @@ _ABOVE_ALL: Final = re.compile(
 )
 _CODE: Final = re.compile(r"=>|&&|\)\s*[;{]|\|\||===|new \w+\(|\w\(\[?\{?\s*new ")
 """A program that names what it sends is judged as a program, and not by its words."""
+_PYTHON: Final = re.compile(r"\w\s*=\s*[\w\"'\[{(]|\w\([\w\"'*]|\breturn\b|\bimport\b|\bself\.")
 _LONG: Final = 50_000
 _TALKS: Final = frozenset({Language.MARKDOWN, Language.TEXT})
 
@@ -145,7 +146,14 @@ def _candidates(view: View, text: str, words: Words) -> Iterator[tuple[str, int,
             yield rule, match.start(), match.end(), Confidence.HIGH
     for start, end, addressed in sent_away(text, words):
         sure = Confidence.HIGH if addressed else Confidence.MEDIUM
-        yield "data_exfiltration", start, end, Confidence.LOW if _CODE.search(text, start, end) else sure
+        yield (
+            "data_exfiltration",
+            start,
+            end,
+            Confidence.LOW
+            if (_PYTHON if view.language is Language.PYTHON else _CODE).search(text, start, end)
+            else sure,
+        )
     for start, end in gathered(words):
         yield "secret_gathering", start, end, Confidence.LOW
     if view.language in _TALKS:

@@ -80,6 +80,11 @@ class Place:
         return bool(self.headings and _SUBJECT.search(self.headings[0]))
 
     @property
+    def about_attacks(self) -> bool:
+        """Whether attacks are the subject right here: to detect or to block something is not enough."""
+        return bool(_SUBJECT.search(self.before[-300:])) or any(_SUBJECT.search(one) for one in self.headings[1:])
+
+    @property
     def shown(self) -> bool:
         """Whether the words are an example of how somebody might say them."""
         return self.discussed or self.quoted or self.fence is not None or bool(_EXAMPLES.search(self.before[-120:]))

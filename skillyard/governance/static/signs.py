@@ -1,0 +1,161 @@
+"""Signs that stand together: the scan's answer to attacks that no rule names.
+
+An attack can be put in any words and any language, but it has to do something, somewhere, unnoticed. Single signs of
+that are ordinary (``signs_words``, ``signs_code``). In one passage, in one script, or in both together with what other
+rules show, they add up: what is added, and from which weight on it blocks, is written here and nowhere else.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator
+from typing import Final
+
+from skillyard.governance.report import Confidence, Severity, Verdict
+from skillyard.governance.static.hit import Hit, Shown
+from skillyard.governance.static.rule import Rule
+from skillyard.governance.static.signs_code import is_code, signs_of
+from skillyard.governance.static.signs_passage import Passage, passages
+from skillyard.governance.static.signs_words import Seen
+from skillyard.governance.static.view import Language, View
+
+COVERT_PASSAGE: Final = Rule(
+    "covert_passage",
+    "a passage has the agent do together what hardly an honest text asks for",
+    Severity.HIGH,
+    Verdict.BLOCK,
+    "Each part may be ordinary; together they take, send or change something so that the person does not learn of it.",
+    "Say openly what is done, to whom what is sent, and let the person agree to it; drop what is to be kept quiet.",
+)
+COVERT_CODE: Final = Rule(
+    "covert_code",
+    "a script does together what hardly an honest script does",
+    Severity.HIGH,
+    Verdict.BLOCK,
+    "Each part may be ordinary; together they are how programs take, send or change something unnoticed.",
+    "Name the addresses in SKILL.md, let errors be seen, and read and start only what the skill is for.",
+)
+ADDS_UP: Final = Rule(
+    "signs_add_up",
+    "the text, the scripts and other findings are suspicious together",
+    Severity.HIGH,
+    Verdict.BLOCK,
+    "None of them would be enough; attacks that are spread over files look like that.",
+    "Look at the findings one by one; mend those that are not needed.",
+)
+RULES: Final = (COVERT_PASSAGE, COVERT_CODE, ADDS_UP)
+
+_PASSAGE: Final = 4.0
+_CODE: Final = 4.5
+_FEW: Final = 8
+_SMALL: Final = 16_000
+_ACROSS: Final = 0.5
+"""What signs in several files weigh less than in one."""
+_TOGETHER: Final = 5.5
+_OTHERS: Final = {Severity.LOW: 0.5, Severity.MEDIUM: 0.75, Severity.HIGH: 1.0, Severity.CRITICAL: 1.0}
+"""What a rule adds that flags, by its severity; at most ``_MOST_OTHERS`` in all."""
+_MOST_OTHERS: Final = 2.0
+_BASIS: Final = 3.0
+"""What the text or the scripts must weigh by themselves."""
+_PAIRS: Final[dict[frozenset[str], float]] = {
+    frozenset({"payee", "amount"}): 1.5,
+    frozenset({"agent", "loose"}): 1.0,
+    frozenset({"wrecks", "hushed"}): 1.5,
+    frozenset({"mines"}): 1.5,
+    frozenset({"trigger", "wrecks"}): 1.0,
+    frozenset({"payee", "wrecks"}): 1.5,
+    frozenset({"payee", "trigger"}): 1.0,
+    frozenset({"reaches", "outgoing"}): 0.5,
+    frozenset({"secrets", "outgoing"}): 0.5,
+    frozenset({"decoded", "dynamic", "muted"}): 0.5,
+}
+"""What only weighs where it meets."""
+_LONG: Final = 50_000
+"""Longer texts are manuals and data, in which everything occurs."""
+_TALKS: Final = frozenset({Language.MARKDOWN, Language.TEXT})
+_ABOUT_ATTACKS: Final = re.compile(
+    r"(?:security|vulnerab|injection|attack|malicious|malware|audit|red.?team|pen.?test|threat|forensic|phishing|secrets? scan|hardening|guardrail|jailbreak|suspicious)",
+    re.IGNORECASE,
+)
+_TALKED: Final = frozenset({"prompt_override", "persona_override", "forged_message", "message_markers"})
+
+
+def detect(views: tuple[View, ...], shown: tuple[Shown, ...]) -> Iterator[Shown]:
+    """What the signs of a whole skill come to."""
+    words = "\n".join(view.text.lower() for view in views if view.language is Language.MARKDOWN and not view.via)
+    all_told = list(_told(views))
+    told = max(all_told, key=lambda one: one.counts, default=None)
+    all_done = list(_done(views, words))
+    spread = _spread(all_done)
+    done = max([*all_done, *([spread] if spread else [])], key=lambda one: one[0], default=None)
+    if told and told.counts >= _PASSAGE:
+        yield _passage_hit(COVERT_PASSAGE, told)
+    if done and done[0] >= _CODE:
+        yield _code_hit(COVERT_CODE, *done)
+    blocked = (told and told.counts >= _PASSAGE) or (done and done[0] >= _CODE)
+    if not blocked and (hit := _together(told, done, shown)):
+        yield hit
+
+
+def _told(views: tuple[View, ...]) -> Iterator[Passage]:
+    guarded = _guards(views)
+    for view in views:
+        if view.language in _TALKS and len(view.text) <= _LONG and not view.file.endswith((".csv", ".tsv")):
+            yield from passages(view, guarded and not view.via)
+
+
+def _guards(views: tuple[View, ...]) -> bool:
+    """Whether the skill says of itself that attacks are its subject."""
+    main = next((view for view in views if view.file == "SKILL.md" and not view.via), None)
+    head = main.text[:2000] if main else ""
+    return bool(_ABOUT_ATTACKS.search(head[: head.find("\n---", 4) if "\n---" in head[4:] else 600]))
+
+
+def _done(views: Iterable[View], words: str) -> Iterator[tuple[float, View, tuple[Seen, ...]]]:
+    for view in views:
+        if is_code(view) and (signs := signs_of(view, words)):
+            yield weight_of(signs), view, signs
+
+
+def _spread(done: list[tuple[float, View, tuple[Seen, ...]]]) -> tuple[float, View, tuple[Seen, ...]] | None:
+    """The files of a small skill as if they were one: what is spread over them belongs together all the same."""
+    if not 1 < len(done) <= _FEW or sum(len(view.text) for _, view, _ in done) > _SMALL:
+        return None
+    kinds = {one.sign.kind: one for _, _, signs in reversed(done) for one in signs}
+    largest = max(done, key=lambda one: one[0])
+    return weight_of(tuple(kinds.values())) - _ACROSS, largest[1], largest[2]
+
+
+def weight_of(signs: tuple[Seen, ...]) -> float:
+    kinds = {one.sign.kind for one in signs}
+    met = sum(weight for pair, weight in _PAIRS.items() if pair <= kinds)
+    return sum(one.sign.weight for one in signs) + met
+
+
+def _together(
+    told: Passage | None, done: tuple[float, View, tuple[Seen, ...]] | None, shown: tuple[Shown, ...]
+) -> Hit | None:
+    others = {one.rule for one in shown if isinstance(one, Hit) and one.counts is Verdict.FLAG}
+    parts = [told.counts if told else 0.0, done[0] if done and done[0] >= 2 else 0.0, _others(others)]
+    if sum(parts) < _TOGETHER or max(parts[:2]) < _BASIS:
+        return None
+    if done and parts[1] >= parts[0]:
+        return _code_hit(ADDS_UP, *done)
+    return _passage_hit(ADDS_UP, told) if told else None
+
+
+def _others(rules: set[Rule]) -> float:
+    return min(_MOST_OTHERS, sum(_OTHERS[rule.severity] for rule in rules if rule.id not in _TALKED))
+
+
+def _passage_hit(rule: Rule, passage: Passage) -> Hit:
+    first = passage.signs[0]
+    evidence = " … ".join(passage.view.text[one.start : one.end][:60].strip() for one in passage.signs)
+    line = passage.view.line(first.start)
+    return Hit(rule, passage.view, line, evidence, f"({passage.told})", Confidence.MEDIUM)
+
+
+def _code_hit(rule: Rule, weight: float, view: View, signs: tuple[Seen, ...]) -> Hit:  # noqa: ARG001
+    evidence = " … ".join(view.text[one.start : one.end][:60].strip() for one in signs)
+    told = ", ".join(one.sign.told for one in signs)
+    return Hit(rule, view, view.line(signs[0].start), evidence, f"({told})", Confidence.MEDIUM)
