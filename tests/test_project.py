@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import functools
 import hashlib
 import importlib.util
 import re
@@ -63,12 +64,15 @@ def test_make_alone_explains_every_command() -> None:
         assert re.search(rf"^  {target} +[A-Z]", shown, re.MULTILINE), f"`make` does not explain {target}"
 
 
+@functools.cache
+def commands() -> str:
+    return output(str(ROOT / ".venv/bin/skillyard"), "--help")
+
+
 @pytest.mark.parametrize("page", PAGES, ids=names(PAGES))
 def test_every_command_that_a_page_names_exists(page: Path) -> None:
     named = set(re.findall(r"(?:`|^\$? ?)skillyard ([a-z]+)", page.read_text(), re.MULTILINE))
-    if named:
-        known = output(str(ROOT / ".venv/bin/skillyard"), "--help")
-        assert {name for name in named if not re.search(rf"\b{name}\b", known)} == set()
+    assert {name for name in named if not re.search(rf"\b{name}\b", commands())} == set()
 
 
 @pytest.mark.parametrize("page", PAGES, ids=names(PAGES))
