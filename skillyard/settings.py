@@ -242,6 +242,82 @@ class Settings(BaseSettings):
     )
     webhook_ca_bundle: Path | None = Field(default=None, description="CA bundle for webhooks, instead of the system's.")
 
+    marketplace_allow_private: bool = Field(
+        default=False,
+        description="Let remotes be at private addresses, and by plain HTTP on this machine (another Skillyard beside "
+        "this one).",
+    )
+    marketplace_allow_http: bool = Field(
+        default=False, description="Let remotes be reached by plain HTTP anywhere; tokens are then readable on the way."
+    )
+    marketplace_ca_bundle: Path | None = Field(
+        default=None, description="CA bundle for remotes, instead of the system's."
+    )
+    marketplace_timeout: float = Field(
+        default=30.0, gt=0, le=600, description="Time limit of one request to a remote; files get more by their size."
+    )
+    marketplace_name: str = Field(
+        default="skillyard", min_length=1, max_length=100, description="What this marketplace calls itself to others."
+    )
+    marketplace_public: bool = Field(
+        default=False,
+        description="Let anybody read `/.well-known/agent-skills/`, `/marketplace.json` and the archives that they "
+        "name; without it they need a token.",
+    )
+    marketplace_head_seconds: float = Field(
+        default=3600.0,
+        ge=60,
+        le=604_800,
+        description="How long a signed head counts; a follower that is shown an older one says that it is held back.",
+    )
+    marketplace_share_counts: bool = Field(
+        default=False,
+        description="Tell remotes how often their skills were installed and called here, as totals without names.",
+    )
+    marketplace_upload_max_age_hours: float = Field(
+        default=72.0, gt=0, description="What could not be sent to a remote for this long waits for an operator."
+    )
+    marketplace_incoming_hours: float = Field(
+        default=24.0, gt=0, le=720, description="How long files are kept that were sent ahead of a publication."
+    )
+    marketplace_incoming_max_mib: int = Field(
+        default=1024, ge=16, description="Most that such files take in all; more uploads are refused until some went."
+    )
+    marketplace_tombstone_days: float = Field(
+        default=90.0,
+        ge=1,
+        le=36_500,
+        description="How long the feed remembers a deletion; a follower that was away for longer reads a snapshot.",
+    )
+    marketplace_max_listeners: int = Field(
+        default=1000, ge=1, description="Most followers that wait for changes at one process, by channel or request."
+    )
+
+    sync_period: float = Field(
+        default=900.0, gt=0, description="How often a remote is asked for changes while its live channel is open."
+    )
+    sync_period_not_live: float = Field(
+        default=60.0, gt=0, description="How often while it is not, and after a failure."
+    )
+    sync_upload_period: float = Field(
+        default=1800.0, gt=0, description="How often what waits to go up is looked at; new items go at once."
+    )
+    sync_jitter: float = Field(
+        default=0.1, ge=0, le=1, description="Share of a period by which a scheduled run may be late, by chance."
+    )
+    sync_run_timeout: float = Field(default=3600.0, gt=0, description="Longest that one run of a sync job may take.")
+    sync_runs_kept: int = Field(default=200, ge=1, le=100_000, description="Runs remembered of each sync job.")
+    sync_live_backoff: float = Field(
+        default=16.0, ge=1, le=3600, description="Longest pause before a live channel that closed is opened again."
+    )
+    sync_live_failures: int = Field(
+        default=3, ge=1, description="Failures in a row after which a remote is only polled for a while."
+    )
+    sync_live_rest: float = Field(default=3600.0, gt=0, description="How long that while is.")
+    metrics_public: bool = Field(
+        default=False, description="Let anybody read `/metrics`; otherwise it takes the token of an operator."
+    )
+
     @field_validator("home")
     @classmethod
     def _absolute(cls, value: Path) -> Path:

@@ -18,21 +18,36 @@ from skillyard.api.routes import (
     agents,
     approvals,
     audit,
+    conflicts,
     invocations,
+    mirrors,
     package_checks,
     package_files,
     packages,
+    parcels,
     people,
     pins,
     quarantine,
+    remotes,
     reports,
     skills,
     supervision,
+    sync,
+    sync_health,
     system,
+    upwards,
     waivers,
     webhooks,
+    well_known,
     workspaces,
 )
+from skillyard.api.routes.marketplace import edits as market_edits
+from skillyard.api.routes.marketplace import feed
+from skillyard.api.routes.marketplace import files as market_files
+from skillyard.api.routes.marketplace import publishers as market_publishers
+from skillyard.api.routes.marketplace import push as market_push
+from skillyard.api.routes.marketplace import search as market_search
+from skillyard.api.routes.marketplace import tokens as market_tokens
 from skillyard.api.safe_headers import SafeHeaders
 from skillyard.api.state import ADVISORIES, MARKETPLACE, RUNTIME
 from skillyard.api.suspended import SuspendedWorkspaces
@@ -61,6 +76,7 @@ def create_app(settings: Settings, *, runtime: Runtime | None = None, only: Work
             # A server for one workspace alone (an author's loop) answers, and keeps up with nobody.
             market = await create_marketplace(serving, background=only is None)
             await last_first.enter_async_context(market)
+            setattr(app.state, MARKETPLACE, market)
             yield {RUNTIME: serving, MARKETPLACE: market, ADVISORIES: advisories}
 
     app = FastAPI(
@@ -76,7 +92,9 @@ def create_app(settings: Settings, *, runtime: Runtime | None = None, only: Work
     )
     install_handlers(app)
     app.include_router(system.public)
+    app.include_router(sync_health.public)
     app.include_router(versioned())
+    app.include_router(well_known.router)
     app.openapi = lambda: describe(app)  # type: ignore[method-assign]  # FastAPI's documented way to extend it
     # The last one added is the outermost: browsers' preflight requests carry no token.
     app.add_middleware(BodyLimit)
@@ -99,6 +117,7 @@ def versioned() -> APIRouter:
     modules = (
         system,
         skills,
+        parcels,
         reports,
         invocations,
         packages,
@@ -115,6 +134,18 @@ def versioned() -> APIRouter:
         advisories,
         webhooks,
         workspaces,
+        feed,
+        market_publishers,
+        market_tokens,
+        market_files,
+        market_push,
+        market_edits,
+        market_search,
+        remotes,
+        mirrors,
+        upwards,
+        conflicts,
+        sync,
     )
     for module in modules:
         router.include_router(module.router)

@@ -7,6 +7,8 @@ dependencies below. Ids of another workspace are not found rather than forbidden
 
 from __future__ import annotations
 
+from collections.abc import Awaitable, Callable
+from functools import partial
 from typing import Annotated, assert_never
 
 import structlog
@@ -17,7 +19,7 @@ from starlette.datastructures import Headers
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from skillyard.api.problems import ForbiddenError, plain
-from skillyard.api.state import runtime_of
+from skillyard.api.state import marketplace_of, runtime_of
 from skillyard.api.throttle import FailedAttempts
 from skillyard.database import utcnow
 from skillyard.governance.administrators import Administrator
@@ -25,13 +27,29 @@ from skillyard.governance.decision import AgentState, Maturity
 from skillyard.governance.identity import AgentPrincipal, PersonPrincipal, Principal, Role, TokenScope
 from skillyard.governance.tokens import authenticate
 from skillyard.ids import WorkspaceId
+from skillyard.marketplace_sync.hub.token_store import PREFIX
+from skillyard.marketplace_sync.hub.values import InstancePrincipal, InstanceScope, Sender
 
 PUBLIC_PATHS = frozenset({"/health", "/openapi.json"})
 """Everything else needs a token, also paths that do not exist."""
 
+OPEN_PATHS = frozenset({"/health/sync"})
+"""Where a token is looked at if one is shown, and none is asked for."""
+
+OPEN_CATALOGUE = ("/.well-known/agent-skills/", "/publishers/", "/marketplace.json", "/.claude-plugin/marketplace.json")
+"""What begins so is open where the setting ``marketplace_public`` says so."""
+
+METRICS = "/metrics"
+"""Where a setting says whether one is asked for."""
+
 MAX_TOKEN_LENGTH = 512
 
+MARKETPLACE = "/v1/marketplace"
+"""Below it, and nowhere else, tokens of other instances are tokens."""
+
 _PRINCIPAL = "skillyard.principal"
+_INSTANCE = "skillyard.instance"
+_STILL = "skillyard.token_holds"
 _log = structlog.get_logger("skillyard.api")
 
 
@@ -45,17 +63,19 @@ class Authentication:
         self._only = only
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] == "lifespan" or (scope["type"] == "http" and scope["path"] in PUBLIC_PATHS):
+        if scope["type"] == "lifespan" or (scope["type"] == "http" and _is_open(scope)):
             await self._app(scope, receive, send)
             return
         answer = await self._authenticate(scope)
         if isinstance(answer, Response):
             await answer(scope, receive, send)
             return
-        scope[_PRINCIPAL] = answer
+        scope[_INSTANCE if isinstance(answer, InstancePrincipal) else _PRINCIPAL] = answer
+        if scope["type"] == "websocket":
+            scope[_STILL] = partial(self._holds, scope)
         await self._app(scope, receive, send)
 
-    async def _authenticate(self, scope: Scope) -> Principal | Response:
+    async def _authenticate(self, scope: Scope) -> Principal | InstancePrincipal | Response:
         scheme, _, token = Headers(scope=scope).get("authorization", "").partition(" ")
         if not token:
             return _unauthenticated("a bearer token is needed", None)
@@ -72,12 +92,38 @@ class Authentication:
         self._attempts.succeeded(token)
         return principal
 
-    async def _look_up(self, scope: Scope, scheme: str, token: str) -> Principal | None:
+    async def _holds(self, scope: Scope) -> bool:
+        scheme, _, token = Headers(scope=scope).get("authorization", "").partition(" ")
+        return await self._look_up(scope, scheme, token.strip()) is not None
+
+    async def _look_up(self, scope: Scope, scheme: str, token: str) -> Principal | InstancePrincipal | None:
         if scheme.lower() != "bearer" or len(token) > MAX_TOKEN_LENGTH:
             return None
-        async with runtime_of(scope).database.reading() as session:
-            found = await authenticate(session, token, now=utcnow())
+        found: Principal | InstancePrincipal | None
+        if token.startswith(PREFIX):
+            inside = scope["path"] == MARKETPLACE or scope["path"].startswith(f"{MARKETPLACE}/")
+            found = await marketplace_of(scope).hub.tokens.authenticate(token) if inside else None
+        else:
+            async with runtime_of(scope).database.reading() as session:
+                found = await authenticate(session, token, now=utcnow())
         return None if found is not None and self._only not in (None, found.workspace) else found
+
+
+async def still_holds(scope: Scope) -> bool:
+    """Whether the token that a WebSocket was opened with counts still: it may outlive the token by days."""
+    holds: Callable[[], Awaitable[bool]] = scope[_STILL]
+    return await holds()
+
+
+def _is_open(scope: Scope) -> bool:
+    """Whether nobody is asked who they are."""
+    if scope["path"] in PUBLIC_PATHS:
+        return True
+    if "authorization" in Headers(scope=scope):
+        return False
+    if scope["path"].startswith(OPEN_CATALOGUE):
+        return runtime_of(scope).settings.marketplace_public
+    return scope["path"] in OPEN_PATHS or (scope["path"] == METRICS and runtime_of(scope).settings.metrics_public)
 
 
 def _unauthenticated(detail: str, error: str | None) -> Response:
@@ -85,14 +131,24 @@ def _unauthenticated(detail: str, error: str | None) -> Response:
     return plain(401, detail, headers={"WWW-Authenticate": challenge})
 
 
-def principal_of(scope: Scope) -> Principal | None:
+def principal_of(scope: Scope) -> Principal | InstancePrincipal | None:
     """Whose request it is, behind ``Authentication``; ``None`` on the public paths."""
-    principal: Principal | None = scope.get(_PRINCIPAL)
+    principal: Principal | InstancePrincipal | None = scope.get(_PRINCIPAL) or scope.get(_INSTANCE)
     return principal
 
 
 def _principal(request: Request) -> Principal:
-    principal: Principal = request.scope[_PRINCIPAL]
+    principal: Principal | None = request.scope.get(_PRINCIPAL)
+    if principal is None:
+        raise ForbiddenError("this needs a person's or an agent's token; an instance's is not enough")
+    return principal
+
+
+def market_reader(scope: Scope) -> Principal | InstancePrincipal:
+    """Who reads the marketplace, behind ``Authentication``. Raises ``NotAllowedError``."""
+    principal: Principal | InstancePrincipal = scope.get(_INSTANCE) or scope[_PRINCIPAL]
+    if isinstance(principal, InstancePrincipal):
+        Sender(principal).require(InstanceScope.READ)
     return principal
 
 
@@ -148,8 +204,29 @@ def _agent(principal: Anyone) -> AgentPrincipal:
 _BEARER = Security(HTTPBearer(auto_error=False, description="The token of a person or of an agent."))
 
 
+def _scraper(request: Request, _credentials: Annotated[object, _BEARER]) -> None:
+    """Figures name the remotes of every workspace."""
+    if not runtime_of(request.scope).settings.metrics_public:
+        _operator(_person(_principal(request)))
+
+
 def _declared(request: Request, _credentials: Annotated[object, _BEARER]) -> Principal:
     return _principal(request)
+
+
+def _reader(request: Request, _credentials: Annotated[object, _BEARER]) -> Principal | InstancePrincipal:
+    return market_reader(request.scope)
+
+
+def _sender(request: Request, _credentials: Annotated[object, _BEARER]) -> Sender:
+    instance: InstancePrincipal | None = request.scope.get(_INSTANCE)
+    return Sender(_person(_principal(request)) if instance is None else instance)
+
+
+def _instance(sender: MarketSender) -> InstancePrincipal:
+    if not isinstance(sender.principal, InstancePrincipal):
+        raise ForbiddenError("this is for the token of an instance; a person's is issued anew")
+    return sender.principal
 
 
 Anyone = Annotated[Principal, Depends(_declared)]
@@ -159,3 +236,10 @@ Admin = Annotated[Administrator, Depends(_admin)]
 AdminPerson = Annotated[PersonPrincipal, Depends(_admin_person)]
 Operator = Annotated[Administrator, Depends(_operator)]
 Caller = Annotated[AgentPrincipal, Depends(_agent)]
+MarketReader = Annotated[Principal | InstancePrincipal, Depends(_reader)]
+"""Whoever may read the marketplace: persons, agents, and instances whose token carries the scope ``read``."""
+MarketSender = Annotated[Sender, Depends(_sender)]
+"""A person, or an instance: what it may send is for the hub to say."""
+Instance = Annotated[InstancePrincipal, Depends(_instance)]
+Scraper = Depends(_scraper)
+"""An operator, or anybody where the settings say so."""

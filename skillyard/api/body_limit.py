@@ -20,10 +20,14 @@ UPLOAD_BYTES = 32 * MIB
 """A bundle holds at most 16 MiB; an archive adds headers, and may hold folders that a bundle leaves out."""
 INVOCATION_BYTES = 32 * MIB
 """Input, standard input and files of one call, in base64. All of it is in memory."""
+FILE_BYTES = 10 * MIB
+"""One file of a bundle, as it is. It goes to disk as it comes."""
 LIST_BYTES = 8 * MIB
 """A rules file or a list of packages, as JSON text: up to 4 MiB, each character of which JSON may write as two."""
 CALL_FORM_BYTES = 144 * MIB
 """The same as multipart, which goes to disk; how much of it a call may bring is checked there, by its grant."""
+PARCEL_BYTES = 2048 * MIB
+"""A skill with the wheels of all of its packages. It goes to disk as it comes."""
 
 LARGE_BODIES: Mapping[tuple[str, str], int] = {
     ("POST", "/v1/skills"): UPLOAD_BYTES,
@@ -32,7 +36,11 @@ LARGE_BODIES: Mapping[tuple[str, str], int] = {
     ("POST", "/v1/packages/import"): LIST_BYTES,
     ("POST", "/v1/packages/allow-list"): LIST_BYTES,
     ("POST", "/v1/packages/check"): LIST_BYTES,
+    ("POST", "/v1/marketplace/push"): LIST_BYTES,
+    ("POST", "/v1/skills/import"): PARCEL_BYTES,
 }
+LARGE_BELOW: Mapping[tuple[str, str], int] = {("PUT", "/v1/marketplace/files"): FILE_BYTES}
+"""The same for everything directly below a path."""
 LARGE_FORMS: Mapping[tuple[str, str], int] = {("POST", "/v1/invocations"): CALL_FORM_BYTES}
 """What holds instead for ``multipart/form-data``."""
 ARRIVAL_SECONDS = 300.0
@@ -50,7 +58,8 @@ class BodyLimit:
             await self._app(scope, receive, send)
             return
         headers, place = Headers(scope=scope), (scope["method"], scope["path"])
-        limit = LARGE_BODIES.get(place, BODY_BYTES)
+        below = LARGE_BELOW.get((place[0], place[1].rpartition("/")[0]), BODY_BYTES)
+        limit = LARGE_BODIES.get(place, below)
         if headers.get("content-type", "").lower().startswith("multipart/form-data"):
             limit = LARGE_FORMS.get(place, limit)
         reader = _Reader(receive, limit, declared=headers.get("content-length"))

@@ -39,9 +39,9 @@ def download(headers: Headers, file: CallFile, location: Path) -> Response:
     """The whole file, the part that is asked for, or 304 (RFC 9110). Raises ``HTTPException`` 416."""
     etag = f'"{file.sha256}"'
     named = {"ETag": etag, "Cache-Control": "private, no-cache"}
-    if _matches(headers.get("if-none-match"), etag):
+    if matches(headers.get("if-none-match"), etag):
         return Response(status_code=304, headers=named)
-    _check_range(headers.get("range"), file.size)
+    refuse_behind_end(headers.get("range"), file.size)
     return FileResponse(
         location,
         media_type=file.media_type if file.media_type in _SAFE_TYPES else "application/octet-stream",
@@ -51,14 +51,14 @@ def download(headers: Headers, file: CallFile, location: Path) -> Response:
     )
 
 
-def _matches(wanted: str | None, etag: str) -> bool:
+def matches(wanted: str | None, etag: str) -> bool:
     """``If-None-Match`` compares weakly (RFC 9110, 13.1.2)."""
     if wanted is None:
         return False
     return wanted.strip() == "*" or etag in {one.strip().removeprefix("W/") for one in wanted.split(",")}
 
 
-def _check_range(wanted: str | None, size: int) -> None:
+def refuse_behind_end(wanted: str | None, size: int) -> None:
     """Refuse what starts behind the end with a problem like any other; the response sees to everything else."""
     found = _ONE_RANGE.fullmatch((wanted or "").replace(" ", ""))
     if found is not None and int(found[1]) >= size:

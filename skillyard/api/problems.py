@@ -24,6 +24,15 @@ from skillyard.api.schemas.reports import ReasonView, ReportView
 from skillyard.errors import ConflictError, InputError, MachineError, NotFoundError, SkillyardError
 from skillyard.governance.errors import AdminRoleError, AdvisoryIndexError, SecondPersonError, WorkspaceSuspendedError
 from skillyard.governance.quotas import CallQuotaExceededError, QuotaExceededError
+from skillyard.marketplace_sync.errors import (
+    CursorGoneError,
+    HubBusyError,
+    IncomingFullError,
+    NotAllowedError,
+    RemoteError,
+    RemoteUnavailableError,
+    TooManyListenersError,
+)
 from skillyard.runtime.admission import AdmissionOverloadError
 from skillyard.runtime.errors import (
     DecisionRefusedError,
@@ -69,6 +78,13 @@ STATUSES: Mapping[type[SkillyardError], int] = {
     ReportRefusedError: 422,
     DecisionRefusedError: 403,
     StoredValueError: 500,
+    NotAllowedError: 403,
+    CursorGoneError: 410,
+    TooManyListenersError: 429,
+    RemoteError: 502,
+    RemoteUnavailableError: 503,
+    IncomingFullError: 507,
+    HubBusyError: 429,
 }
 """The nearest class among an error's ancestors decides. ``docs/reference/http-api.md`` lists the same."""
 
@@ -164,6 +180,8 @@ def _facts(error: SkillyardError) -> dict[str, Any]:
         case DecisionRefusedError():
             reasons = [ReasonView.model_validate(reason).model_dump(mode="json") for reason in error.reasons]
             return {"reasons": reasons, "held": error.held}
+        case CursorGoneError():
+            return {"snapshot": "/v1/marketplace/snapshot"}
         case QuotaExceededError():
             return {"quota": error.quota.value, "limit": error.limit, "used": error.used}
         case _:
@@ -182,9 +200,11 @@ def _headers(error: SkillyardError) -> dict[str, str] | None:
             return {"Retry-After": str(max(1, math.ceil(seconds)))}
         case CallQuotaExceededError(retry_after=float() as seconds):
             return {"Retry-After": str(max(1, math.ceil(seconds)))}
+        case RemoteUnavailableError(retry_after=float() as seconds):
+            return {"Retry-After": str(max(1, math.ceil(seconds)))}
         case AdmissionOverloadError():
             return {"Retry-After": "1"}
-        case ShuttingDownError():
+        case ShuttingDownError() | TooManyListenersError():
             return {"Retry-After": "5"}
         case _:
             return None

@@ -12,14 +12,20 @@ from dataclasses import dataclass
 import uvicorn
 
 from skillyard.api.application import create_app
+from skillyard.api.state import MARKETPLACE
 from skillyard.errors import MachineError
 from skillyard.ids import WorkspaceId
+from skillyard.marketplace_sync.marketplace import Marketplace
 from skillyard.runtime.runtime import Runtime, create_runtime
 from skillyard.settings import Settings
 
 GRACE_SECONDS = 30
 """How long open requests may take to end once the server was told to stop; calls that still run are then cancelled."""
 BACKLOG = 2048
+
+_MOST_FRAME = 64 * 1024
+_PING_SECONDS = 30.0
+_PONG_SECONDS = 10.0
 
 
 class AddressError(MachineError):
@@ -59,8 +65,9 @@ async def serve_runtime(
     on_ready: Callable[[Serving], None] = ignore,
 ) -> None:
     """The same over a runtime that stays its owner's. ``only`` lets tokens of that workspace in, and no others."""
+    app = create_app(runtime.settings, runtime=runtime, only=only)
     config = uvicorn.Config(
-        create_app(runtime.settings, runtime=runtime, only=only),
+        app,
         log_config=None,
         access_log=False,
         server_header=False,
@@ -68,9 +75,22 @@ async def serve_runtime(
         proxy_headers=False,
         timeout_graceful_shutdown=grace_seconds,
         lifespan="on",
+        # Live channels: followers send nothing there, and one that does not answer a ping in time is gone.
+        ws="websockets-sansio",
+        ws_max_size=_MOST_FRAME,
+        ws_ping_interval=_PING_SECONDS,
+        ws_ping_timeout=_PONG_SECONDS,
+        ws_per_message_deflate=False,
     )
     serving = Serving(_url(listener), runtime.first_token)
-    server = _Server(config, ready=lambda: on_ready(serving), stopping=runtime.waiting.shut)
+
+    def stop_waiting() -> None:
+        runtime.waiting.shut()
+        marketplace: Marketplace | None = getattr(app.state, MARKETPLACE, None)
+        if marketplace is not None:
+            marketplace.shut()
+
+    server = _Server(config, ready=lambda: on_ready(serving), stopping=stop_waiting)
     await _to_the_end(server, listener)
 
 

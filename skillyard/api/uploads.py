@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -50,16 +50,21 @@ class Submission:
     mode: ParseMode
 
 
+FromRemote = Callable[[str], Awaitable[tuple[Source, str]]]
+"""From the address of a remote's skill to it, and to the publisher whose it is."""
+
+
 @asynccontextmanager
-async def submission(request: Request, settings: Settings) -> AsyncIterator[Submission]:
+async def submission(request: Request, settings: Settings, *, remote: FromRemote) -> AsyncIterator[Submission]:
     """The submission in a request's body; an uploaded archive is on disk while the block runs, and gone after it.
 
+    ``remote`` is who knows the skills of remotes.
     Raises ``MediaTypeError``, ``ForbiddenError`` for a path where settings do not allow paths, ``InputError`` and
     ``RequestValidationError`` for a body that does not fit.
     """
     match media_type(request):
         case "application/json":
-            yield _from_json(await request.body(), settings)
+            yield await _from_json(await request.body(), settings, remote)
         case "multipart/form-data":
             async with request.form(max_files=1, max_fields=8, max_part_size=MAX_FIELD_BYTES) as form:
                 yield _from_form(form)
@@ -81,8 +86,11 @@ def validated(model: type[ModelT], data: bytes | dict[str, object]) -> ModelT:
         raise RequestValidationError(problems) from error
 
 
-def _from_json(body: bytes, settings: Settings) -> Submission:
+async def _from_json(body: bytes, settings: Settings, remote: FromRemote) -> Submission:
     wanted = validated(InstallRequest, body)
+    if wanted.source is not None:
+        source, publisher = await remote(wanted.source)
+        return Submission(source, publisher, wanted.mode)
     return Submission(_source(wanted, settings), wanted.publisher, wanted.mode)
 
 

@@ -44,8 +44,13 @@ COMMANDS: Mapping[str, Place] = {
     "agents": Place("agents", "List, add and change agents, and issue tokens for them.", SERVER, group=True),
     "supervision": Place("supervision", "Watch, stop and look back at calls of SUPERVISED agents.", SERVER, group=True),
     "workspaces": Place("workspaces", "Add, suspend and limit workspaces.", SERVER, group=True),
-    "install": Place("installed", "Install a skill from a folder, an archive or a Git address.", SERVER),
+    "install": Place(
+        "installed", "Install a skill from a folder, an archive, a Git address or a remote marketplace.", SERVER
+    ),
     "list": Place("installed", "List what is installed.", SERVER),
+    "skills": Place(
+        "parcels", "Take installed skills to machines without a network, and in there.", SERVER, group=True
+    ),
     "report": Place("reports", "Show the scan report of an installed skill, as it counts now.", SERVER),
     "invoke": Place("invoke", "Call an installed skill.", SERVER),
     "cancel": Place("cancel", "End a running call.", SERVER),
@@ -57,6 +62,29 @@ COMMANDS: Mapping[str, Place] = {
     "waivers": Place("waivers", "Let one known finding be, for a reason and until a day.", SERVER, group=True),
     "quarantine": Place(
         "quarantine", "List what newer advisories took out of use, or let it back in.", SERVER, group=True
+    ),
+    "sync": Place("sync", "Say how the sync with remotes stands; run, pause and mend it.", SERVER, group=True),
+    "remotes": Place("remotes", "Follow other marketplaces.", SERVER, group=True),
+    "market": Place(
+        "market", "Publishers, channels, moderation and followers' tokens of this server.", SERVER, group=True
+    ),
+    "search": Place(
+        "search", "Search a marketplace: exact names first, then names that begin so, then by relevance.", SERVER
+    ),
+    "show": Place(
+        "search",
+        "Show everything that a marketplace says of one skill, also of one that search hides, with the reason.",
+        SERVER,
+    ),
+    "publish": Place("publish", "Publish a version in a marketplace.", SERVER),
+    "rate": Place("rate", "Rate a skill in a marketplace.", SERVER),
+    "uploads": Place("uploads", "What goes up to remotes: the outbox, edits and yanks there.", SERVER, group=True),
+    "conflicts": Place("conflicts", "Decide what was changed here and at a remote.", SERVER, group=True),
+    "mirrors": Place(
+        "mirrors",
+        "Show mirrors of remotes: how fresh they are, what was set aside, whose signatures count.",
+        SERVER,
+        group=True,
     ),
     "webhooks": Place("webhooks", "Tell an address of approvals and bans.", SERVER, group=True),
 }

@@ -17,6 +17,7 @@ from skillyard.governance.engines.environments import EngineEnvironment, engine_
 from skillyard.governance.engines.names import INSTALLED_BY_US
 from skillyard.governance.errors import AdvisoryIndexError, AdvisoryIndexMissingError
 from skillyard.governance.scanners.npm_audit import npm_program
+from skillyard.marketplace_sync.remotes import remotes
 from skillyard.plugins import Group, PluginState, PluginStatus
 from skillyard.runtime.inventory import Stock
 from skillyard.runtime.seams import plugin_statuses
@@ -42,7 +43,7 @@ async def diagnose(settings: Settings) -> Diagnosis:
             held = await stock_checks(stock, engine_up=up)
     finally:
         await engine.close()
-    plugins = await asyncio.to_thread(plugin_statuses, settings)
+    plugins = await asyncio.to_thread(plugin_statuses, settings, remotes.PROTOCOLS)
     checks = (
         await asyncio.to_thread(_home, settings),
         await asyncio.to_thread(_uv),

@@ -79,11 +79,20 @@ class Client:
     def put(self, path: str, body: Mapping[str, object]) -> Answer:
         return self._send("PUT", path, json=body)
 
-    def delete(self, path: str) -> None:
-        self._send("DELETE", path)
+    def send(self, path: str, content: bytes) -> Answer:
+        """Bytes, to a place of their own."""
+        return self._send("PUT", path, content=content, headers={"Content-Type": _BYTES})
+
+    def delete(self, path: str) -> Answer:
+        return self._send("DELETE", path)
 
     def upload(self, path: str, archive: IO[bytes], name: str, fields: Mapping[str, str]) -> Answer:
         return self._send("POST", path, data=dict(fields), files={"file": (name, archive, "application/octet-stream")})
+
+    def post_file(self, path: str, file: Path) -> Answer:
+        """A file as the body, sent as it is read."""
+        with file.open("rb") as content:
+            return self._send("POST", path, content=content, headers={"Content-Type": _BYTES})
 
     def pages(self, path: str, model: type[ModelT], **params: str | int | None) -> Iterator[ModelT]:
         """Every item of a list, page by page."""

@@ -13,6 +13,7 @@ from skillyard.cli.exit_codes import ExitCode, UsageProblemError
 from skillyard.cli.packing import packed
 from skillyard.cli.screen import Json, Screen, table
 from skillyard.errors import InputError
+from skillyard.marketplace_sync.follower.address import is_remote_address, parse_remote_address
 from skillyard.runtime.values import SkillRef
 from skillyard.sandbox.environment import Progress
 from skillyard.skills.skill import ParseMode
@@ -20,7 +21,10 @@ from skillyard.skills.sources.spec import git_address
 
 app = typer.Typer(add_completion=False)
 
-Origin = Annotated[str, typer.Argument(metavar="SKILL", help="A folder, an archive, or a Git address.")]
+Origin = Annotated[
+    str,
+    typer.Argument(metavar="SKILL", help="A folder, an archive, a Git address, or REMOTE:publisher/name[@version]."),
+]
 Publisher = Annotated[str, typer.Option("--publisher", "-p", help="Under whose name it is installed.")]
 Strict = Annotated[bool, typer.Option("--strict", help="Take only what the open specification allows.")]
 Named = Annotated[str, typer.Argument(metavar="SKILL", help="publisher/name, or publisher/name@version.")]
@@ -32,9 +36,10 @@ Force = Annotated[bool, typer.Option("--force", help="Also where agents are pinn
 def install(
     skill: Origin, *, publisher: Publisher = "local", strict: Strict = False, server: Server = None, json: Json = False
 ) -> ExitCode:
-    """Install a skill from a folder, an archive or a Git address.
+    """Install a skill from a folder, an archive, a Git address or a remote marketplace.
 
-    The server parses, resolves and scans it, and stores it whole or not at all.
+    The server parses, resolves and scans it, and stores it whole or not at all. A skill of a remote
+    (hub:acme/csv-report, with @version or @channel where one is meant) keeps its publisher.
 
     A skill whose packages wait for approval is installed too (exit code 0); calls of it are held until then.
     """
@@ -43,7 +48,7 @@ def install(
         watcher.step(Progress(f"installing {skill}", 0, None))
         answer = _send(client, "/v1/skills", skill, {"publisher": publisher, "mode": _mode(strict=strict)})
     made = parsed(InstallationView, answer.value)
-    screen.answer(made, lambda: _installed(made))
+    screen.answer(made, lambda: installed_lines(made))
     return ExitCode.DONE
 
 
@@ -147,11 +152,14 @@ def _send(client: Client, path: str, skill: str, fields: Mapping[str, str]) -> A
     if address is not None:
         git = {"url": address.url, "ref": address.ref, "subfolder": address.subfolder}
         return client.post(path, {**fields, "git": git})
+    if is_remote_address(skill):
+        source = parse_remote_address(skill).text
+        return client.post(path, {"source": source, "mode": fields["mode"]})
     with packed(skill) as (archive, name):
         return client.upload(path, archive, name, fields)
 
 
-def _installed(made: InstallationView) -> Iterator[str]:
+def installed_lines(made: InstallationView) -> Iterator[str]:
     version = made.version
     ref = f"{version.publisher}/{version.name}@{version.version}"
     again = "" if made.created else " (was installed before)"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from skillyard.errors import ConflictError, InputError, SkillyardError
+from skillyard.errors import ConflictError, InputError, MachineError, SkillyardError
 
 
 class MarketplaceError(SkillyardError):
@@ -33,6 +33,54 @@ class RevisionConflictError(ConflictError):
     """Somebody else changed it since it was read."""
 
     code = "revision_conflict"
+
+
+class NotAllowedError(MarketplaceError):
+    """Whoever sends this to the hub may not: the namespace or the rating is not theirs, or the token lacks a scope."""
+
+    code = "not_allowed"
+
+
+class ReservedError(ConflictError):
+    """This number was given to other content, or to content that is deleted: it is never given again."""
+
+    code = "version_reserved"
+
+
+class RemovedError(ConflictError):
+    """A moderator took it out of the marketplace, and only a moderator lets it back."""
+
+    code = "moderated"
+
+
+class ItemReusedError(ConflictError):
+    """The idempotency key was used for something else before."""
+
+    code = "item_reused"
+
+
+class IncomingFullError(MachineError):
+    """There is no room for more uploads at the moment."""
+
+    code = "incoming_full"
+
+
+class NotInstallableError(ConflictError):
+    """A remote's version that may not be installed: its moderators, our filters or the remote's own state forbid it."""
+
+    code = "not_installable"
+
+
+class SignerError(ConflictError):
+    """A version is not signed as its publisher signed before; an admin may accept another key."""
+
+    code = "signer"
+
+
+class HubBusyError(MarketplaceError):
+    """Too many publications wait to be looked at already; try again later."""
+
+    code = "hub_busy"
 
 
 class RemoteError(MarketplaceError):
@@ -70,8 +118,19 @@ class FeedTrustError(RemoteError):
 
     code = "feed_trust"
 
+    def __init__(self, message: str, *, offered_key: str | None = None) -> None:
+        """``offered_key`` is the other key, in hex, where one signed what came: an operator may accept it."""
+        self.offered_key = offered_key
+        super().__init__(message)
+
 
 class RemoteAddressError(RemoteError):
     """A remote's address is one that nothing is sent to from here."""
 
     code = "remote_address"
+
+
+class TooManyListenersError(MarketplaceError):
+    """As many followers wait for changes at this process as it lets wait at once."""
+
+    code = "too_many_listeners"

@@ -11,6 +11,7 @@ import skillyard.governance.tables
 import skillyard.governance.waivers.tables
 import skillyard.marketplace_sync.catalogue.tables
 import skillyard.marketplace_sync.conflicts.tables
+import skillyard.marketplace_sync.follower.tables
 import skillyard.marketplace_sync.hub.tables
 import skillyard.marketplace_sync.jobs.tables
 import skillyard.marketplace_sync.remotes.tables

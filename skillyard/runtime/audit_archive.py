@@ -25,11 +25,11 @@ from skillyard.governance.audit import EMPTY, Action, AuditRecord, Head, JsonVal
 from skillyard.governance.audit.archive_check import MANIFEST, check_segment, manifest_of
 from skillyard.governance.audit.document import FileKind, FileMaker, Header
 from skillyard.governance.audit.export import chain_lines
-from skillyard.governance.audit.keys import SigningKey
 from skillyard.governance.audit.record import time_text
 from skillyard.governance.audit.signed import KeyRing, RegisteredKey, Segment
 from skillyard.governance.errors import AuditBrokenError
 from skillyard.governance.identity import SYSTEM, Actor, Workspace
+from skillyard.governance.signing import SigningKey
 from skillyard.ids import WorkspaceId
 from skillyard.runtime.audit_signing import AuditSigner
 from skillyard.sandbox.folders import disk_full_named, sync_folder, try_lock

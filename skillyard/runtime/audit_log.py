@@ -13,12 +13,12 @@ from skillyard.errors import SkillyardError
 from skillyard.governance import people
 from skillyard.governance.audit import Head, Verification, signed_store, store
 from skillyard.governance.audit.export import ArchiveMissingError, signed_excerpt, signed_export
-from skillyard.governance.audit.keys import SigningKey
 from skillyard.governance.audit.listing import Filter, Page, listed
 from skillyard.governance.audit.record import time_text
 from skillyard.governance.audit.signed import RegisteredKey, Segment
 from skillyard.governance.audit.verify import Evidence, OnProgress, unobserved, verify
 from skillyard.governance.identity import Workspace
+from skillyard.governance.signing import SigningKey
 from skillyard.ids import WorkspaceId
 from skillyard.runtime.audit_archive import Archiver, ArchivingError
 from skillyard.runtime.audit_signing import AuditSigner

@@ -18,7 +18,7 @@ import structlog
 from skillyard.database import Database, Session, utcnow
 from skillyard.errors import NotFoundError
 from skillyard.governance.audit import Action, AuditRecord, Head, append, signed_store
-from skillyard.governance.audit.keys import AuditKeyError, KeyFolder, SigningKey
+from skillyard.governance.audit.keys import AuditKeyError, KeyFolder
 from skillyard.governance.audit.record import time_text
 from skillyard.governance.audit.signed import (
     Checkpoint,
@@ -31,6 +31,7 @@ from skillyard.governance.audit.signed import (
 from skillyard.governance.audit.witness import Witness
 from skillyard.governance.errors import AuditBrokenError
 from skillyard.governance.identity import SYSTEM, Actor
+from skillyard.governance.signing import SigningKey
 from skillyard.ids import WorkspaceId
 from skillyard.sandbox.folders import locked
 

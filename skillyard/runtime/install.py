@@ -24,7 +24,7 @@ from skillyard.governance.scan_policy import ScanPolicy
 from skillyard.governance.scanner import Scanner, ScanTarget
 from skillyard.governance.waivers import store as waiver_store
 from skillyard.ids import SkillVersionId, WorkspaceId
-from skillyard.runtime import store
+from skillyard.runtime import bundle_stops, store
 from skillyard.runtime.errors import (
     AlreadyInstalledError,
     DecisionRefusedError,
@@ -149,6 +149,7 @@ class Installer:
         actor = by.actor
         async with self._database.transaction() as session:
             await recheck(session, by)
+            await _refuse_stopped(session, workspace, prepared.skill)
             rules = await rule_store.rules_about(session, workspace, prepared.locks)
             standing = evaluate_closure(prepared.locks, rules, utcnow())
             _refuse_banned(standing)
@@ -234,6 +235,13 @@ async def _stored(
     if other and (existing is None or existing.state is SkillState.REMOVED) and not upgrade:
         raise AlreadyInstalledError(f"another version of {ref.publisher}/{ref.name} is installed; use upgrade")
     return parent, existing
+
+
+async def _refuse_stopped(session: Session, workspace: WorkspaceId, skill: Skill) -> None:
+    stop = await bundle_stops.standing(session, workspace, skill.bundle.digest)
+    if stop is not None:
+        text = f"this very content is {stop.state.value} in a marketplace ({stop.source}): {stop.reason}"
+        raise DecisionRefusedError((Reason("bundle_stopped", text),), held=False)
 
 
 def _refuse_banned(standing: ClosureStanding) -> None:

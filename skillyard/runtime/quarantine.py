@@ -26,7 +26,7 @@ from skillyard.governance.waivers import store as waiver_store
 from skillyard.governance.waivers.waiver import Waiver
 from skillyard.governance.webhook import WebhookEvent
 from skillyard.ids import SkillVersionId, WorkspaceId
-from skillyard.runtime import store, version_marks
+from skillyard.runtime import bundle_stops, store, version_marks
 from skillyard.runtime.events import EventBus, QuarantineLifted
 from skillyard.runtime.follow import state_under
 from skillyard.runtime.tables import SkillRow, SkillVersionRow
@@ -137,6 +137,11 @@ class Quarantine:
             found = self._value(version, waivers, utcnow())
             if not found.can_be_lifted:
                 raise StillBlockedError(f"{version.ref} stays in quarantine: {found.report.reasons[0]}")
+            stop = await bundle_stops.standing(session, workspace, version.skill.bundle.digest)
+            if stop is not None:
+                raise StillBlockedError(
+                    f"{version.ref} stays in quarantine: {stop.source} says it is {stop.state.value}: {stop.reason}"
+                )
             rules = await rule_store.rules_about(session, workspace, version.locks)
             state = state_under(evaluate_closure(version.locks, rules, utcnow()))
             await store.set_state(session, version.id, state)

@@ -138,7 +138,7 @@ class Runtime:
         self.pins = Pins(database=database)
         self.audit = AuditLog(settings=settings, database=database)
         self.decider = Decider(policy=policy)
-        enforcer = Enforcer(views=self.views, decider=self.decider, pool=self.pool, events=self.events)
+        enforcer = self.enforcer = Enforcer(views=self.views, decider=self.decider, pool=self.pool, events=self.events)
         self.waivers = Waivers(database=database, views=self.views, enforcer=enforcer)
         self.workspaces = Workspaces(database=database, enforcer=enforcer)
         self.quotas = QuotaBook(database=database, pool=self.pool, defaults=settings, enforcer=enforcer)

@@ -97,9 +97,9 @@ def resolvers_by_ecosystem(found: Iterable[Resolver]) -> Mapping[Ecosystem, Reso
     return resolvers
 
 
-def plugin_statuses(settings: Settings) -> tuple[PluginStatus, ...]:
-    """Every plug-in with its state, for ``doctor``. Blocks."""
-    return all_plugins(settings, PROTOCOLS)
+def plugin_statuses(settings: Settings, more: Mapping[str, type] | None = None) -> tuple[PluginStatus, ...]:
+    """Every plug-in with its state, for ``doctor``. ``more`` are the seams of the rooms above. Blocks."""
+    return all_plugins(settings, {**PROTOCOLS, **(more or {})})
 
 
 def _wanted(plugin: PluginRef, settings: Settings) -> bool:

@@ -143,6 +143,25 @@ class VersionMarkRow(Base):
     since the report was made."""
 
 
+class BundleStopRow(Base):
+    """A bundle that must not run, and who says so: a marketplace that revoked or quarantined it. As long as one stands
+    nothing with this content is installed, and no quarantine of it is lifted."""
+
+    __tablename__ = "bundle_stops"
+    __table_args__ = (one_of("state", SkillState),)
+
+    id: Mapped[int] = mapped_column(Key, primary_key=True)
+    workspace_id: Mapped[int | None] = mapped_column(Key, ForeignKey("workspaces.id", ondelete="CASCADE"), index=True)
+    """Where it counts; empty: in all workspaces."""
+    bundle_digest: Mapped[str] = mapped_column(String(71), index=True)
+    source: Mapped[str] = mapped_column(String(100))
+    """``hub``, or which remote: each takes back its own word alone."""
+    state: Mapped[SkillState] = mapped_column(StoredEnum(SkillState))
+    """``quarantined`` or ``revoked``."""
+    reason: Mapped[str] = mapped_column(Text)
+    at: Mapped[datetime] = mapped_column(UtcDateTime)
+
+
 class PointerMoveRow(Base):
     """One move of a skill's pointer: install, upgrade, rollback (both versions), removal (``to`` is empty)."""
 

@@ -1,26 +1,14 @@
-"""Where a webhook may go: HTTPS addresses on the public internet, unless a setting says more.
-
-Whoever may add a webhook makes the server ask an address of their choice, and learns whether something answers. So the
-name is resolved here, every address it has is checked, and the request goes to exactly what was checked: a name that
-resolves otherwise a moment later changes nothing.
-"""
+"""Where a webhook may go: HTTPS addresses on the public internet, unless a setting says more."""
 
 from __future__ import annotations
 
-import asyncio
-import ipaddress
-import socket
-from dataclasses import dataclass
-
 import httpx
 
-from skillyard.errors import InputError, SkillyardError
+from skillyard.errors import SkillyardError
+from skillyard.runtime import addresses
+from skillyard.runtime.addresses import Reach, Target
 
-_RESOLVE_SECONDS = 5.0
-_NAT64 = ipaddress.ip_network("64:ff9b::/96")
-_LONGEST = 2000
-
-IpAddress = ipaddress.IPv4Address | ipaddress.IPv6Address
+_EXAMPLE = "https://hooks.example.org/path"
 
 
 class WebhookAddressError(SkillyardError):
@@ -29,38 +17,9 @@ class WebhookAddressError(SkillyardError):
     code = "webhook_address"
 
 
-@dataclass(frozen=True, slots=True)
-class Target:
-    """A checked address: ``url`` as it was given, and the IP addresses to connect to, to be tried in turn."""
-
-    url: httpx.URL
-    ips: tuple[IpAddress, ...]
-
-
 def parse_url(text: str) -> httpx.URL:
     """The address as one, whatever it resolves to. Raises ``InputError`` naming the field."""
-    if len(text) > _LONGEST:
-        raise InputError(f"longer than {_LONGEST} characters", field="url")
-    try:
-        url = httpx.URL(text)
-    except (httpx.InvalidURL, ValueError) as error:
-        raise InputError(f"not an address: {error}", field="url") from error
-    if url.scheme not in ("http", "https") or not url.host:
-        raise InputError("not an address such as https://hooks.example.org/path", field="url")
-    if url.userinfo:
-        raise InputError(
-            "an address with a user name or password is refused; receivers go by the signature", field="url"
-        )
-    if url.fragment:
-        raise InputError("an address has no fragment", field="url")
-    return url
-
-
-def origin(url: httpx.URL) -> str:
-    """Scheme, host and port: what may be logged and recorded. The path of a webhook often holds a token."""
-    port = f":{url.port}" if url.port is not None else ""
-    host = f"[{url.host}]" if ":" in url.host else url.host
-    return f"{url.scheme}://{host}{port}"
+    return addresses.parse_url(text, example=_EXAMPLE, credentials="receivers go by the signature")
 
 
 async def checked(url: httpx.URL, *, allow_private: bool) -> Target:
@@ -68,42 +27,5 @@ async def checked(url: httpx.URL, *, allow_private: bool) -> Target:
 
     ``allow_private`` lets private addresses be, and plain HTTP to this machine.
     """
-    addresses = await _resolved(url)
-    if not allow_private and (inside := [ip for ip in addresses if not is_public(ip)]):
-        raise WebhookAddressError(f"{url.host} is the private address {inside[0]}, which this server does not send to")
-    if url.scheme == "http" and not (allow_private and all(_bare(ip).is_loopback for ip in addresses)):
-        raise WebhookAddressError("messages are sent over https:// only")
-    return Target(url, addresses)
-
-
-def is_public(ip: IpAddress) -> bool:
-    """Whether an address is one of the internet at large. Wrapped IPv4 addresses count as what they wrap."""
-    bare = _bare(ip)
-    return bare.is_global and not bare.is_multicast and not (bare.version == 6 and _is_tunnel(bare))
-
-
-def _bare(ip: IpAddress) -> IpAddress:
-    if isinstance(ip, ipaddress.IPv6Address):
-        if ip.ipv4_mapped is not None:
-            return ip.ipv4_mapped
-        if ip in _NAT64:
-            return ipaddress.IPv4Address(int(ip) & 0xFFFFFFFF)
-    return ip
-
-
-def _is_tunnel(ip: IpAddress) -> bool:
-    """6to4 and Teredo lead to an IPv4 address inside them, which nobody has needed for years."""
-    return isinstance(ip, ipaddress.IPv6Address) and (ip.sixtofour is not None or ip.teredo is not None)
-
-
-async def _resolved(url: httpx.URL) -> tuple[IpAddress, ...]:
-    port = url.port or (443 if url.scheme == "https" else 80)
-    try:
-        async with asyncio.timeout(_RESOLVE_SECONDS):
-            found = await asyncio.get_running_loop().getaddrinfo(url.host, port, type=socket.SOCK_STREAM)
-    except TimeoutError as error:
-        raise WebhookAddressError(f"{url.host} was not resolved within {_RESOLVE_SECONDS:g} s") from error
-    except (OSError, UnicodeError) as error:
-        raise WebhookAddressError(f"{url.host} has no address") from error
-    # An IPv6 address may carry a zone (``fe80::1%eth0``), which is private in any case.
-    return tuple(dict.fromkeys(ipaddress.ip_address(entry[4][0]) for entry in found))
+    reach = Reach(private=allow_private, plain_loopback=allow_private, plain=False, refusal=WebhookAddressError)
+    return await addresses.checked(url, reach)

@@ -19,7 +19,8 @@ import httpx
 
 import skillyard
 from skillyard.governance.webhook import Claimed
-from skillyard.runtime.webhook_address import IpAddress, Target, WebhookAddressError, checked, parse_url
+from skillyard.runtime.addresses import IpAddress, Target
+from skillyard.runtime.webhook_address import WebhookAddressError, checked, parse_url
 
 
 @dataclass(frozen=True, slots=True)

@@ -19,7 +19,8 @@ from skillyard.errors import InputError
 from skillyard.governance import outbox, webhook_store
 from skillyard.governance.administrators import Administrator, require_admin
 from skillyard.governance.webhook import Claimed, Delivery, DeliveryId, Webhook, WebhookEvent, WebhookId
-from skillyard.runtime.webhook_address import WebhookAddressError, checked, origin, parse_url
+from skillyard.runtime.addresses import origin
+from skillyard.runtime.webhook_address import WebhookAddressError, checked, parse_url
 from skillyard.runtime.webhook_sender import WebhookSender
 from skillyard.settings import Settings
 

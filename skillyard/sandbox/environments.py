@@ -37,6 +37,7 @@ from skillyard.sandbox.record import StoredFile
 from skillyard.sandbox.resolvers.compile import UvCompile
 from skillyard.sandbox.shelf import Checked, Damage, Removal, Shelf
 from skillyard.sandbox.tags import best_wheel, cache_tag
+from skillyard.sandbox.wheelhouse import Wheelhouse
 from skillyard.sandbox.wheels import StoredWheel, WheelStore, move_away, untouched
 from skillyard.settings import Settings
 from skillyard.skills.lock import Lock, LockedPackage, Target
@@ -58,8 +59,11 @@ class WheelEnvironments:
         staging: Staging,
         images: BaseImages,
         engine: Engine,
+        house: Wheelhouse,
     ) -> None:
+        """``house`` has wheels that were brought along: those are not asked of the index."""
         self._root = root
+        self._house = house
         self._wheels = wheels
         self._builds = builds
         self._staging = staging
@@ -84,7 +88,8 @@ class WheelEnvironments:
             if (found := await asyncio.to_thread(_load, self._root / key)) is not None:
                 return found
             built = {recipe.source.name: await self._built(recipe, on_progress) for recipe in recipes(lock)}
-            wheels = await self._wheels.ensure(_wanted(lock, built), lock.target, on_progress)
+            wanted = await asyncio.to_thread(_wanted, lock, built, self._house)
+            wheels = await self._wheels.ensure(wanted, lock.target, on_progress)
             on_progress(Progress("linking packages", 0, None))
             async with self._staging.place() as place:
                 return await asyncio.to_thread(_link, key, wheels, place, self._root / key)
@@ -169,7 +174,13 @@ def create_store(settings: Settings) -> WheelEnvironments:
         allowed=settings.source_builds == "allow",
     )
     return WheelEnvironments(
-        root=root / "python", wheels=wheels, builds=builds, staging=staging, images=images, engine=engine
+        root=root / "python",
+        wheels=wheels,
+        builds=builds,
+        staging=staging,
+        images=images,
+        engine=engine,
+        house=Wheelhouse(settings.home / "wheelhouse"),
     )
 
 
@@ -183,15 +194,16 @@ def _key_of(lock: Lock) -> str | None:
     return environment_key(lock) if lock.ecosystem is Ecosystem.PYPI else None
 
 
-def _wanted(lock: Lock, built: Mapping[str, BuiltWheel]) -> tuple[WantedWheel, ...]:
-    return tuple(_wanted_wheel(package, lock.target, built.get(package.name)) for package in lock.packages)
+def _wanted(lock: Lock, built: Mapping[str, BuiltWheel], house: Wheelhouse) -> tuple[WantedWheel, ...]:
+    return tuple(_wanted_wheel(package, lock.target, built.get(package.name), house) for package in lock.packages)
 
 
-def _wanted_wheel(package: LockedPackage, target: Target, built: BuiltWheel | None) -> WantedWheel:
+def _wanted_wheel(package: LockedPackage, target: Target, built: BuiltWheel | None, house: Wheelhouse) -> WantedWheel:
     if built is not None:
         return WantedWheel(package.name, package.version, built.path.name, built.sha256, built.size, built.path)
     found = best_wheel(package, target)
-    return WantedWheel(package.name, package.version, found.filename, found.sha256, found.size)
+    brought = house.find(found.sha256)
+    return WantedWheel(package.name, package.version, found.filename, found.sha256, found.size, brought)
 
 
 def _link(key: EnvironmentKey, wheels: Iterable[StoredWheel], place: Place, final: Path) -> Environment:

@@ -18,8 +18,10 @@ from skillyard.skills.tolerance import Tolerance
 _KEYS = {Ecosystem.PYPI: "skillyard.python", Ecosystem.NPM: "skillyard.npm"}
 
 
-def normalise(folder: Path) -> tuple[str, tuple[Note, ...]]:
+def normalise(folder: Path, *, version: str | None = None) -> tuple[str, tuple[Note, ...]]:
     """The text of the strict ``SKILL.md`` and the differences to the one there, which is not changed.
+
+    With ``version`` (SemVer) it says this number, whatever was there.
 
     Raises ``SkillError`` for what cannot be made strict without the author: a description or compatibility that is too
     long, one metadata key with two values, and everything that lenient parsing refuses.
@@ -32,6 +34,8 @@ def normalise(folder: Path) -> tuple[str, tuple[Note, ...]]:
     metadata.take_version(tolerance)
     metadata.take_packages(tuple(packages_in_manifest(manifest, tolerance)))
     metadata.take_rest()
+    if version is not None:
+        metadata.values["version"] = version
     fields: dict[str, object] = {"name": manifest.name, "description": manifest.description}
     if manifest.license:
         fields["license"] = manifest.license

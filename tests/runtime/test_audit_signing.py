@@ -16,11 +16,12 @@ from skillyard.database import Database, Kind, open_database, utcnow
 from skillyard.errors import NotFoundError
 from skillyard.governance import audit, people
 from skillyard.governance.audit import Action, AuditRecord, BreakKind
-from skillyard.governance.audit.keys import AuditKeyError, KeyFolder, SigningKey
+from skillyard.governance.audit.keys import AuditKeyError, KeyFolder
 from skillyard.governance.audit.record import time_text
 from skillyard.governance.audit.signed import signed_head
 from skillyard.governance.errors import AuditBrokenError
 from skillyard.governance.identity import SYSTEM, Person
+from skillyard.governance.signing import SigningKey
 from skillyard.ids import WorkspaceId
 from skillyard.runtime.audit_log import AuditLog
 from skillyard.settings import Settings

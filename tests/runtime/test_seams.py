@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 from skillyard.governance.engines.names import ENGINES
 from skillyard.governance.report import EvidenceState
+from skillyard.marketplace_sync.remotes import remotes
 from skillyard.plugins import PluginState
 from skillyard.runtime.runtime import create_runtime
 from skillyard.runtime.seams import (
@@ -22,8 +23,8 @@ from tests.runtime.conftest import Yard
 
 
 def test_our_own_implementations_are_found_by_entry_point_and_all_load(settings: Settings) -> None:
-    ours = [one for one in plugin_statuses(settings) if one.distribution == "skillyard"]
-    assert {one.group for one in ours} == set(PROTOCOLS)
+    ours = [one for one in plugin_statuses(settings, remotes.PROTOCOLS) if one.distribution == "skillyard"]
+    assert {one.group for one in ours} == {*PROTOCOLS, *remotes.PROTOCOLS}
     assert [one for one in ours if one.state is not PluginState.LOADED] == []
     assert load_seams(settings).missing_scanners == ()
 

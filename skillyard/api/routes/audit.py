@@ -26,8 +26,8 @@ from skillyard.api.schemas.values import MAX_KEY, Page
 from skillyard.api.state import TheRuntime
 from skillyard.errors import InputError
 from skillyard.governance.audit import Entry, Head
-from skillyard.governance.audit.keys import pem
 from skillyard.governance.audit.listing import Filter
+from skillyard.governance.signing import pem
 from skillyard.ids import AgentId, InvocationId
 
 router = APIRouter(prefix="/audit", tags=["audit"])

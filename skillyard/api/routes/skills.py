@@ -17,8 +17,10 @@ from skillyard.api.schemas.skills import (
     VersionView,
 )
 from skillyard.api.schemas.values import Page
-from skillyard.api.state import TheRuntime
-from skillyard.api.uploads import UPLOAD_BODY, submission
+from skillyard.api.state import TheMarketplace, TheRuntime
+from skillyard.api.uploads import UPLOAD_BODY, FromRemote, submission
+from skillyard.ids import WorkspaceId
+from skillyard.marketplace_sync.marketplace import Marketplace
 from skillyard.runtime.values import SkillRef
 
 router = APIRouter(prefix="/skills", tags=["skills"])
@@ -39,10 +41,12 @@ async def list_skills(
 
 
 @router.post("", status_code=201, openapi_extra=UPLOAD_BODY)
-async def install(request: Request, response: Response, runtime: TheRuntime, admin: Admin) -> InstallationView:
+async def install(
+    request: Request, response: Response, runtime: TheRuntime, market: TheMarketplace, admin: Admin
+) -> InstallationView:
     """Install a skill that is not installed yet: parse, resolve, scan, store. Answers 200 if this very version and
     content was installed before."""
-    async with submission(request, runtime.settings) as wanted:
+    async with submission(request, runtime.settings, remote=_remote(market, admin.workspace)) as wanted:
         installation = await runtime.install(
             wanted.source,
             workspace=admin.workspace,
@@ -55,11 +59,13 @@ async def install(request: Request, response: Response, runtime: TheRuntime, adm
 
 
 @router.post("/upgrade", openapi_extra=UPLOAD_BODY)
-async def upgrade(request: Request, runtime: TheRuntime, admin: Admin, relock: Relock = False) -> SwapView:
+async def upgrade(
+    request: Request, runtime: TheRuntime, market: TheMarketplace, admin: Admin, relock: Relock = False
+) -> SwapView:
     """Install another version of an installed skill, start it beside the old one, check it, move the pointer.
 
     It keeps the lock of the active version where both declare the same packages."""
-    async with submission(request, runtime.settings) as wanted:
+    async with submission(request, runtime.settings, remote=_remote(market, admin.workspace)) as wanted:
         swap = await runtime.upgrade(
             wanted.source,
             workspace=admin.workspace,
@@ -116,3 +122,7 @@ async def remove_version(
     """Remove one version; its calls end first."""
     ref = SkillRef(publisher, name, version)
     await runtime.uninstall(ref, workspace=admin.workspace, actor=admin, force=force)
+
+
+def _remote(market: Marketplace, workspace: WorkspaceId) -> FromRemote:
+    return lambda address: market.follower.source(workspace, address)

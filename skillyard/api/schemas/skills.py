@@ -23,17 +23,22 @@ class GitOrigin(Body):
 
 
 class InstallRequest(Body):
-    """Exactly one of ``git`` and ``path``. ``path`` is a path on the server, and needs the setting that allows it."""
+    """Exactly one of ``git``, ``path`` and ``source``. ``path`` is a path on the server, and needs the setting that
+    allows it. ``source`` is a skill of a remote, ``remote:publisher/name@version`` or the like; its publisher is
+    kept, and ``publisher`` is not asked for."""
 
     publisher: Name = "local"
     mode: ParseMode = ParseMode.LENIENT
     git: GitOrigin | None = None
     path: Annotated[str, StringConstraints(min_length=1, max_length=4096)] | None = None
+    source: Annotated[str, StringConstraints(min_length=1, max_length=400)] | None = None
 
     @model_validator(mode="after")
     def _one_origin(self) -> InstallRequest:
-        if (self.git is None) == (self.path is None):
-            raise ValueError("give either git or path")
+        if sum(one is not None for one in (self.git, self.path, self.source)) != 1:
+            raise ValueError("give one of git, path and source")
+        if self.source is not None and "publisher" in self.model_fields_set:
+            raise ValueError("a skill of a remote keeps its publisher; leave publisher out")
         return self
 
 

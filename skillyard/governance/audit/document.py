@@ -18,10 +18,10 @@ from typing import IO, cast
 
 import orjson
 
-from skillyard.governance.audit.keys import SigningKey
 from skillyard.governance.audit.record import Entry, Head
 from skillyard.governance.audit.signed import Checkpoint, RegisteredKey, file_statement
 from skillyard.governance.errors import AuditBrokenError
+from skillyard.governance.signing import SigningKey
 
 VERSION = 1
 MOST_LINE_BYTES = 16 * 1024 * 1024

@@ -12,11 +12,11 @@ import orjson
 from skillyard.governance.audit.check import Break, BreakKind, ChainCheck, is_own_hash
 from skillyard.governance.audit.checkpoints import SignedCheck
 from skillyard.governance.audit.document import VERSION, FileKind
-from skillyard.governance.audit.keys import PublicKey
 from skillyard.governance.audit.record import Entry, Head
 from skillyard.governance.audit.signed import Checkpoint, KeyRing, RegisteredKey, Trust, file_statement
 from skillyard.governance.audit.verification import Verification
 from skillyard.governance.errors import AuditBrokenError
+from skillyard.governance.signing import PublicKey
 from skillyard.ids import WorkspaceId
 
 OpenLines = Callable[[], AbstractContextManager[Iterable[bytes]]]

@@ -12,11 +12,11 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from skillyard.errors import NotFoundError
 from skillyard.governance.audit import signed_store, store
 from skillyard.governance.audit.document import FileKind, FileMaker, Header, opened
-from skillyard.governance.audit.keys import SigningKey
 from skillyard.governance.audit.listing import Filter, listed
 from skillyard.governance.audit.record import EMPTY, Entry
 from skillyard.governance.audit.signed import Checkpoint, RegisteredKey
 from skillyard.governance.errors import AuditBrokenError
+from skillyard.governance.signing import SigningKey
 from skillyard.ids import WorkspaceId
 
 _BATCH = 2000

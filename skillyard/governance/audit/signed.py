@@ -8,7 +8,7 @@ from enum import StrEnum
 
 import orjson
 
-from skillyard.governance.audit.keys import PublicKey, SigningKey
+from skillyard.governance.signing import PublicKey, SigningKey
 
 _HEAD = b"skillyard audit head, version 1\n"
 _ROTATION = b"skillyard audit key rotation, version 1\n"

@@ -13,11 +13,11 @@ from skillyard.governance.audit import signed_store, store
 from skillyard.governance.audit.archive_check import check_segment
 from skillyard.governance.audit.check import Break, BreakKind, ChainCheck, UnreadableRecordError
 from skillyard.governance.audit.checkpoints import SignedCheck
-from skillyard.governance.audit.keys import PublicKey
 from skillyard.governance.audit.record import Entry, Head
 from skillyard.governance.audit.signed import Checkpoint, KeyRing, Segment
 from skillyard.governance.audit.verification import Verification
 from skillyard.governance.errors import AuditBrokenError
+from skillyard.governance.signing import PublicKey
 from skillyard.ids import WorkspaceId
 
 OnProgress = Callable[[int, int], None]

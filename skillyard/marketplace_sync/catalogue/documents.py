@@ -96,7 +96,8 @@ class VersionDocument(Document):
     ecosystems: tuple[Ecosystem, ...] = ()
     packages: Annotated[tuple[PackageFact, ...], Field(max_length=400)] = ()
     packages_in_all: Annotated[int, Field(ge=0)] = 0
-    verdict: Literal["PASS", "FLAG"]
+    verdict: Literal["PASS", "FLAG", "INDETERMINATE"]
+    """No hub publishes ``INDETERMINATE``: it stands for versions of remotes that scan nothing (``remotes.indexed``)."""
     scanned_at: AwareDatetime
     published_at: AwareDatetime
     signature: Annotated[str, StringConstraints(max_length=8192)] | None = None

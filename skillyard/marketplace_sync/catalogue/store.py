@@ -13,9 +13,9 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Protocol
 
-from sqlalchemy import Row, and_, delete, func, insert, select, tuple_, update
+from sqlalchemy import Row, and_, delete, func, insert, select, update
 
-from skillyard.database import Session
+from skillyard.database import Session, tell
 from skillyard.ids import WorkspaceId
 from skillyard.marketplace_sync.catalogue.entry import CatalogueId, Entry, EntryId, EntryKind, entry_hash, member
 from skillyard.marketplace_sync.catalogue.set_digest import EMPTY, SetDigest
@@ -99,6 +99,27 @@ async def find(session: Session, catalogue: CatalogueId) -> Catalogue:
     return _value((await session.scalars(query)).one())
 
 
+async def own_state(session: Session) -> tuple[int, int] | None:
+    """Epoch and number of the own catalogue; ``None`` where there is none yet."""
+    query = select(CatalogueRow.epoch, CatalogueRow.seq).where(CatalogueRow.workspace_id.is_(None))
+    row = (await session.execute(query)).first()
+    return None if row is None else (row[0], row[1])
+
+
+async def claim_key(session: Session, catalogue: CatalogueId, public_key: str) -> str:
+    """The key that a catalogue's heads are signed with: this one, where there was none yet."""
+    held = await session.scalar(select(CatalogueRow.public_key).where(CatalogueRow.id == catalogue))
+    if held is not None:
+        return held
+    await session.execute(
+        update(CatalogueRow)
+        .where(CatalogueRow.id == catalogue)
+        .values(public_key=public_key)
+        .execution_options(synchronize_session=False)
+    )
+    return public_key
+
+
 async def write(
     session: Session, catalogue: Catalogue, changes: Sequence[Change], *, projection: Projection, at: datetime
 ) -> tuple[Catalogue, tuple[Entry, ...]]:
@@ -129,6 +150,9 @@ async def write(
     written.sort(key=lambda entry: entry.seq)
     after = await _put(session, replace(catalogue, seq=seq, changed_at=at), written, before=before)
     await projection.changed(session, catalogue.id, written)
+    if written:
+        # Followers that wait at other processes hear of it once it is committed.
+        await tell(session)
     return after, tuple(written)
 
 
@@ -188,12 +212,15 @@ async def get_many(session: Session, catalogue: CatalogueId, ids: Iterable[Entry
     wanted = list(dict.fromkeys(ids))
     found: dict[EntryId, Entry] = {}
     for begin in range(0, len(wanted), _AT_ONCE):
-        pairs = [(one.kind, one.key) for one in wanted[begin : begin + _AT_ONCE]]
-        query = select(*_COLUMNS).where(EntryRow.catalogue_id == catalogue)
-        rows = await session.execute(query.where(tuple_(EntryRow.kind, EntryRow.key).in_(pairs)))
-        for row in rows:
-            entry = _entry(row)
-            found[entry.id] = entry
+        keys: dict[EntryKind, list[str]] = {}
+        for one in wanted[begin : begin + _AT_ONCE]:
+            keys.setdefault(one.kind, []).append(one.key)
+        # Kind by kind: of pairs, PostgreSQL makes alternatives, and without statistics it reads the whole catalogue.
+        for kind, some in keys.items():
+            query = select(*_COLUMNS).where(EntryRow.catalogue_id == catalogue, EntryRow.kind == kind)
+            for row in await session.execute(query.where(EntryRow.key.in_(some))):
+                entry = _entry(row)
+                found[entry.id] = entry
     return found
 
 
@@ -248,13 +275,10 @@ async def purge(session: Session, catalogue: Catalogue, *, deleted_before: datet
     rows = (await session.execute(select(*_COLUMNS).where(old))).all()
     if not rows:
         return catalogue
-    digest = SetDigest(catalogue.digest)
     gone = [_entry(row) for row in rows]
-    for entry in gone:
-        digest.remove(member(entry.id, entry.sha256))
     await session.execute(delete(EntryRow).where(old))
     horizon = max(catalogue.horizon, *(entry.seq for entry in gone))
-    return await save(session, replace(catalogue, horizon=horizon, digest=digest.state))
+    return await save(session, replace(catalogue, horizon=horizon))
 
 
 async def _put(
@@ -267,9 +291,12 @@ async def _put(
         if held is None:
             added.append(_row(catalogue.id, entry))
         else:
-            digest.remove(member(held.id, held.sha256))
             changed.append(entry)
-        digest.add(member(entry.id, entry.sha256))
+        # Tombstones do not count: a snapshot has none, and a hub forgets its own sooner or later.
+        if held is not None and not held.deleted:
+            digest.remove(member(held.id, held.sha256))
+        if not entry.deleted:
+            digest.add(member(entry.id, entry.sha256))
         live += int(not entry.deleted) - int(held is not None and not held.deleted)
     if added:
         await session.execute(insert(EntryRow), added)

@@ -21,6 +21,8 @@ class CatalogueRow(Base):
     """
 
     __tablename__ = "catalogues"
+    # A mirror that was removed leaves its number to nobody: a run may still hold it.
+    __table_args__ = {"sqlite_autoincrement": True}  # noqa: RUF012 - SQLAlchemy reads it once
 
     id: Mapped[int] = mapped_column(Key, primary_key=True)
     workspace_id: Mapped[int | None] = mapped_column(Key, ForeignKey("workspaces.id", ondelete="RESTRICT"), index=True)
@@ -35,7 +37,9 @@ class CatalogueRow(Base):
     live: Mapped[int] = mapped_column(Key)
     """How many entries are no tombstones."""
     digest: Mapped[bytes] = mapped_column(LargeBinary)
-    """The state of the ``SetDigest`` over all entries, tombstones included."""
+    """The state of the ``SetDigest`` over all entries that are no tombstones."""
+    public_key: Mapped[str | None] = mapped_column(String(64))
+    """Of the own catalogue: the key its heads are signed with, in hex. A process with another one signs none."""
     changed_at: Mapped[datetime] = mapped_column(UtcDateTime)
 
 

@@ -43,6 +43,10 @@ class InstanceTokenRow(Base):
     )
     """The token that a rotation made; this one counts until its own end all the same."""
     last_used_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
+    first_id: Mapped[int | None] = mapped_column(Key, ForeignKey("hub_tokens.id", ondelete="SET NULL"), index=True)
+    """The first token of this line of rotations, whose pushes are one sender's; empty for that one itself."""
+    origin: Mapped[str | None] = mapped_column(String(64), index=True)
+    """The instance whose ratings and counts it brings, kept from the first that it brought."""
 
 
 class HubVersionRow(Base):

@@ -27,6 +27,8 @@ class JobRow(Base):
     next_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
     claimed_by: Mapped[str | None] = mapped_column(String(36))
     claimed_until: Mapped[datetime | None] = mapped_column(UtcDateTime)
+    live_asked_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
+    """When somebody last asked by hand for the live channel to be opened again; every process looks."""
 
 
 class RunRow(Base):

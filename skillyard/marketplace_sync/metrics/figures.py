@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
+from skillyard.marketplace_sync.conflicts.values import ConflictKind, Strategy
+
 _SECONDS = (0.01, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120)
 
 
@@ -27,12 +29,6 @@ class SyncMetrics:
         )
         self._sync_errors = Counter(
             "sync_errors_total", "Runs that did not.", labelnames=("remote",), registry=self.registry
-        )
-        self._sync_last = Gauge(
-            "sync_last_success_timestamp_seconds",
-            "When a remote was last followed to its head.",
-            labelnames=("remote",),
-            registry=self.registry,
         )
         self._connected = Gauge(
             "websocket_connected",
@@ -62,12 +58,6 @@ class SyncMetrics:
         self._rating_errors = Counter(
             "rating_sync_errors_total", "Runs that did not.", labelnames=("remote",), registry=self.registry
         )
-        self._rating_last = Gauge(
-            "rating_sync_last_success_timestamp_seconds",
-            "When all that was due was last sent.",
-            labelnames=("remote",),
-            registry=self.registry,
-        )
         self._conflicts = Counter(
             "conflicts_detected_total", "Conflicts found.", labelnames=("remote", "kind"), registry=self.registry
         )
@@ -80,6 +70,36 @@ class SyncMetrics:
             labelnames=("remote",),
             registry=self.registry,
         )
+        self._refused = Counter(
+            "websocket_frames_refused_total",
+            "Messages of live channels that were too large, too many or none; the channel was closed for each.",
+            labelnames=("remote",),
+            registry=self.registry,
+        )
+        self._counters = (
+            self._sync_success,
+            self._sync_errors,
+            self._reconnects,
+            self._rating_success,
+            self._rating_errors,
+            self._clamped,
+            self._refused,
+        )
+
+    def known(self, remote: str) -> None:
+        """Begin its counters at zero: an increase from nothing to one is none to Prometheus."""
+        for counter in (*self._counters, self._sync_seconds, self._rating_seconds):
+            counter.labels(remote)
+        for kind in ConflictKind:
+            self._conflicts.labels(remote, kind.value)
+        for strategy in Strategy:
+            self._resolved.labels(remote, strategy.value)
+
+    def gone(self, remote: str) -> None:
+        """Forget whatever was said of a remote that is not there any more."""
+        labelled = (*self._counters, self._sync_seconds, self._rating_seconds, self._conflicts, self._resolved)
+        for figure in (*labelled, self._connected):
+            figure.remove_by_labels({"remote": remote})
 
     def sync_ended(self, remote: str, seconds: float, *, at: float | None) -> None:
         """A run ended. ``at`` is when it got to the head, in seconds since 1970; ``None`` when it failed."""
@@ -88,7 +108,6 @@ class SyncMetrics:
             self._sync_errors.labels(remote).inc()
         else:
             self._sync_success.labels(remote).inc()
-            self._sync_last.labels(remote).set(at)
 
     def uploads_ended(self, remote: str, seconds: float, *, at: float | None) -> None:
         self._rating_seconds.labels(remote).observe(seconds)
@@ -96,10 +115,16 @@ class SyncMetrics:
             self._rating_errors.labels(remote).inc()
         else:
             self._rating_success.labels(remote).inc()
-            self._rating_last.labels(remote).set(at)
 
     def channel(self, remote: str, *, connected: bool) -> None:
         self._connected.labels(remote).set(int(connected))
+
+    def channel_gone(self, remote: str) -> None:
+        """No channel is kept to it any more."""
+        self._connected.remove_by_labels({"remote": remote})
+
+    def frame_refused(self, remote: str) -> None:
+        self._refused.labels(remote).inc()
 
     def reconnected(self, remote: str) -> None:
         self._reconnects.labels(remote).inc()

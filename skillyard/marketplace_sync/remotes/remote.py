@@ -68,6 +68,15 @@ class RemoteMarket:
     error: str | None
     created_at: datetime
 
+    @property
+    def live(self) -> bool:
+        """Whether a live channel is to be kept to it."""
+        return self.live_wanted
+
+    @property
+    def has_token(self) -> bool:
+        return self.token is not None
+
 
 @dataclass(frozen=True, slots=True)
 class Head:
@@ -123,7 +132,8 @@ class PushStatus(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class PushItem:
-    """Something to be changed at a remote. ``item`` is the idempotency key, ``document`` canonical JSON.
+    """Something to be changed at a remote. ``item`` is the idempotency key, ``document`` canonical JSON; ``None`` takes
+    it back, where it is the sender's to take back: a rating.
 
     ``files`` are a version's, all of them.
     """
@@ -132,7 +142,7 @@ class PushItem:
     kind: EntryKind
     key: str
     base_rev: int | None
-    document: str
+    document: str | None
     files: tuple[BundleFile, ...] = ()
 
 
@@ -169,5 +179,14 @@ class Remote(Protocol):
 
     def heads(self) -> AsyncIterator[int]:
         """The live channel: the number of the head whenever it changes. Ends with a ``RemoteError``."""
+
+    async def close(self) -> None: ...
+
+
+class RemoteOpener(Protocol):
+    """One protocol that remotes may speak: a plug-in of the group ``skillyard.remotes``, registered under its kind."""
+
+    def open(self, market: RemoteMarket) -> Remote:
+        """A client. Touches no network; whoever asked for it closes it."""
 
     async def close(self) -> None: ...

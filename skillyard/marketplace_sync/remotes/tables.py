@@ -21,6 +21,8 @@ class RemoteRow(Base):
         one_of("kind", RemoteKind),
         one_of("state", RemoteState),
         one_of("strategy", Strategy),
+        # A run that began before its remote was removed must never meet another under the same number.
+        {"sqlite_autoincrement": True},
     )
 
     id: Mapped[int] = mapped_column(Key, primary_key=True)
@@ -52,7 +54,6 @@ class RemoteRow(Base):
     error: Mapped[str | None] = mapped_column(String(500))
     created_by_id: Mapped[int] = mapped_column(Key, ForeignKey("persons.id", ondelete="RESTRICT"), index=True)
     created_at: Mapped[datetime] = mapped_column(UtcDateTime)
-    removed_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
 
 
 class SignerRow(Base):

@@ -35,10 +35,16 @@ class UploadRow(Base):
     """The revision that it was changed from; ``If-Match`` of the protocol."""
     base_json: Mapped[str | None] = mapped_column(Text)
     """The document that it was changed from."""
-    document: Mapped[str] = mapped_column(Text)
+    document: Mapped[str | None] = mapped_column(Text)
+    """Canonical JSON; empty takes back what is there: a rating."""
+    manifest_json: Mapped[str | None] = mapped_column(Text)
+    """Of a version: its files, what it declares and asks for; see ``manifest.Manifest``."""
     state: Mapped[UploadState] = mapped_column(StoredEnum(UploadState))
     attempts: Mapped[int] = mapped_column(Key)
+    """How often it was taken to be sent: one that never was cannot have arrived."""
     next_at: Mapped[datetime] = mapped_column(UtcDateTime)
+    counted_from: Mapped[datetime] = mapped_column(UtcDateTime)
+    """Too old a time after this: when it was made, or last retried by an operator."""
     claimed_by: Mapped[str | None] = mapped_column(String(36))
     claimed_until: Mapped[datetime | None] = mapped_column(UtcDateTime)
     error: Mapped[str | None] = mapped_column(String(500))

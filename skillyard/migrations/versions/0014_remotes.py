@@ -38,7 +38,6 @@ def upgrade() -> None:
         sa.Column("error", sa.String(500), nullable=True),
         sa.Column("created_by_id", _KEY, nullable=False),
         sa.Column("created_at", _TIME, nullable=False),
-        sa.Column("removed_at", _TIME, nullable=True),
         sa.CheckConstraint("kind IN ('skillyard', 'well_known', 'claude')", name=op.f("ck_remotes_kind")),
         sa.CheckConstraint("state IN ('enabled', 'disabled', 'distrusted')", name=op.f("ck_remotes_state")),
         sa.CheckConstraint(
@@ -56,6 +55,7 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("id", name=op.f("pk_remotes")),
         sa.UniqueConstraint("catalogue_id", name=op.f("uq_remotes_catalogue_id")),
         sa.UniqueConstraint("workspace_id", "name", name=op.f("uq_remotes_workspace_id_name")),
+        sqlite_autoincrement=True,
     )
     op.create_index(op.f("ix_remotes_created_by_id"), "remotes", ["created_by_id"], unique=False)
     op.create_table(
@@ -103,6 +103,53 @@ def upgrade() -> None:
     op.create_index(op.f("ix_remote_signers_accepted_by_id"), "remote_signers", ["accepted_by_id"], unique=False)
     op.create_index(op.f("ix_remote_signers_workspace_id"), "remote_signers", ["workspace_id"], unique=False)
     op.create_table(
+        "remote_mirrors",
+        sa.Column("remote_id", _KEY, autoincrement=False, nullable=False),
+        sa.Column("workspace_id", _KEY, nullable=False),
+        sa.Column("phase", sa.String(32), nullable=False),
+        sa.Column("cursor", sa.String(1000), nullable=True),
+        sa.Column("filters_json", sa.Text(), nullable=False),
+        sa.Column("feed_id", sa.String(36), nullable=True),
+        sa.Column("epoch", _KEY, nullable=True),
+        sa.Column("seq", _KEY, nullable=True),
+        sa.Column("moderation", _KEY, nullable=True),
+        sa.Column("issued_at", _TIME, nullable=True),
+        sa.Column("checked_at", _TIME, nullable=True),
+        sa.CheckConstraint(
+            "phase IN ('marking', 'snapshot', 'sweeping', 'feed')", name=op.f("ck_remote_mirrors_phase")
+        ),
+        sa.ForeignKeyConstraint(
+            ["remote_id"], ["remotes.id"], name=op.f("fk_remote_mirrors_remote_id"), ondelete="CASCADE"
+        ),
+        sa.ForeignKeyConstraint(
+            ["workspace_id"], ["workspaces.id"], name=op.f("fk_remote_mirrors_workspace_id"), ondelete="RESTRICT"
+        ),
+        sa.PrimaryKeyConstraint("remote_id", name=op.f("pk_remote_mirrors")),
+    )
+    op.create_index(op.f("ix_remote_mirrors_workspace_id"), "remote_mirrors", ["workspace_id"], unique=False)
+    op.create_table(
+        "remote_words",
+        sa.Column("remote_id", _KEY, autoincrement=False, nullable=False),
+        sa.Column("key", sa.String(300), nullable=False),
+        sa.Column("workspace_id", _KEY, nullable=False),
+        sa.Column("state", sa.String(32), nullable=False),
+        sa.Column("reason", sa.String(500), nullable=False),
+        sa.Column("epoch", _KEY, nullable=False),
+        sa.Column("at", _TIME, nullable=False),
+        sa.CheckConstraint(
+            "state IN ('visible', 'yanked', 'held', 'quarantined', 'revoked', 'deleted')",
+            name=op.f("ck_remote_words_state"),
+        ),
+        sa.ForeignKeyConstraint(
+            ["remote_id"], ["remotes.id"], name=op.f("fk_remote_words_remote_id"), ondelete="CASCADE"
+        ),
+        sa.ForeignKeyConstraint(
+            ["workspace_id"], ["workspaces.id"], name=op.f("fk_remote_words_workspace_id"), ondelete="RESTRICT"
+        ),
+        sa.PrimaryKeyConstraint("remote_id", "key", name=op.f("pk_remote_words")),
+    )
+    op.create_index("ix_remote_words_workspace_id", "remote_words", ["workspace_id"], unique=False)
+    op.create_table(
         "sync_jobs",
         sa.Column("id", _KEY, nullable=False),
         sa.Column("workspace_id", _KEY, nullable=True),
@@ -113,6 +160,7 @@ def upgrade() -> None:
         sa.Column("next_at", _TIME, nullable=True),
         sa.Column("claimed_by", sa.String(36), nullable=True),
         sa.Column("claimed_until", _TIME, nullable=True),
+        sa.Column("live_asked_at", _TIME, nullable=True),
         sa.CheckConstraint("job IN ('catalogue', 'uploads', 'advisories')", name=op.f("ck_sync_jobs_job")),
         sa.ForeignKeyConstraint(["remote_id"], ["remotes.id"], name=op.f("fk_sync_jobs_remote_id"), ondelete="CASCADE"),
         sa.ForeignKeyConstraint(
@@ -133,10 +181,12 @@ def upgrade() -> None:
         sa.Column("key", sa.String(300), nullable=False),
         sa.Column("base_rev", _KEY, nullable=True),
         sa.Column("base_json", sa.Text(), nullable=True),
-        sa.Column("document", sa.Text(), nullable=False),
+        sa.Column("document", sa.Text(), nullable=True),
+        sa.Column("manifest_json", sa.Text(), nullable=True),
         sa.Column("state", sa.String(32), nullable=False),
         sa.Column("attempts", _KEY, nullable=False),
         sa.Column("next_at", _TIME, nullable=False),
+        sa.Column("counted_from", _TIME, nullable=False),
         sa.Column("claimed_by", sa.String(36), nullable=True),
         sa.Column("claimed_until", _TIME, nullable=True),
         sa.Column("error", sa.String(500), nullable=True),
@@ -238,6 +288,8 @@ def downgrade() -> None:
     op.drop_table("sync_conflicts")
     op.drop_table("sync_uploads")
     op.drop_table("sync_jobs")
+    op.drop_table("remote_words")
+    op.drop_table("remote_mirrors")
     op.drop_table("remote_signers")
     op.drop_table("remote_set_aside")
     op.drop_table("remotes")

@@ -16,10 +16,10 @@ from hypothesis import strategies as st
 from skillyard.governance.audit import EMPTY, Action, AuditRecord, BreakKind, Entry, Head, seal, verify_export
 from skillyard.governance.audit.document import MOST_LINE_BYTES, FileKind, FileMaker, Header, opened
 from skillyard.governance.audit.document_check import verify_file
-from skillyard.governance.audit.keys import SigningKey
 from skillyard.governance.audit.signed import RegisteredKey, file_statement, signed_head
 from skillyard.governance.errors import AuditBrokenError
 from skillyard.governance.identity import SYSTEM
+from skillyard.governance.signing import SigningKey
 from skillyard.ids import WorkspaceId
 
 AT = "2026-01-02T12:00:00.000000Z"

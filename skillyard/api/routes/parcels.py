@@ -1,0 +1,75 @@
+"""Skills as files for machines without a network: out of one instance, into another."""
+
+from __future__ import annotations
+
+import asyncio
+import tempfile
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack
+from pathlib import Path
+from typing import Annotated
+
+from fastapi import APIRouter, Query, Request, Response
+from fastapi.responses import StreamingResponse
+
+from skillyard.api.auth import Admin
+from skillyard.api.routes.skills import Part, Version
+from skillyard.api.schemas.skills import InstallationView
+from skillyard.api.state import TheMarketplace, TheRuntime
+from skillyard.runtime.values import SkillRef
+
+router = APIRouter(prefix="/skills", tags=["skills"])
+
+_CHUNK = 256 * 1024
+_TYPE = "application/x-tar"
+_BODY = {"requestBody": {"required": True, "content": {_TYPE: {"schema": {"type": "string", "format": "binary"}}}}}
+Upgrade = Annotated[bool, Query(description="Install it beside the version that is there; the pointer stays.")]
+
+
+@router.get(
+    "/{publisher}/{name}/versions/{version}/export",
+    response_class=Response,
+    responses={200: {"content": {_TYPE: {}}}},
+)
+async def export_skill(
+    market: TheMarketplace, admin: Admin, publisher: Part, name: Part, version: Version
+) -> StreamingResponse:
+    """An installed version as one file: bundle, locks, the wheels that they name, and the report."""
+    stack = AsyncExitStack()
+    ref = SkillRef(publisher, name, version)
+    path = await stack.enter_async_context(market.follower.offline.packed(admin.workspace, ref))
+
+    async def content() -> AsyncIterator[bytes]:
+        async with stack:
+            with path.open("rb") as file:
+                while chunk := await asyncio.to_thread(file.read, _CHUNK):
+                    yield chunk
+
+    headers = {
+        "Content-Length": str(path.stat().st_size),
+        "Content-Disposition": f'attachment; filename="{name}-{version}.tar"',
+    }
+    return StreamingResponse(content(), media_type=_TYPE, headers=headers)
+
+
+@router.post("/import", status_code=201, openapi_extra=_BODY)
+async def import_skill(
+    *,
+    request: Request,
+    response: Response,
+    runtime: TheRuntime,
+    market: TheMarketplace,
+    admin: Admin,
+    upgrade: Upgrade = False,
+) -> InstallationView:
+    """Install what an exported file holds, with its locks and wheels, through this instance's own scan and policy."""
+    staging = runtime.settings.home / "staging"
+    await asyncio.to_thread(staging.mkdir, parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(prefix=f"{runtime.lease}.", dir=staging) as folder:
+        path = Path(folder) / "parcel.tar"
+        with path.open("wb") as file:
+            async for chunk in request.stream():
+                await asyncio.to_thread(file.write, chunk)
+        made = await market.follower.offline.take_in(path, workspace=admin.workspace, by=admin, upgrade=upgrade)
+    response.status_code = 201 if made.created else 200
+    return InstallationView.model_validate(made)

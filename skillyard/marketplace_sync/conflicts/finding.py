@@ -1,0 +1,188 @@
+"""Finding conflicts and settling them by a remote's strategy, in the transaction of whoever learnt of them.
+
+A conflict is written down once, with all sides, in the very transaction that settles the upload it is about.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Final
+
+from skillyard.database import Session, utcnow
+from skillyard.errors import ConflictError
+from skillyard.governance import workspaces
+from skillyard.marketplace_sync.catalogue.entry import Entry, EntryKind
+from skillyard.marketplace_sync.conflicts import store
+from skillyard.marketplace_sync.conflicts.detect import Difference, detect_skill
+from skillyard.marketplace_sync.conflicts.settle import Send, Settlement, TakeTheirs, Wait, settle_skill
+from skillyard.marketplace_sync.conflicts.values import Conflict, ConflictId, Strategy
+from skillyard.marketplace_sync.metrics.figures import SyncMetrics
+from skillyard.marketplace_sync.remotes.remote import RemoteMarket
+from skillyard.marketplace_sync.upwards import store as uploads_store
+from skillyard.marketplace_sync.upwards.values import Upload, UploadId, UploadKind
+
+SYSTEM: Final = "system"
+SAME: Final = "the remote says the same by now"
+THEIRS: Final = "the remote's side counts"
+
+
+class ConflictUndecidedError(ConflictError):
+    """A conflict cannot be settled like this; choose a side or a document. Nothing was resolved."""
+
+    code = "conflict_undecided"
+
+
+@dataclass(frozen=True, slots=True)
+class Sides:
+    """A conflict that was found. ``theirs`` is at revision ``rev`` of the remote's entry."""
+
+    difference: Difference
+    key: str
+    base: str | None
+    local: str
+    theirs: str
+    rev: int
+
+
+class Finding:
+    """Writes conflicts down. What is counted is counted after the caller's commit."""
+
+    def __init__(self, *, metrics: SyncMetrics) -> None:
+        self._metrics = metrics
+
+    async def on_entries(self, session: Session, remote: RemoteMarket, entries: Sequence[Entry]) -> int:
+        """Entries of the remote are being applied: settle what waits to go up and was made from an older state.
+
+        Returns how many conflicts were found.
+        """
+        moved: dict[str, Entry] = {}
+        for one in entries:
+            newer = one.id.key not in moved or moved[one.id.key].rev < one.rev
+            if one.id.kind is EntryKind.SKILL and one.document is not None and newer:
+                moved[one.id.key] = one
+        touched = await uploads_store.touched_by(session, remote.id, UploadKind.SKILL, moved)
+        return sum([await self._on_entry(session, remote, upload, moved[upload.key]) for upload in touched])
+
+    async def on_answer(self, session: Session, remote: RemoteMarket, upload: Upload, current: Entry) -> None:
+        """The remote answered an edit of a skill with a conflict. Raises ``ConflictUndecidedError``, ``DocumentError``
+        where there is nothing to compare."""
+        if upload.document is None or current.document is None:
+            raise ConflictUndecidedError(f"{upload.key} is not there to be compared with")
+        difference = detect_skill(upload.base_json, upload.document, current.document)
+        if difference is None:
+            await uploads_store.drop(session, upload.id, at=utcnow(), error=SAME)
+            return
+        sides = Sides(difference, upload.key, upload.base_json, upload.document, current.document, current.rev)
+        settlement = settle_skill(remote.strategy, upload.base_json, upload.document, current.document)
+        await self.write_down(session, remote, upload.id, sides, settlement)
+
+    async def write_down(
+        self, session: Session, remote: RemoteMarket, upload: UploadId, sides: Sides, settlement: Settlement
+    ) -> bool:
+        """Keep a conflict, where it is not kept yet, and do to the upload what was settled. Whether it is a new one."""
+        at = utcnow()
+        mark = store.fingerprint(remote.id, sides.key, sides.base, sides.local, sides.rev)
+        held = await store.open_of(session, upload)
+        known = await store.known(session, mark)
+        if known is not None:
+            conflict = known
+        elif held is not None:
+            conflict = held.id
+            await store.renew(session, held.id, sides.difference, mark=mark, theirs=sides.theirs, rev=sides.rev, at=at)
+        else:
+            conflict = await _add(session, remote, upload, sides, mark)
+            await self._detected(session, remote, sides.difference)
+        new = known is None and held is None
+        match settlement:
+            case Wait(why=why):
+                await uploads_store.hold(session, upload, error=why)
+                return new
+            case TakeTheirs():
+                await uploads_store.drop(session, upload, at=at, error=THEIRS)
+            case Send():
+                await send(session, upload, settlement, rev=sides.rev, theirs=sides.theirs)
+        if new or held is not None:
+            await self.settled(session, remote, conflict, remote.strategy, result=settlement.result, by=SYSTEM)
+        return new
+
+    async def settled(
+        self,
+        session: Session,
+        remote: RemoteMarket,
+        conflict: ConflictId,
+        strategy: Strategy,
+        *,
+        result: str,
+        by: str,
+    ) -> None:
+        """It came to this."""
+        await store.settle(session, conflict, strategy=strategy, result=result, by=by, at=utcnow())
+        label = await _label(session, remote)
+        store.after_commit(session, lambda: self._metrics.conflict_resolved(label, strategy.value))
+
+    async def _on_entry(self, session: Session, remote: RemoteMarket, upload: Upload, entry: Entry) -> bool:
+        theirs = entry.document
+        if theirs is None or upload.document is None or (upload.base_rev or 0) >= entry.rev:
+            return False
+        held = await store.open_of(session, upload.id)
+        if held is not None and held.remote_rev >= entry.rev:
+            return False
+        difference = detect_skill(upload.base_json, upload.document, theirs)
+        if difference is None:
+            await uploads_store.drop(session, upload.id, at=utcnow(), error=SAME)
+            if held is not None:
+                await self.settled(session, remote, held.id, Strategy.REMOTE_WINS, result=theirs, by=SYSTEM)
+            return False
+        settlement = _settlement(remote, upload, theirs, held)
+        sides = Sides(difference, upload.key, upload.base_json, upload.document, theirs, entry.rev)
+        return await self.write_down(session, remote, upload.id, sides, settlement)
+
+    async def _detected(self, session: Session, remote: RemoteMarket, difference: Difference) -> None:
+        label, kind = await _label(session, remote), difference.kind.value
+        store.after_commit(session, lambda: self._metrics.conflict_detected(label, kind))
+
+
+async def send(session: Session, upload: UploadId, what: Send, *, rev: int, theirs: str) -> None:
+    """Let this go up, made from the remote's state ``theirs`` at ``rev``."""
+    at, next_ = utcnow(), what.successor
+    if next_ is None:
+        await uploads_store.rebase(session, upload, document=what.result, base_rev=rev, base_json=theirs, at=at)
+        return
+    await uploads_store.rebase(
+        session,
+        upload,
+        document=what.result,
+        base_rev=next_.base_rev,
+        base_json=next_.base_json,
+        at=at,
+        key=next_.key,
+        manifest_json=next_.manifest_json,
+    )
+
+
+def _settlement(remote: RemoteMarket, upload: Upload, theirs: str, held: Conflict | None) -> Settlement:
+    if held is not None:
+        # One that waits for somebody stays with them; only what it is about is brought up to date.
+        return Wait("the remote has moved on, and somebody has to decide still")
+    return settle_skill(remote.strategy, upload.base_json, upload.document or "", theirs)
+
+
+async def _add(session: Session, remote: RemoteMarket, upload: UploadId, sides: Sides, mark: str) -> ConflictId:
+    return await store.add(
+        session,
+        remote,
+        upload,
+        sides.difference,
+        key=sides.key,
+        mark=mark,
+        base=sides.base,
+        local=sides.local,
+        theirs=sides.theirs,
+        rev=sides.rev,
+        at=utcnow(),
+    )
+
+
+async def _label(session: Session, remote: RemoteMarket) -> str:
+    return f"{(await workspaces.get(session, remote.workspace)).name}/{remote.name}"

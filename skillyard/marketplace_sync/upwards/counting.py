@@ -1,0 +1,74 @@
+"""How often a remote's skills were installed and called here, from the rows of what happened."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass
+from typing import Final
+
+from sqlalchemy import func, select
+
+from skillyard.database import Session
+from skillyard.marketplace_sync.remotes.remote import RemoteMarket
+from skillyard.runtime.tables import InvocationRow, PointerMoveRow, SkillVersionRow
+from skillyard.skills.bundle_store import BundleStore
+
+SETTLING_SECONDS: Final = 3600.0
+"""A bundle is kept before its upload is written down."""
+
+
+@dataclass(frozen=True, slots=True)
+class Counted:
+    """Running totals. ``installs`` are versions that were put in use, ``calls`` the calls that were admitted."""
+
+    installs: int
+    calls: int
+
+
+async def totals(session: Session, remote: RemoteMarket) -> Mapping[str, Counted]:
+    """By ``publisher/name`` of the remote, of what was installed from it by name."""
+    prefix = f"remote:{remote.name}/"
+    ours = (
+        SkillVersionRow.workspace_id == remote.workspace,
+        SkillVersionRow.origin >= prefix,
+        SkillVersionRow.origin < f"{prefix}\x7f",
+    )
+    rows = await session.execute(select(SkillVersionRow.id, SkillVersionRow.origin).where(*ours))
+    versions = {row.id: row.origin for row in rows}
+    if not versions:
+        return {}
+    used = await session.scalars(
+        select(PointerMoveRow.to_version_id)
+        .join(SkillVersionRow, SkillVersionRow.id == PointerMoveRow.to_version_id)
+        .where(*ours)
+        .distinct()
+    )
+    calls = await session.execute(
+        select(InvocationRow.skill_version_id, func.count())
+        .join(SkillVersionRow, SkillVersionRow.id == InvocationRow.skill_version_id)
+        .where(*ours)
+        .group_by(InvocationRow.skill_version_id)
+    )
+    found: dict[str, Counted] = {}
+    in_use, called = set(used), {row[0]: row[1] for row in calls}
+    for id_, origin in versions.items():
+        skill = origin.removeprefix(prefix).partition("@")[0]
+        before = found.get(skill, Counted(0, 0))
+        found[skill] = Counted(before.installs + (id_ in in_use), before.calls + called.get(id_, 0))
+    return {skill: one for skill, one in found.items() if one.installs}
+
+
+async def swept(outgoing: BundleStore, needed: Collection[str]) -> int:
+    """Remove bundles that no upload needs and that were not put lately; returns how many."""
+    return await asyncio.to_thread(_sweep, outgoing, frozenset(needed))
+
+
+def _sweep(outgoing: BundleStore, needed: frozenset[str]) -> int:
+    now, gone = time.time(), 0
+    for digest in outgoing.digests():
+        if digest not in needed and now - (outgoing.last_put(digest) or now) > SETTLING_SECONDS:
+            outgoing.remove(digest)
+            gone += 1
+    return gone

@@ -1,0 +1,62 @@
+"""What a version consists of and asks for, kept beside its upload: files to send, and facts to compare."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from pydantic import TypeAdapter
+
+from skillyard.skills.skill import BundleFile, Skill
+
+
+@dataclass(frozen=True, slots=True)
+class Manifest:
+    """``bundle`` is the digest under which the files are kept. ``declared`` are requirements by ``ecosystem/name``,
+    ``parameters`` what else the manifest says. ``base`` is the number that the version was made from, as the mirror
+    had it: where its channel stood."""
+
+    bundle: str
+    files: tuple[BundleFile, ...]
+    declared: Mapping[str, str]
+    parameters: Mapping[str, str]
+    base: str | None = None
+
+    @property
+    def text(self) -> str:
+        return _ADAPTER.dump_json(self).decode()
+
+    @property
+    def hashes(self) -> Mapping[str, str]:
+        """SHA-256 by path."""
+        return {file.path: file.sha256 for file in self.files}
+
+
+_ADAPTER = TypeAdapter(Manifest)
+
+
+def read_manifest(text: str) -> Manifest:
+    """What ``Manifest.text`` wrote."""
+    return _ADAPTER.validate_json(text)
+
+
+def manifest_of(skill: Skill, *, base: str | None = None) -> Manifest:
+    declared: dict[str, list[str]] = {}
+    for one in skill.declared:
+        declared.setdefault(f"{one.ecosystem.value}/{one.name}", []).append(one.requirement)
+    parameters = {
+        "license": skill.license,
+        "compatibility": skill.compatibility,
+        "allowed-tools": " ".join(skill.allowed_tools),
+        "network": " ".join(sorted(skill.requested.network_hosts)),
+        "memory": skill.requested.memory_bytes,
+        "timeout": skill.requested.timeout_seconds,
+        "entries": " ".join(str(entry) for entry in skill.entries),
+    }
+    return Manifest(
+        bundle=skill.bundle.digest,
+        files=skill.bundle.files,
+        declared={name: " ".join(sorted(set(texts))) for name, texts in declared.items()},
+        parameters={name: str(value) for name, value in parameters.items() if value not in (None, "")},
+        base=base,
+    )

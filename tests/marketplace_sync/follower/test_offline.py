@@ -1,0 +1,138 @@
+"""A skill with packages is taken to a machine that reaches no index, and runs there with the very same wheels."""
+
+from __future__ import annotations
+
+import io
+import tarfile
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import pytest
+from pydantic import SecretStr
+from skillyard.errors import InputError, SkillyardError
+from skillyard.governance import people, tokens
+from skillyard.governance.administrators import Administrator
+from skillyard.ids import WorkspaceId
+from skillyard.marketplace_sync.follower.offline import Offline
+from skillyard.runtime.runtime import Runtime, create_runtime
+from skillyard.runtime.values import SkillRef
+from skillyard.settings import Settings
+from skillyard.skills.sources.folder import FolderSource
+from tests.sandbox.conftest import Wheelhouse
+
+MANIFEST = """---
+name: counter
+description: Counts.
+metadata:
+  version: "1.0.0"
+  skillyard.python: "alpha>=1,<2"
+  skillyard.entry: "scripts/count.py:run"
+---
+# counter
+
+Count.
+"""
+CODE = "import alpha\n\n\ndef run(x: int) -> int:\n    return x + alpha.value\n"
+
+
+@pytest.fixture
+def wheelhouse() -> Iterator[Wheelhouse]:
+    house = Wheelhouse()
+    house.add("alpha", "1.0", {"alpha.py": b"value = 1\n"})
+    yield house
+    house.close()
+
+
+@asynccontextmanager
+async def machine(home: Path, index: str) -> AsyncIterator[tuple[Runtime, Offline, Administrator]]:
+    settings = Settings(home=home, index_url=SecretStr(index), advisories_max_age_days=100_000, index_timeout=10.0)
+    async with await create_runtime(settings) as runtime:
+        async with runtime.database.reading() as session:
+            workspace = await people.workspace_by_name(session, tokens.DEFAULT_WORKSPACE)
+            person = await people.person_by_name(session, workspace.id, tokens.FIRST_PERSON)
+        yield runtime, Offline(runtime=runtime), Administrator(workspace.id, person.id, person.actor)
+
+
+@pytest.fixture
+async def exported(wheelhouse: Wheelhouse, tmp_path: Path) -> bytes:
+    """The skill as a file, from a machine that reaches the index."""
+    folder = tmp_path / "counter"
+    (folder / "scripts").mkdir(parents=True)
+    (folder / "SKILL.md").write_text(MANIFEST)
+    (folder / "scripts" / "count.py").write_text(CODE)
+    async with machine(tmp_path / "there", wheelhouse.url) as (runtime, offline, admin):
+        await runtime.install(FolderSource(folder), workspace=admin.workspace, publisher="acme", actor=admin)
+        async with offline.packed(admin.workspace, SkillRef("acme", "counter", "1.0.0")) as path:
+            content = path.read_bytes()
+        assert not path.exists()
+    return content
+
+
+def members(content: bytes) -> dict[str, bytes]:
+    with tarfile.open(fileobj=io.BytesIO(content)) as archive:
+        found = {}
+        for member in archive:
+            file = archive.extractfile(member)
+            assert file is not None
+            found[member.name] = file.read()
+        return found
+
+
+def packed(files: dict[str, bytes]) -> bytes:
+    data = io.BytesIO()
+    with tarfile.open(fileobj=data, mode="w") as archive:
+        for name, content in files.items():
+            member = tarfile.TarInfo(name)
+            member.size = len(content)
+            archive.addfile(member, io.BytesIO(content))
+    return data.getvalue()
+
+
+async def test_a_skill_with_packages_is_installed_without_an_index(
+    exported: bytes, wheelhouse: Wheelhouse, tmp_path: Path
+) -> None:
+    file = tmp_path / "parcel.tar"
+    file.write_bytes(exported)
+    wheelhouse.status = 500
+    async with machine(tmp_path / "here", "http://127.0.0.1:9/simple") as (runtime, offline, admin):
+        made = await offline.take_in(file, workspace=admin.workspace, by=admin)
+        version = made.version
+        assert (version.publisher, version.name, version.version) == ("acme", "counter", "1.0.0")
+        assert version.origin == "parcel:acme/counter@1.0.0"
+        # Scanned here: the evidence is this machine's own.
+        assert version.report.evidence
+        (lock,) = version.locks
+        environment = await runtime.seams.environments.materialise(lock)
+        assert environment.modules == ("alpha",)
+        assert not (await offline.take_in(file, workspace=admin.workspace, by=admin)).created
+
+
+async def test_what_is_no_parcel_or_was_changed_is_refused_and_leaves_nothing(
+    exported: bytes, wheelhouse: Wheelhouse, tmp_path: Path
+) -> None:
+    good = members(exported)
+    (wheel,) = [name for name in good if name.startswith("wheels/")]
+    other = members(exported)["bundle.tar"].replace(b"return x + alpha.value", b"return x - alpha.value")
+    declared = members(exported)["bundle.tar"].replace(b"alpha>=1,<2", b"alpha>=2,<3")
+    bad = {
+        "nothing": b"not a tar at all" * 100,
+        "another wheel": packed({**good, wheel: b"evil"}),
+        "no wheel": packed({name: one for name, one in good.items() if name != wheel}),
+        "another bundle": packed({**good, "bundle.tar": other}),
+        "another requirement": packed({**good, "bundle.tar": declared}),
+        "more than belongs": packed({**good, "wheels/../../x": b"x"}),
+        "cut": exported[: len(exported) // 2],
+        "no list": packed({name: one for name, one in good.items() if name != "parcel.json"}),
+        "another list": packed({**good, "parcel.json": good["parcel.json"].replace(b'"format":1', b'"format":2')}),
+    }
+    assert wheelhouse.url
+    async with machine(tmp_path / "here", "http://127.0.0.1:9/simple") as (runtime, offline, admin):
+        for what, content in bad.items():
+            file = tmp_path / "bad.tar"
+            file.write_bytes(content)
+            with pytest.raises(SkillyardError) as refused:
+                await offline.take_in(file, workspace=admin.workspace, by=admin)
+            assert isinstance(refused.value, InputError), f"{what}: {refused.value!r}"
+        assert await runtime.skills(WorkspaceId(admin.workspace)) == ()
+        assert not (tmp_path / "here" / "wheelhouse").exists()

@@ -1,0 +1,133 @@
+"""What a remote's moderators take out of use stops here, and nothing but a later word of theirs undoes it."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+from skillyard.database import utcnow
+from skillyard.governance.decision import SkillState
+from skillyard.marketplace_sync.catalogue import store
+from skillyard.marketplace_sync.catalogue.documents import ModerationState
+from skillyard.marketplace_sync.follower import store as follower_store
+from skillyard.runtime import bundle_stops
+from tests.marketplace_sync.follower.hubs import (
+    Here,
+    Hub,
+    bundle_of,
+    gone,
+    install,
+    moderation,
+    publisher,
+    skill,
+    state_of,
+    version,
+)
+
+KEY = "acme/tool@1.0.0"
+
+
+async def stopped(here: Here, bundle: str = bundle_of(KEY)) -> SkillState | None:
+    async with here.database.reading() as session:
+        found = await bundle_stops.standing(session, here.remote.workspace, bundle)
+    return None if found is None else found.state
+
+
+async def fill(hub: Hub) -> None:
+    await hub.write(publisher("acme"), skill("acme/tool"), version(KEY), version("acme/tool@1.1.0"))
+
+
+async def test_a_revoked_version_is_stopped_wherever_its_content_came_from(hub: Hub, here: Here) -> None:
+    await fill(hub)
+    await here.sync()
+    elsewhere = await install(here, bundle=bundle_of(KEY))
+    other = await install(here, bundle=bundle_of("something else"), name="other")
+    await hub.write(moderation(KEY, ModerationState.REVOKED))
+    report = await here.sync()
+    assert report.stopped == 1
+    assert await state_of(here, elsewhere) is SkillState.REVOKED
+    assert await state_of(here, other) is SkillState.ACTIVE
+    assert await stopped(here) is SkillState.REVOKED
+    assert [one.reason for one in here.stopped] == [f"hub says of {KEY}: It steals keys."]
+    # Said once: nothing is done about it again.
+    assert (await here.sync()).stopped == 0
+
+
+async def test_a_word_about_a_publisher_is_about_every_version_also_later_ones(hub: Hub, here: Here) -> None:
+    await fill(hub)
+    await here.sync()
+    installed = await install(here, bundle=bundle_of(KEY))
+    await hub.write(moderation("acme", ModerationState.QUARANTINED))
+    await here.sync()
+    assert await state_of(here, installed) is SkillState.QUARANTINED
+    await hub.write(version("acme/tool@2.0.0"))
+    await here.sync()
+    assert await stopped(here, bundle_of("acme/tool@2.0.0")) is SkillState.QUARANTINED
+    # The strictest word counts, and less strict ones do not weaken it.
+    await hub.write(moderation(KEY, ModerationState.REVOKED, epoch=2))
+    await here.sync()
+    assert await state_of(here, installed) is SkillState.REVOKED
+    assert await stopped(here, bundle_of("acme/tool@1.1.0")) is SkillState.QUARANTINED
+
+
+async def test_a_later_milder_word_ends_the_stop_and_leaves_what_was_stopped_to_people(hub: Hub, here: Here) -> None:
+    await fill(hub)
+    await hub.write(moderation(KEY, ModerationState.QUARANTINED), moderation("acme/tool", ModerationState.REVOKED, 2))
+    await here.sync()
+    installed = await install(here, bundle=bundle_of(KEY))
+    await hub.write(moderation("acme/tool", ModerationState.VISIBLE, 3))
+    await here.sync()
+    assert await stopped(here) is SkillState.QUARANTINED
+    assert await stopped(here, bundle_of("acme/tool@1.1.0")) is None
+    await hub.write(moderation(KEY, ModerationState.VISIBLE, 4))
+    await here.sync()
+    assert await stopped(here) is None
+    assert await state_of(here, installed) is SkillState.QUARANTINED
+
+
+async def test_a_word_that_is_merely_not_there_any_more_counts_on(hub: Hub, here: Here) -> None:
+    await fill(hub)
+    backup, entries = await hub.catalogue(), await hub.entries()
+    await hub.write(moderation(KEY, ModerationState.REVOKED))
+    await here.sync()
+    assert await stopped(here) is SkillState.REVOKED
+    # A hub that was put back to before the revoke, and says so.
+    await hub.put_back(backup, entries, epoch=2)
+    report = await here.sync()
+    assert (report.snapshot, report.equal) == (True, True)
+    assert f"moderation {KEY}" not in await here.keys()
+    assert await stopped(here) is SkillState.REVOKED
+    # A tombstone is no word either, and neither is one of the time before.
+    await hub.write(moderation(KEY, ModerationState.VISIBLE, 1))
+    await here.sync()
+    assert await stopped(here) is SkillState.REVOKED
+    await hub.write(gone(moderation(KEY, ModerationState.VISIBLE)))
+    await here.sync()
+    assert await stopped(here) is SkillState.REVOKED
+
+
+async def test_deleting_what_was_revoked_lets_nothing_run(hub: Hub, here: Here) -> None:
+    await fill(hub)
+    await hub.write(moderation(KEY, ModerationState.REVOKED))
+    await here.sync()
+    await hub.write(moderation(KEY, ModerationState.DELETED, 2), gone(version(KEY)))
+    async with hub.database.transaction() as session:
+        own = await store.own(session, at=utcnow())
+        await store.purge(session, own, deleted_before=utcnow() + timedelta(seconds=1))
+    await here.sync()
+    assert await stopped(here) is SkillState.REVOKED
+
+
+async def test_what_filters_left_out_is_found_by_where_it_was_installed_from(hub: Hub, here: Here) -> None:
+    await fill(hub)
+    await here.sync()
+    installed = await install(here, bundle=bundle_of("unknown"), origin=f"remote:hub/{KEY}")
+    neighbour = await install(here, bundle=bundle_of("x"), origin="remote:hub/acme/tool@1.0.0-rc1", name="neighbour")
+    await hub.write(moderation(KEY, ModerationState.REVOKED))
+    await here.sync()
+    assert await state_of(here, installed) is SkillState.REVOKED
+    assert await state_of(here, neighbour) is SkillState.ACTIVE
+    await hub.write(moderation("acme/tool", ModerationState.QUARANTINED, 2))
+    await here.sync()
+    assert await state_of(here, neighbour) is SkillState.QUARANTINED
+    async with here.database.reading() as session:
+        assert await follower_store.count_words(session, here.remote.id) == 2

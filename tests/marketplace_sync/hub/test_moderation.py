@@ -1,0 +1,166 @@
+"""What moderators and publishers say, and that nothing undoes it or gets round it."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+import pytest
+from skillyard.database import utcnow
+from skillyard.errors import ConflictError, NotFoundError
+from skillyard.governance.administrators import Administrator
+from skillyard.governance.decision import SkillState
+from skillyard.governance.errors import OperatorRoleError
+from skillyard.ids import WorkspaceId
+from skillyard.marketplace_sync.catalogue import store
+from skillyard.marketplace_sync.catalogue.documents import ModerationState
+from skillyard.marketplace_sync.catalogue.entry import EntryKind
+from skillyard.marketplace_sync.errors import NotAllowedError
+from skillyard.marketplace_sync.hub.values import InstanceScope, Sender
+from skillyard.marketplace_sync.remotes.remote import PushStatus
+from skillyard.runtime.errors import DecisionRefusedError
+from skillyard.runtime.quarantine import StillBlockedError
+from skillyard.runtime.values import SkillRef
+from skillyard.skills.sources.folder import FolderSource
+from tests.marketplace_sync.hub.conftest import HubYard, item, skill_files
+
+SKILL = "acme/csv-report"
+KEY = f"{SKILL}@1.0.0"
+REF = SkillRef("acme", "csv-report", "1.0.0")
+
+
+async def install(yard: HubYard, workspace: WorkspaceId) -> SkillState:
+    """The very content that was published, from a folder."""
+    folder = yard.runtime.settings.home / "own" / "csv-report"
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "SKILL.md").write_bytes(skill_files()["SKILL.md"])
+    actor = yard.operator if workspace == yard.operator.workspace else yard.other
+    done = await yard.runtime.install(FolderSource(folder), workspace=workspace, publisher="acme", actor=actor)
+    return done.version.state
+
+
+async def state(yard: HubYard, workspace: WorkspaceId) -> SkillState:
+    return (await yard.runtime.version(workspace, REF)).state
+
+
+async def test_a_revoke_stops_what_every_workspace_installed_and_it_does_not_come_back(yard: HubYard) -> None:
+    by, here, there = Administrator.of(yard.operator), yard.operator.workspace, yard.other.workspace
+    await yard.publish(skill_files())
+    for workspace in (here, there):
+        assert await install(yard, workspace) is SkillState.ACTIVE
+    said = await yard.hub.moderate(KEY, ModerationState.QUARANTINED, "looks odd", by=by)
+    assert len(said.stopped) == 2
+    assert await state(yard, there) is SkillState.QUARANTINED
+    # A workspace may be stricter than the hub, never looser.
+    with pytest.raises(StillBlockedError, match="looks odd"):
+        await yard.runtime.quarantine.lift(REF, workspace=there, by=yard.other, reason="I like it")
+    await yard.runtime.uninstall(SkillRef("acme", "csv-report"), workspace=there, actor=yard.other)
+    with pytest.raises(DecisionRefusedError, match="looks odd"):
+        await install(yard, there)
+    await yard.hub.moderate(KEY, ModerationState.REVOKED, "steals tables", by=by)
+    assert await state(yard, here) is SkillState.REVOKED
+    with pytest.raises(NotFoundError):
+        await yard.hub.files.manifest(KEY)
+    # Not under another number or name either, and the number of what is revoked is not freed by deleting it.
+    again = await yard.publish(skill_files(), "zenith/csv-report@1.0.0", sender=Sender(yard.other))
+    assert (again.result.status, again.result.code) == (PushStatus.REFUSED, "moderated")
+    with pytest.raises(ConflictError, match="deleting it would take that back"):
+        await yard.hub.moderate(KEY, ModerationState.DELETED, "away with it", by=by)
+    # Taken back, it can be installed again by whoever wants it; what was stopped stays stopped until then.
+    await yard.hub.moderate(KEY, ModerationState.VISIBLE, "a mistake", by=by)
+    assert await state(yard, here) is SkillState.REVOKED
+    assert await install(yard, there) is SkillState.ACTIVE
+
+
+async def test_a_revoke_of_a_publisher_reaches_every_version_of_it(yard: HubYard) -> None:
+    by = Administrator.of(yard.operator)
+    await yard.publish(skill_files())
+    await install(yard, yard.other.workspace)
+    await yard.hub.moderate("acme", ModerationState.REVOKED, "stolen keys", by=by)
+    assert await state(yard, yard.other.workspace) is SkillState.REVOKED
+    answer = await yard.publish(skill_files(version="1.0.1"), f"{SKILL}@1.0.1")
+    assert answer.result.code == "moderated"
+
+
+async def test_publishers_yank_and_take_it_back_but_not_over_a_moderator(yard: HubYard) -> None:
+    by = Administrator.of(yard.operator)
+    await yard.publish(skill_files())
+    before = await yard.document(EntryKind.SKILL, SKILL)
+    yanked = item(EntryKind.MODERATION, KEY, {"state": "yanked", "reason": "wrong sums"})
+    assert [one.result.status for one in await yard.push(yanked)] == [PushStatus.APPLIED]
+    # Named exactly it is still there, as on other registries.
+    assert await yard.hub.files.manifest(KEY)
+    word = await yard.document(EntryKind.MODERATION, KEY)
+    assert (word["actor"], word["epoch"]) == ("publisher acme", 1)
+    await yard.hub.say(yard.sender, KEY, ModerationState.VISIBLE, "they were right")
+    assert (await yard.document(EntryKind.SKILL, SKILL))["channels"] == before["channels"]
+    await yard.hub.moderate(KEY, ModerationState.YANKED, "by us", by=by)
+    with pytest.raises(NotAllowedError, match="by a moderator"):
+        await yard.hub.say(yard.sender, KEY, ModerationState.VISIBLE, "no")
+    with pytest.raises(NotAllowedError):
+        await yard.hub.say(yard.sender, KEY, ModerationState.REVOKED, "me too")
+    with pytest.raises(NotAllowedError):
+        await yard.hub.say(Sender(yard.other), KEY, ModerationState.YANKED, "not mine")
+    with pytest.raises(OperatorRoleError):
+        await yard.hub.moderate(KEY, ModerationState.VISIBLE, "hm", by=Administrator.of(yard.other))
+    async with yard.runtime.database.reading() as session:
+        assert (await store.find(session, yard.hub.catalogue)).moderation == 3
+
+
+async def test_no_edit_takes_back_what_a_moderator_said(yard: HubYard) -> None:
+    await yard.publish(skill_files())
+    await yard.hub.moderate(SKILL, ModerationState.HELD, "wait", by=Administrator.of(yard.operator))
+    edited = await yard.document(EntryKind.SKILL, SKILL) | {"description": "Newer, later, better."}
+    (answer,) = await yard.push(item(EntryKind.SKILL, SKILL, edited, base_rev=1))
+    assert answer.result.status is PushStatus.APPLIED
+    assert (await yard.document(EntryKind.MODERATION, SKILL))["state"] == "held"
+    with pytest.raises(NotFoundError):
+        await yard.hub.files.manifest(KEY)
+
+
+async def test_a_deleted_skill_is_gone_with_its_ratings_and_comes_back_with_other_numbers(yard: HubYard) -> None:
+    await yard.publish(skill_files())
+    rated = await yard.hub.rate(yard.other, SKILL, 4, "fine")
+    await yard.hub.say(yard.sender, SKILL, ModerationState.DELETED, "moved elsewhere")
+    for kind, key in ((EntryKind.SKILL, SKILL), (EntryKind.VERSION, KEY), (EntryKind.RATING, rated.id.key)):
+        gone = await yard.entry(kind, key)
+        assert gone is not None
+        assert gone.deleted
+    with pytest.raises(NotFoundError):
+        await yard.hub.rate(yard.other, SKILL, 5, "")
+    assert (await yard.publish(skill_files())).result.code == "version_reserved"
+    answer = await yard.publish(skill_files(version="1.1.0"), f"{SKILL}@1.1.0")
+    assert answer.result.status is PushStatus.APPLIED
+    assert (await yard.document(EntryKind.MODERATION, SKILL))["state"] == "visible"
+    assert await yard.hub.files.manifest(f"{SKILL}@1.1.0")
+    # What a moderator deleted, its publisher does not bring back.
+    await yard.hub.moderate(SKILL, ModerationState.DELETED, "spam", by=Administrator.of(yard.operator))
+    last = await yard.publish(skill_files(version="1.2.0"), f"{SKILL}@1.2.0")
+    assert last.result.code == "moderated"
+    with pytest.raises(NotAllowedError, match="by a moderator: spam"):
+        await yard.hub.say(yard.sender, SKILL, ModerationState.VISIBLE, "please")
+
+
+async def test_a_token_ends_at_once_and_is_rotated_without_a_gap(yard: HubYard) -> None:
+    by, hub = Administrator.of(yard.operator), yard.hub.tokens
+    soon = utcnow() + timedelta(days=1)
+    made, text = await hub.issue("mirror", [InstanceScope.READ], expires_at=soon, by=by)
+    first = await hub.authenticate(text)
+    assert first is not None
+    rotated, newer = await hub.rotate(made.id, expires_at=soon, grace=timedelta(hours=1), by=by)
+    second = await hub.authenticate(newer)
+    assert second is not None
+    # Both count for a while, and to the hub they are one sender.
+    assert await hub.authenticate(text) == first
+    assert Sender(first).id == Sender(second).id
+    with pytest.raises(ConflictError):
+        await hub.rotate(made.id, expires_at=soon, grace=timedelta(0), by=by)
+    own, newest = await hub.rotate_own(second, expires_at=soon, grace=timedelta(0))
+    assert await hub.authenticate(newer) is None
+    await hub.revoke(own.id, by=by)
+    assert await hub.authenticate(newest) is None
+    assert await hub.authenticate(f"{text[:-1]}{'A' if text[-1] != 'A' else 'B'}") is None
+    with pytest.raises(NotFoundError):
+        await hub.revoke(rotated.id, by=Administrator.of(yard.other))
+    for expires in (utcnow(), utcnow() + timedelta(days=400)):
+        with pytest.raises(Exception, match="expires_at"):
+            await hub.issue("mirror", [InstanceScope.READ], expires_at=expires, by=by)

@@ -1,0 +1,166 @@
+"""The feed over a database: pages and their head are of one moment, waiting ends with a change, deletions end too."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from datetime import timedelta
+from pathlib import Path
+
+import orjson
+import pytest
+from skillyard.database import Database, open_database, utcnow
+from skillyard.governance.administrators import Administrator
+from skillyard.governance.errors import AdminRoleError
+from skillyard.governance.identity import Actor, ActorKind, Person
+from skillyard.governance.signing import PublicKey
+from skillyard.marketplace_sync.catalogue import store
+from skillyard.marketplace_sync.catalogue.entry import Entry, member
+from skillyard.marketplace_sync.catalogue.envelope import HEAD_TYPE, open_envelope, parse_envelope, sign
+from skillyard.marketplace_sync.catalogue.set_digest import SetDigest
+from skillyard.marketplace_sync.catalogue.store import Change
+from skillyard.marketplace_sync.errors import CursorGoneError, DocumentError, TooManyListenersError
+from skillyard.marketplace_sync.hub.feed import Feed
+from skillyard.marketplace_sync.hub.head import HubKeyError, load_key
+from skillyard.marketplace_sync.hub.upkeep import FeedUpkeep
+from skillyard.marketplace_sync.live.broadcast import Bell
+from tests.marketplace_sync.hubs import Unindexed, category, settings_of
+
+
+async def write(database: Database, *changes: Change, days_ago: float = 0) -> None:
+    at = utcnow() - timedelta(days=days_ago)
+    async with database.transaction() as session:
+        catalogue = await store.own(session, at=at)
+        await store.write(session, catalogue, changes, projection=Unindexed(), at=at)
+
+
+@pytest.fixture
+async def bell(database: Database, admin: Person) -> AsyncIterator[Bell]:
+    assert admin
+    made = Bell(database=database, most=2)
+    yield made
+    await made.close()
+
+
+@pytest.fixture
+async def feed(database: Database, bell: Bell, tmp_path: Path) -> Feed:
+    made = Feed(database=database, settings=settings_of(tmp_path), bell=bell)
+    await made.start()
+    return made
+
+
+async def test_every_page_comes_with_the_head_of_its_moment_whoever_writes_meanwhile(
+    feed: Feed, database: Database, tmp_path: Path
+) -> None:
+    other = await open_database(database.url)
+    written = asyncio.Event()
+
+    async def writer() -> None:
+        for n in range(40):
+            await write(other, category(f"c{n % 15}", None if n % 4 == 3 else f"title {n}"))
+        written.set()
+
+    writing = asyncio.create_task(writer())
+    key = PublicKey(bytes.fromhex(feed.public_key))
+    held: dict[str, Entry] = {}
+    cursor: str | None = None
+    compared = 0
+    while True:
+        done = written.is_set()
+        page = await feed.changes(cursor, limit=1000)
+        cursor = page.cursor
+        held |= {str(one.id): one for one in page.entries}
+        head = orjson.loads(open_envelope(page.head.envelope, HEAD_TYPE, key))
+        live = [one for one in held.values() if not one.deleted]
+        digest = SetDigest()
+        digest.add_all(member(one.id, one.sha256) for one in live)
+        assert (head["digest"], head["live"]) == (digest.hex, len(live))
+        compared += 1
+        if done:
+            break
+    await writing
+    await other.close()
+    assert compared > 1
+    assert load_key(tmp_path).public.hex == feed.public_key
+
+
+async def test_who_waits_hears_of_a_change_of_another_process_and_of_the_end(
+    feed: Feed, bell: Bell, database: Database
+) -> None:
+    await write(database, category("a"))
+    cursor = (await feed.snapshot(None, limit=10)).cursor
+    other = await open_database(database.url)
+    waiting = asyncio.create_task(feed.changes(cursor, limit=10, wait=30))
+    await asyncio.sleep(0.3)
+    await write(other, category("b"))
+    async with asyncio.timeout(5):
+        assert [one.id.key for one in (await waiting).entries] == ["b"]
+    await other.close()
+    last = (await feed.changes(cursor, limit=10)).cursor
+    waiters = [asyncio.create_task(feed.changes(last, limit=10, wait=30)) for _ in range(2)]
+    await asyncio.sleep(0.2)
+    with pytest.raises(TooManyListenersError):
+        await feed.changes(last, limit=10, wait=1)
+    bell.shut()
+    async with asyncio.timeout(5):
+        assert [one.entries for one in await asyncio.gather(*waiters)] == [(), ()]
+    assert len(bell) == 0
+
+
+async def test_a_wait_without_a_change_ends_at_its_time(feed: Feed, database: Database) -> None:
+    await write(database, category("a"))
+    cursor = (await feed.changes(None, limit=10)).cursor
+    async with asyncio.timeout(5):
+        assert (await feed.changes(cursor, limit=10, wait=0.3)).entries == ()
+
+
+async def test_deletions_are_forgotten_after_their_time_and_the_digest_does_not_mind(
+    feed: Feed, database: Database, tmp_path: Path
+) -> None:
+    await write(database, category("a"), category("b"), category("c"), days_ago=200)
+    early = (await feed.changes(None, limit=1)).cursor
+    await write(database, category("a", None), days_ago=100)
+    await write(database, category("b", None), days_ago=10)
+    before = await feed.changes(None, limit=10)
+    assert [(one.id.key, one.deleted) for one in before.entries] == [("c", False), ("a", True), ("b", True)]
+    purged = await FeedUpkeep(database=database, settings=settings_of(tmp_path)).forget()
+    assert (purged.horizon, purged.live) == (4, 1)
+    with pytest.raises(CursorGoneError):
+        await feed.changes(early, limit=10)
+    after = await feed.changes(before.cursor, limit=10)
+    assert (after.entries, after.head.seq) == ((), 5)
+    key = PublicKey(bytes.fromhex(feed.public_key))
+    digests = [orjson.loads(open_envelope(one.head.envelope, HEAD_TYPE, key))["digest"] for one in (before, after)]
+    assert digests[0] == digests[1]
+
+
+async def test_only_an_operator_says_that_a_feed_was_put_back(
+    feed: Feed, database: Database, admin: Person, tmp_path: Path
+) -> None:
+    assert feed
+    upkeep = FeedUpkeep(database=database, settings=settings_of(tmp_path))
+    agent = Administrator(admin.workspace, admin.id, Actor(ActorKind.AGENT, 1))
+    with pytest.raises(AdminRoleError, match="agent"):
+        await upkeep.put_back("because", by=agent)
+
+
+async def test_a_second_home_without_the_key_signs_nothing(feed: Feed, database: Database, tmp_path: Path) -> None:
+    elsewhere = Feed(
+        database=database, settings=settings_of(tmp_path / "elsewhere"), bell=Bell(database=database, most=1)
+    )
+    await elsewhere.start()
+    with pytest.raises(HubKeyError, match=r"keys/hub\.ed25519"):
+        await elsewhere.head()
+    assert (await feed.head()).seq == 0
+
+
+def test_an_envelope_is_what_it_is_of_its_type_alone(tmp_path: Path) -> None:
+    key = load_key(tmp_path)
+    text = sign(HEAD_TYPE, b"{}", key)
+    assert open_envelope(text, HEAD_TYPE, key.public) == b"{}"
+    other = text.replace(HEAD_TYPE, "application/other")
+    with pytest.raises(DocumentError, match="not signed"):
+        open_envelope(other, "application/other", key.public)
+    for wrong in ("", "[]", "{}", text[:-5], text.replace('"sig":"', '"sig":"!'), text + " " * 20_000):
+        with pytest.raises(DocumentError):
+            parse_envelope(wrong, HEAD_TYPE)
