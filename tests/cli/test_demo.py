@@ -26,6 +26,7 @@ def test_the_whole_story(cli: Cli, tmp_path: Path) -> None:
         "waive",
         "student",
         "ban",
+        "marketplace",
         "audit",
     ]
     assert Path(document["chart"]).read_bytes().startswith(b"\x89PNG")
@@ -35,6 +36,8 @@ def test_the_whole_story(cli: Cli, tmp_path: Path) -> None:
     assert document["hostile"]
     assert document["waived"]
     assert document["ban"]["stopped"] >= 1
+    assert document["conflict"] == "metadata"
+    assert document["revoked_after_seconds"] < 30
     assert containers(cli.home) == 0
     assert cli("audit", "verify").code == 0
 

@@ -17,6 +17,7 @@ from skillyard.api.schemas.packages import RuleView
 from skillyard.api.schemas.reports import ReportView
 from skillyard.api.schemas.skills import InstallationView, SkillSummaryView, VersionView
 from skillyard.cli.client import parsed
+from skillyard.cli.demo.market import marketplace
 from skillyard.cli.demo.scanning import hostile, waive
 from skillyard.cli.demo.server import command
 from skillyard.cli.demo.stage import REPORT, Stage, make_call
@@ -247,6 +248,7 @@ CHAPTERS = (
     Chapter("waive", "An advisory is waived, for a reason and a time", waive),
     Chapter("student", "A STUDENT is refused", student, needs=("install", "approve")),
     Chapter("ban", "A package is banned, and what runs is stopped", ban, needs=("install", "approve", "invoke")),
+    Chapter("marketplace", "Published there, called here; rated here, revoked there", marketplace),
     Chapter("audit", "Everything is on record", audit),
 )
 

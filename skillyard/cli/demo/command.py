@@ -14,6 +14,7 @@ import skillyard
 from skillyard.cli.configuration import settings_for
 from skillyard.cli.demo.chapters import CHAPTERS, Chapter
 from skillyard.cli.demo.containers import Containers
+from skillyard.cli.demo.market import SETTINGS
 from skillyard.cli.demo.narrator import Narrator
 from skillyard.cli.demo.server import fresh_home, start
 from skillyard.cli.demo.stage import Stage, StoryError, gather
@@ -132,4 +133,5 @@ def _server_settings(home: Path, settings: Settings) -> dict[str, str]:
         "SKILLYARD_ADVISORIES_UPDATE_HOURS": "0",
         "SKILLYARD_REQUIRE_SECOND_PERSON": "true",
         "SKILLYARD_LOG_LEVEL": settings.log_level,
+        **SETTINGS,
     }
