@@ -28,13 +28,19 @@ def made(
     **metadata: str,
 ) -> bytes:
     """A skill with functions of one Python file. Further metadata: ``python="six==1.17.0"``, ``memory="128MiB"``."""
+    text = manifest(name, version, functions=functions, **metadata)
+    return packed(name, {"SKILL.md": text.encode(), "scripts/main.py": code.encode()})
+
+
+def manifest(name: str, version: str, *, functions: tuple[str, ...] = ("run",), **metadata: str) -> str:
+    """The SKILL.md of such a skill, as the specification has it. ``description`` may be another one."""
+    said = metadata.pop("description", "Made by an acceptance story.")
     entries = " ".join(f"scripts/main.py:{function}" for function in functions)
     fields = {"version": version, "skillyard.entry": entries} | {
         f"skillyard.{key}": text for key, text in metadata.items()
     }
     lines = "".join(f'  {key}: "{text}"\n' for key, text in fields.items())
-    manifest = f"---\nname: {name}\ndescription: Made by an acceptance story.\nmetadata:\n{lines}---\n# {name}\n"
-    return packed(name, {"SKILL.md": manifest.encode(), "scripts/main.py": code.encode()})
+    return f"---\nname: {name}\ndescription: {said}\nmetadata:\n{lines}---\n# {name}\n"
 
 
 def packed(name: str, files: Mapping[str, bytes]) -> bytes:

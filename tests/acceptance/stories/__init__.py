@@ -8,6 +8,7 @@ from tests.acceptance.stories import (
     approval,
     audit_tamper,
     ban,
+    conflict,
     escape,
     failclosed,
     hot_swap,
@@ -15,6 +16,9 @@ from tests.acceptance.stories import (
     leftovers,
     limits,
     main_job,
+    revoke,
+    sync,
+    sync_chaos,
     tenants,
 )
 from tests.acceptance.story import Story
@@ -33,5 +37,9 @@ STORIES: Mapping[str, Story] = {
         hot_swap,
         escape,
         tenants,
+        sync,
+        revoke,
+        conflict,
+        sync_chaos,
     )
 }
