@@ -8,7 +8,7 @@ second engine; what differs between them is in ``sqlite`` and ``postgres``, and 
 from __future__ import annotations
 
 from skillyard.database.columns import Base, Key, StoredEnum, UtcDateTime, in_utc, one_of, stored_time, utcnow
-from skillyard.database.door import Database, Session, open_database
+from skillyard.database.door import Database, Session, after_commit, open_database
 from skillyard.database.errors import (
     DatabaseError,
     DatabaseNewerError,
@@ -42,6 +42,7 @@ __all__ = [
     "Session",
     "StoredEnum",
     "UtcDateTime",
+    "after_commit",
     "alembic_config",
     "change_schema",
     "database_path",

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from sqlalchemy import func, select
+from sqlalchemy import event, func, select
 from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession, async_sessionmaker
 
 from skillyard.database import postgres, sqlite
@@ -76,6 +76,11 @@ class Database:
     async def close(self) -> None:
         await self._reader.dispose()
         await self._writer.dispose()
+
+
+def after_commit(session: Session, call: Callable[[], None]) -> None:
+    """Call something once this transaction is committed, and never if it is not. It must not touch the database."""
+    event.listen(session.sync_session, "after_commit", lambda _session: call(), once=True)
 
 
 async def open_database(url: str, *, readers: int = READERS) -> Database:

@@ -47,11 +47,11 @@ class Marketplace:
         self.runtime = runtime
         self.metrics = SyncMetrics()
         self.search = SearchIndex(runtime.database)
-        self.hub = Hub(runtime=runtime, search=self.search, metrics=self.metrics)
+        self.bell = Bell(database=runtime.database, most=runtime.settings.marketplace_max_listeners)
+        self.hub = Hub(runtime=runtime, search=self.search, metrics=self.metrics, on_change=self.bell.strike)
         self.indexes = Indexes(
             database=runtime.database, search=self.search, hub=self.hub, name=runtime.settings.marketplace_name
         )
-        self.bell = Bell(database=runtime.database, most=runtime.settings.marketplace_max_listeners)
         self.feed_upkeep = FeedUpkeep(database=runtime.database, settings=runtime.settings)
         self.feed = Feed(database=runtime.database, settings=runtime.settings, bell=self.bell)
         self.remotes = Remotes(database=runtime.database, settings=runtime.settings, projection=self.search)

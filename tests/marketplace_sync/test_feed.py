@@ -21,6 +21,7 @@ from skillyard.marketplace_sync.catalogue.set_digest import SetDigest
 from skillyard.marketplace_sync.catalogue.store import Change
 from skillyard.marketplace_sync.errors import CursorGoneError, DocumentError, TooManyListenersError
 from skillyard.marketplace_sync.hub.feed import Feed
+from skillyard.marketplace_sync.hub.ground import Ground
 from skillyard.marketplace_sync.hub.head import HubKeyError, load_key
 from skillyard.marketplace_sync.hub.upkeep import FeedUpkeep
 from skillyard.marketplace_sync.live.broadcast import Bell
@@ -105,6 +106,38 @@ async def test_who_waits_hears_of_a_change_of_another_process_and_of_the_end(
     async with asyncio.timeout(5):
         assert [one.entries for one in await asyncio.gather(*waiters)] == [(), ()]
     assert len(bell) == 0
+
+
+class Deaf:
+    """Notices that never come."""
+
+    async def heard(self, seconds: float) -> None:
+        assert seconds > 0
+        await asyncio.Event().wait()
+
+    async def close(self) -> None: ...
+
+
+async def test_a_change_of_this_process_is_heard_of_without_a_notice(
+    database: Database, admin: Person, tmp_path: Path
+) -> None:
+    """A follower of one server on SQLite would otherwise wait until the file is looked at again."""
+    assert admin
+    bell = Bell(database=database, most=1, hear=lambda _: Deaf())
+    feed = Feed(database=database, settings=settings_of(tmp_path), bell=bell)
+    await feed.start()
+    ground = Ground(database=database, projection=Unindexed(), on_change=bell.strike)
+    await ground.begin()
+    cursor = (await feed.changes(None, limit=10)).cursor
+    waiting = asyncio.create_task(feed.changes(cursor, limit=10, wait=60))
+    while bell.state is None:  # noqa: ASYNC110 - the first look is an event to nobody else
+        await asyncio.sleep(0)
+    async with database.transaction() as session:
+        await ground.change(session, [category("a")], at=utcnow())
+    async with asyncio.timeout(30):
+        page = await waiting
+    assert [entry.id.key for entry in page.entries] == ["a"]
+    await bell.close()
 
 
 async def test_a_wait_without_a_change_ends_at_its_time(feed: Feed, database: Database) -> None:

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from skillyard.database import Session, utcnow
+from skillyard.database import Session, after_commit, utcnow
 from skillyard.errors import ConflictError
 from skillyard.governance import workspaces
 from skillyard.marketplace_sync.catalogue.entry import Entry, EntryKind
@@ -119,7 +119,7 @@ class Finding:
         """It came to this."""
         await store.settle(session, conflict, strategy=strategy, result=result, by=by, at=utcnow())
         label = await _label(session, remote)
-        store.after_commit(session, lambda: self._metrics.conflict_resolved(label, strategy.value))
+        after_commit(session, lambda: self._metrics.conflict_resolved(label, strategy.value))
 
     async def _on_entry(self, session: Session, remote: RemoteMarket, upload: Upload, entry: Entry) -> bool:
         theirs = entry.document
@@ -140,7 +140,7 @@ class Finding:
 
     async def _detected(self, session: Session, remote: RemoteMarket, difference: Difference) -> None:
         label, kind = await _label(session, remote), difference.kind.value
-        store.after_commit(session, lambda: self._metrics.conflict_detected(label, kind))
+        after_commit(session, lambda: self._metrics.conflict_detected(label, kind))
 
 
 async def send(session: Session, upload: UploadId, what: Send, *, rev: int, theirs: str) -> None:

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime
 
-from sqlalchemy import Select, event, func, select, update
+from sqlalchemy import Select, func, select, update
 
 from skillyard.database import Session
 from skillyard.errors import NotFoundError
@@ -143,11 +143,6 @@ async def open_counts(session: Session) -> Mapping[RemoteId, int]:
         .group_by(ConflictRow.remote_id)
     )
     return {RemoteId(id_): count for id_, count in await session.execute(query)}
-
-
-def after_commit(session: Session, call: Callable[[], None]) -> None:
-    """Call once the caller's transaction is committed; never, where it is rolled back."""
-    event.listen(session.sync_session, "after_commit", lambda _session: call(), once=True)
 
 
 async def _set(session: Session, conflict: ConflictId, values: Mapping[str, object]) -> None:

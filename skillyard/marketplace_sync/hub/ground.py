@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from datetime import datetime
 from typing import TypeVar
 
-from skillyard.database import Database, Session, tell, utcnow
+from skillyard.database import Database, Session, after_commit, tell, utcnow
 from skillyard.errors import NotFoundError
 from skillyard.marketplace_sync.catalogue import store
 from skillyard.marketplace_sync.catalogue.documents import Document, read_document
@@ -24,8 +24,10 @@ D = TypeVar("D", bound=Document)
 class Ground:
     """Reads and changes the own catalogue. Everything happens in the caller's transaction."""
 
-    def __init__(self, *, database: Database, projection: Projection) -> None:
+    def __init__(self, *, database: Database, projection: Projection, on_change: Callable[[], None]) -> None:
+        """``on_change`` is called once a change is committed."""
         self.database = database
+        self._on_change = on_change
         self._projection = projection
         self._id: CatalogueId | None = None
 
@@ -55,6 +57,7 @@ class Ground:
         if moderated:
             now = replace(now, moderation=now.moderation + 1)
         await tell(session)
+        after_commit(session, self._on_change)
         return await store.write(session, now, changes, projection=self._projection, at=at)
 
     async def entry(self, session: Session, id_: EntryId) -> Entry | None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from datetime import datetime, timedelta
 
 from skillyard.database import Session, utcnow
@@ -37,13 +37,25 @@ PUSHES_KEPT = timedelta(days=90)
 """How long an idempotency key is remembered."""
 
 
+def unheard() -> None:
+    """The null listener."""
+
+
 class Hub:
     """Use cases of the hub. ``namespaces``, ``categories`` and ``tokens`` are parts with their own."""
 
-    def __init__(self, *, runtime: Runtime, search: Projection, metrics: SyncMetrics) -> None:
+    def __init__(
+        self,
+        *,
+        runtime: Runtime,
+        search: Projection,
+        metrics: SyncMetrics,
+        on_change: Callable[[], None] = unheard,
+    ) -> None:
+        """``on_change`` is called when the catalogue was changed by this process."""
         settings, database = runtime.settings, runtime.database
         self._runtime = runtime
-        self._ground = Ground(database=database, projection=search)
+        self._ground = Ground(database=database, projection=search, on_change=on_change)
         folder = settings.home / "marketplace"
         self._incoming = Incoming(
             folder / "incoming",

@@ -7,12 +7,12 @@ from __future__ import annotations
 
 import asyncio
 import math
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
 
 import structlog
 
-from skillyard.database import Database, DatabaseError, listen
+from skillyard.database import Database, DatabaseError, Location, Notices, listen
 from skillyard.marketplace_sync.catalogue import store
 from skillyard.marketplace_sync.errors import TooManyListenersError
 
@@ -53,9 +53,11 @@ class Ear:
 class Bell:
     """Rung whenever the own catalogue changed. One for each process; ``close`` sends everybody away."""
 
-    def __init__(self, *, database: Database, most: int) -> None:
-        """``most`` listeners at once."""
+    def __init__(self, *, database: Database, most: int, hear: Callable[[Location], Notices] = listen) -> None:
+        """``most`` listeners at once; ``hear`` is how changes of other processes are heard of."""
         self._database = database
+        self._hear = hear
+        self._struck = asyncio.Event()
         self._most = most
         self._ears: set[Ear] = set()
         self._task: asyncio.Task[None] | None = None
@@ -81,6 +83,10 @@ class Bell:
         finally:
             self._ears.discard(ear)
 
+    def strike(self) -> None:
+        """This process changed the catalogue: look at once, and do not wait until it is heard of."""
+        self._struck.set()
+
     def shut(self) -> None:
         """Wake everybody and let nobody wait any more: the server begins to stop."""
         self.closed = True
@@ -96,7 +102,7 @@ class Bell:
 
     async def _look(self) -> None:
         """Until nobody listens any more. A broken database is the readers' to tell."""
-        notices = listen(self._database.location)
+        notices = self._hear(self._database.location)
         try:
             while self._ears:
                 try:
@@ -111,8 +117,22 @@ class Bell:
                     for ear in self._ears:
                         ear.ring()
                     await asyncio.sleep(GAP_SECONDS)
-                await notices.heard(_UNASKED_SECONDS)
+                await self._news(notices)
         finally:
             self._task = None
             self.state = None
             await notices.close()
+
+    async def _news(self, notices: Notices) -> None:
+        """Return when something may have changed, here or in another process."""
+        waiting = {
+            asyncio.create_task(notices.heard(_UNASKED_SECONDS)),
+            asyncio.create_task(self._struck.wait()),
+        }
+        try:
+            await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            for task in waiting:
+                task.cancel()
+            await asyncio.gather(*waiting, return_exceptions=True)
+        self._struck.clear()
