@@ -6,12 +6,8 @@ import asyncio
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
-from alembic import command
-from alembic.config import Config
-from alembic.runtime.migration import MigrationContext
-from alembic.script import ScriptDirectory
 from sqlalchemy import Connection
 
 from skillyard.database import postgres, sqlite
@@ -22,6 +18,12 @@ from skillyard.database.errors import (
     machine_errors,
 )
 from skillyard.database.url import Kind, Location, locate
+
+if TYPE_CHECKING:
+    from alembic.config import Config
+
+# Alembic is imported where it is used: this package is imported by every command, and Alembic takes a quarter of the
+# time that it takes a command to start.
 
 _SCRIPTS = Path(__file__).parent.parent / "migrations"
 _T = TypeVar("_T")
@@ -61,6 +63,8 @@ def _change_file(path: Path, work: Callable[[Connection], _T]) -> _T:
 
 
 def _to_head(connection: Connection) -> None:
+    from alembic import command  # noqa: PLC0415 - see above
+
     _refuse_newer(connection)
     command.upgrade(alembic_config(connection), "head")
 
@@ -107,6 +111,9 @@ def _state_of_file(path: Path) -> SchemaState | None:
 
 
 def _state(connection: Connection) -> SchemaState:
+    from alembic.runtime.migration import MigrationContext  # noqa: PLC0415 - see above
+    from alembic.script import ScriptDirectory  # noqa: PLC0415 - see above
+
     _refuse_newer(connection)
     found = MigrationContext.configure(connection).get_current_heads()
     wanted = ScriptDirectory.from_config(alembic_config()).get_heads()
@@ -125,6 +132,8 @@ async def require_head(location: Location) -> None:
 
 def alembic_config(connection: Connection | None = None) -> Config:
     """Alembic's configuration for the scripts inside this package, bound to an open connection if one is given."""
+    from alembic.config import Config  # noqa: PLC0415 - see above
+
     config = Config()
     config.set_main_option("script_location", str(_SCRIPTS).replace("%", "%%"))
     config.attributes["connection"] = connection
@@ -132,6 +141,9 @@ def alembic_config(connection: Connection | None = None) -> Config:
 
 
 def _refuse_newer(connection: Connection) -> None:
+    from alembic.runtime.migration import MigrationContext  # noqa: PLC0415 - see above
+    from alembic.script import ScriptDirectory  # noqa: PLC0415 - see above
+
     known = {script.revision for script in ScriptDirectory.from_config(alembic_config()).walk_revisions()}
     unknown = set(MigrationContext.configure(connection).get_current_heads()) - known
     if unknown:
