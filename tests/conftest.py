@@ -13,6 +13,7 @@ from typing import Any
 
 import hypothesis
 import pytest
+import structlog
 from skillyard.database import Database, Kind, database_path, migrate, open_database, utcnow
 from skillyard.governance import people, tokens
 from skillyard.governance.decision import Agent, Maturity
@@ -49,6 +50,21 @@ def _only_our_settings(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Non
         patch.setenv("SKILLYARD_ADVISORIES_UPDATE_HOURS", "0")
         patch.setitem(Settings.model_config, "env_file", None)
         yield
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _modules_logs() -> Iterator[None]:
+    """A command that is run in this process sends logs to what is standard error for as long as the test lasts."""
+    before = structlog.get_config()
+    yield
+    structlog.configure(**before)
+
+
+@pytest.fixture(autouse=True)
+def _tests_logs(_modules_logs: None) -> Iterator[None]:
+    before = structlog.get_config()
+    yield
+    structlog.configure(**before)
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:

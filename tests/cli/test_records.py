@@ -158,7 +158,9 @@ def test_records_are_listed_and_picked(used: Cli) -> None:
 
 
 def test_what_is_recorded_is_followed(used: Cli) -> None:
-    command = used.command("audit", "list", "--follow", "--limit", "1", "--json")
+    # Whoever started these tests in the background may have had SIGINT ignored, which is inherited.
+    heeding = ("env", "--default-signal=INT")
+    command = [*heeding, *used.command("audit", "list", "--follow", "--limit", "1", "--json")]
     with subprocess.Popen(
         command, cwd=used.folder, env=used.environment(), stdout=subprocess.PIPE, text=True
     ) as process:

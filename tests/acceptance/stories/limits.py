@@ -55,7 +55,7 @@ def tell(stage: Stage) -> None:
         *(function for _, function in SHUT),
         "stray",
     )
-    people.install(made("hostile", CODE, functions=functions, memory="128MiB", timeout="20s"))
+    people.install_hostile(made("hostile", CODE, functions=functions, memory="128MiB", timeout="20s"))
     robot = people.agent("robot", "AUTONOMOUS")
     stage.check("a plain call works", _call(robot, "plain")["result"] == "fine")
 
