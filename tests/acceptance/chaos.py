@@ -305,6 +305,7 @@ def proxies() -> Iterator[Proxies]:
         made.close()
         loop.call_soon_threadsafe(loop.stop)
         thread.join(10)
+        loop.close()
 
 
 def _entries(one: Hub | Follower) -> dict[tuple[str, str], tuple[int, str]]:

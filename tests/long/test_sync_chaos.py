@@ -1,6 +1,6 @@
 """Three servers, and everything that can go wrong between them: seed after seed, on one set of servers.
 
-``CHAOS_SEEDS`` says how many; CI tells twenty, and two hundred are told before a change of the protocol is released.
+``CHAOS_SEEDS`` says how many; two hundred are told before a change of the protocol is released.
 """
 
 from __future__ import annotations
