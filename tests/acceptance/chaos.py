@@ -26,7 +26,7 @@ from tests.fault_proxy import FaultProxy, fault_proxy
 
 CODE = "def run(a: int = 1, b: int = 2) -> int:\n    return a + b + {number}\n"
 _ACTS_OF_A_ROUND = 10
-_HEAL_SECONDS = 60.0
+_HEAL_SECONDS = 120.0
 _DENIED = 403
 REST = CheckName("once all is calm, all is sent and read")
 RATED = CheckName("every rating that was given below is above, once")
