@@ -1,6 +1,7 @@
 """Three servers, and everything that can go wrong between them: seed after seed, on one set of servers.
 
-``CHAOS_SEEDS`` says how many; two hundred are told before a change of the protocol is released.
+``CHAOS_SEEDS`` says how many, ``CHAOS_FROM`` the first; two hundred are told before a change of the protocol is
+released.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ from tests.acceptance.chaos import ring
 from tests.acceptance.stage import Stage
 
 SEEDS = int(os.environ.get("CHAOS_SEEDS", "20"))
+FROM = int(os.environ.get("CHAOS_FROM", "1000"))
 
 
 @pytest.mark.timeout(120 + 30 * SEEDS)
@@ -19,7 +21,7 @@ def test_chaos_leaves_all_servers_equal_and_nothing_lost() -> None:
     stage = Stage(None)
     try:
         with ring(stage) as made:
-            for seed in range(1000, 1000 + SEEDS):
+            for seed in range(FROM, FROM + SEEDS):
                 made.round(seed)
     finally:
         stage.close()

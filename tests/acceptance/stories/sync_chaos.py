@@ -9,7 +9,7 @@ from tests.acceptance.chaos import RATED, ring
 from tests.acceptance.stage import Stage
 from tests.acceptance.story import Break, Edit, Story
 
-SEEDS = range(1, 5)
+SEEDS = range(1, 7)
 
 
 def tell(stage: Stage) -> None:
