@@ -21,7 +21,6 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from skillyard.api.problems import ForbiddenError, plain
 from skillyard.api.state import marketplace_of, runtime_of
 from skillyard.api.throttle import FailedAttempts
-from skillyard.database import utcnow
 from skillyard.governance.administrators import Administrator
 from skillyard.governance.decision import AgentState, Maturity
 from skillyard.governance.identity import AgentPrincipal, PersonPrincipal, Principal, Role, TokenScope
@@ -29,6 +28,7 @@ from skillyard.governance.tokens import authenticate
 from skillyard.ids import WorkspaceId
 from skillyard.marketplace_sync.hub.token_store import PREFIX
 from skillyard.marketplace_sync.hub.values import InstancePrincipal, InstanceScope, Sender
+from skillyard.times import utcnow
 
 PUBLIC_PATHS = frozenset({"/health", "/openapi.json"})
 """Everything else needs a token, also paths that do not exist."""

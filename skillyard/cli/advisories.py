@@ -14,7 +14,6 @@ from skillyard.cli.exit_codes import ExitCode
 from skillyard.cli.loop import to_the_end
 from skillyard.cli.progress import Watcher
 from skillyard.cli.screen import Json, Screen, table
-from skillyard.database import utcnow
 from skillyard.governance.advisories.attempts import Attempt, AttemptState, read_attempts
 from skillyard.governance.advisories.index import AdvisoryIndex, IndexStatus, index_path
 from skillyard.governance.advisories.source import RecordKind
@@ -25,6 +24,7 @@ from skillyard.runtime.advisory_updates import AdvisoriesUpdated
 from skillyard.runtime.runtime import create_runtime
 from skillyard.settings import Settings
 from skillyard.skills.skill import Ecosystem
+from skillyard.times import utcnow
 
 app = typer.Typer(add_completion=False, help="Update the advisory index, or say how old it is.")
 

@@ -15,12 +15,12 @@ from skillyard.cli.exit_codes import ExitCode, UsageProblemError
 from skillyard.cli.loop import to_the_end
 from skillyard.cli.progress import Watcher
 from skillyard.cli.screen import Json, Screen, size, table
-from skillyard.database import utcnow
 from skillyard.governance.audit.signed import Checkpoint, RegisteredKey, Segment
 from skillyard.governance.signing import PublicKey, pem
 from skillyard.runtime.audit_signing import Rotated
 from skillyard.sandbox.environment import Progress
 from skillyard.settings import Settings
+from skillyard.times import utcnow
 
 
 def sign(*, workspace: Named = None, json: Json = False) -> ExitCode:

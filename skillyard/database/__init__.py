@@ -7,7 +7,7 @@ second engine; what differs between them is in ``sqlite`` and ``postgres``, and 
 
 from __future__ import annotations
 
-from skillyard.database.columns import Base, Key, StoredEnum, UtcDateTime, in_utc, one_of, stored_time, utcnow
+from skillyard.database.columns import Base, Key, StoredEnum, UtcDateTime, one_of, stored_time
 from skillyard.database.door import Database, Session, after_commit, open_database
 from skillyard.database.errors import (
     DatabaseError,
@@ -22,6 +22,7 @@ from skillyard.database.notices import Notices, listen, tell
 from skillyard.database.sqlite import migration_connection
 from skillyard.database.turns import LOOK_SECONDS, Gate, is_locked
 from skillyard.database.url import Kind, Location, database_path, locate
+from skillyard.times import in_utc, utcnow
 
 __all__ = [
     "BUSY_SECONDS",

@@ -10,6 +10,8 @@ from sqlalchemy import BigInteger, CheckConstraint, DateTime, Dialect, Integer, 
 from sqlalchemy.orm import DeclarativeBase
 from sqlalchemy.types import TypeDecorator
 
+from skillyard.times import in_utc
+
 
 class Base(DeclarativeBase):
     """Every table. Constraints get names by one convention, so that migrations can address them on any engine."""
@@ -80,18 +82,6 @@ def one_of(column: str, members: type[Enum]) -> CheckConstraint:
     """The check that goes with a ``StoredEnum`` column, for writers that do not pass through SQLAlchemy."""
     values = ", ".join(str(m.value) if isinstance(m, int) else f"'{m.value}'" for m in members)
     return CheckConstraint(f"{column} IN ({values})", name=column)
-
-
-def utcnow() -> datetime:
-    """Now, aware, in UTC."""
-    return datetime.now(UTC)
-
-
-def in_utc(moment: datetime) -> datetime:
-    """The same moment in UTC. Raises ``ValueError`` for a naive one: nobody can say which moment it means."""
-    if moment.tzinfo is None or moment.utcoffset() is None:
-        raise ValueError(f"naive datetime {moment.isoformat()}: give it a time zone")
-    return moment.astimezone(UTC)
 
 
 def stored_time(moment: datetime) -> str:

@@ -13,7 +13,6 @@ from datetime import datetime
 from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from skillyard.database import in_utc, utcnow
 from skillyard.governance import people
 from skillyard.governance.audit import JsonValue
 from skillyard.governance.decision import AgentState, Maturity
@@ -30,6 +29,7 @@ from skillyard.governance.identity import (
 )
 from skillyard.governance.tables import TokenRow
 from skillyard.ids import AgentId, PersonId, WorkspaceId
+from skillyard.times import in_utc, utcnow
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,10 +11,10 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from enum import StrEnum
 
-from skillyard.database import in_utc
 from skillyard.errors import InputError
 from skillyard.governance.errors import GovernanceError
 from skillyard.skills.permissions import MIB
+from skillyard.times import in_utc
 
 MOST = 2**53 - 1
 """The largest limit: the largest integer that every JSON reader keeps exactly (RFC 8259, section 6)."""

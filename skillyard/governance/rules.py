@@ -19,11 +19,11 @@ from packaging.specifiers import InvalidSpecifier, SpecifierSet
 from packaging.utils import canonicalize_name
 from packaging.version import Version
 
-from skillyard.database import in_utc
 from skillyard.governance.decision import Maturity, RuleState
 from skillyard.governance.errors import RuleError
 from skillyard.governance.npm_ranges import NpmRangeError, npm_range, npm_version
 from skillyard.skills.skill import Ecosystem
+from skillyard.times import in_utc
 
 NAME_MAX = 214
 """npm's own limit; PyPI names are shorter."""

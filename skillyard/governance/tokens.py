@@ -13,7 +13,6 @@ from datetime import datetime
 from sqlalchemy import select, update
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from skillyard.database import in_utc
 from skillyard.errors import InputError, NotFoundError
 from skillyard.governance import audit, operators, people
 from skillyard.governance.audit import Action, AuditRecord, JsonValue
@@ -31,6 +30,7 @@ from skillyard.governance.identity import (
 )
 from skillyard.governance.tables import AgentRow, PersonRow, TokenRow, WorkspaceRow
 from skillyard.ids import PersonId, WorkspaceId
+from skillyard.times import in_utc
 
 DEFAULT_WORKSPACE = "default"
 FIRST_PERSON = "admin"

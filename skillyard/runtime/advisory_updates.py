@@ -13,7 +13,6 @@ from datetime import datetime, timedelta
 
 import structlog
 
-from skillyard.database import utcnow
 from skillyard.governance.advisories.attempts import Attempt, AttemptState, read_attempts
 from skillyard.governance.advisories.index import index_path
 from skillyard.governance.advisories.source import AdvisorySource, OnProgress, unobserved
@@ -24,6 +23,7 @@ from skillyard.runtime.rescan import Rescanner
 from skillyard.runtime.values import SkillRef
 from skillyard.runtime.watch import Chore
 from skillyard.settings import Settings
+from skillyard.times import utcnow
 
 LOOK_SECONDS = 60.0
 _SOONEST_AGAIN = timedelta(hours=1)

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable
 from datetime import datetime
 
-from skillyard.database import utcnow
 from skillyard.governance.decision import Allow, Decision, Deny, Maturity, Reason
 from skillyard.governance.policy import Policy, Ruling, SubjectSkill, rule
 from skillyard.ids import AgentId
@@ -13,6 +12,7 @@ from skillyard.runtime.errors import DecisionRefusedError
 from skillyard.runtime.values import InstalledVersion
 from skillyard.runtime.views import View
 from skillyard.skills.skill import SkillKind
+from skillyard.times import utcnow
 
 _SUSPENDED = (Reason("workspace_suspended", "the workspace is suspended; an operator of the instance can resume it"),)
 

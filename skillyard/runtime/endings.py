@@ -12,7 +12,6 @@ from datetime import timedelta
 
 import structlog
 
-from skillyard.database import utcnow
 from skillyard.errors import NotFoundError
 from skillyard.ids import InvocationId, WorkspaceId
 from skillyard.runtime.admission import AdmissionWriter
@@ -20,6 +19,7 @@ from skillyard.runtime.events import EventBus, InvocationFinished
 from skillyard.runtime.journal import AlreadyFinishedError
 from skillyard.runtime.values import SkillRef
 from skillyard.sandbox.outcome import Outcome
+from skillyard.times import utcnow
 
 _log = structlog.get_logger("skillyard.endings")
 

@@ -18,7 +18,6 @@ from pathlib import Path
 import orjson
 import structlog
 
-from skillyard.database import utcnow
 from skillyard.errors import InputError, NotFoundError, SkillyardError
 from skillyard.governance.audit import Action, AuditRecord, JsonValue
 from skillyard.governance.decision import Allow, Decision, Deny, Hold
@@ -48,6 +47,7 @@ from skillyard.sandbox.outcome import Call, Outcome, OutcomeState
 from skillyard.sandbox.sandbox import OutputSink, RunningSandbox, discard
 from skillyard.skills.bundle_store import BundleStore
 from skillyard.skills.skill import Entry
+from skillyard.times import utcnow
 
 _ATTEMPTS = 20
 """Rules may change between decision and admission; that often in a row means that something is wrong."""

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 
-from skillyard.database import utcnow
 from skillyard.governance.quotas import Quota, Quotas
 from skillyard.ids import SkillVersionId, WorkspaceId
 from skillyard.runtime.capacity import Caps, Room, Share
@@ -14,6 +13,7 @@ from skillyard.runtime.pace import Pace
 from skillyard.runtime.slots import Party, Place, Slot
 from skillyard.settings import Settings
 from skillyard.skills.permissions import MIB, Granted
+from skillyard.times import utcnow
 
 
 @dataclass(frozen=True, slots=True)

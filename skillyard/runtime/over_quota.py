@@ -5,13 +5,13 @@ A quota is there to make calls cost nothing, and each record costs a durable com
 
 from __future__ import annotations
 
-from skillyard.database import utcnow
 from skillyard.governance.audit import Action, AuditRecord
 from skillyard.governance.identity import Actor, ActorKind
 from skillyard.governance.quotas import CallQuotaExceededError, CallSpan, Quota
 from skillyard.ids import InvocationId, WorkspaceId
 from skillyard.runtime.admission import AdmissionWriter
 from skillyard.runtime.values import InvokeRequest
+from skillyard.times import utcnow
 
 
 class OverQuota:

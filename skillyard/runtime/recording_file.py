@@ -17,8 +17,8 @@ from typing import Any
 
 import orjson
 
-from skillyard.database import utcnow
 from skillyard.governance.audit import JsonValue
+from skillyard.times import utcnow
 
 LIVE, DONE = ".live", ".done"
 """Suffixes of a recording's file while it is written, and once nothing more is."""

@@ -11,7 +11,6 @@ from dataclasses import dataclass
 from sqlalchemy import delete, func, select, update
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from skillyard.database import utcnow
 from skillyard.errors import NotFoundError
 from skillyard.governance.decision import SkillState
 from skillyard.governance.identity import Actor, ActorKind
@@ -24,6 +23,7 @@ from skillyard.runtime.tables import AgentPinRow, PointerMoveRow, SkillRow, Skil
 from skillyard.runtime.values import InstalledVersion, Pin, SkillRef, SkillSummary, VersionSummary
 from skillyard.skills.lock import Lock, closure_digest
 from skillyard.skills.skill import Skill
+from skillyard.times import utcnow
 
 
 async def find_skill(session: AsyncSession, workspace: WorkspaceId, ref: SkillRef) -> SkillRow | None:

@@ -8,7 +8,6 @@ from __future__ import annotations
 import asyncio
 from dataclasses import dataclass
 
-from skillyard.database import utcnow
 from skillyard.governance.advisories.update import ensure_index
 from skillyard.governance.report import Report
 from skillyard.governance.scan import scan
@@ -23,6 +22,7 @@ from skillyard.settings import Settings
 from skillyard.skills.lock import Lock
 from skillyard.skills.skill import ParseMode, Skill
 from skillyard.skills.source import Source
+from skillyard.times import utcnow
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,12 +10,12 @@ from skillyard.api.auth import Admin, AnyPerson
 from skillyard.api.package_answers import imported_view
 from skillyard.api.schemas.packages import AllowListRequest, ExportView, ImportedView, ImportRequest
 from skillyard.api.state import TheRuntime
-from skillyard.database import utcnow
 from skillyard.governance import rule_store
 from skillyard.governance.allow_list import approvals_of, read_allow_list
 from skillyard.governance.decision import RuleScope
 from skillyard.governance.rule_plan import ImportMode
 from skillyard.governance.rules_file import read_rules_file, write_rules_file
+from skillyard.times import utcnow
 
 router = APIRouter(prefix="/packages", tags=["packages"])
 

@@ -20,13 +20,13 @@ from skillyard.api.schemas.packages import (
 )
 from skillyard.api.schemas.values import MAX_KEY, Page
 from skillyard.api.state import TheRuntime
-from skillyard.database import utcnow
 from skillyard.governance import rule_store
 from skillyard.governance.decision import RuleScope, RuleState
 from skillyard.governance.rules import draft_approval, draft_ban
 from skillyard.ids import ApprovalId, RuleId
 from skillyard.runtime.package_stats import package_stats
 from skillyard.skills.skill import Ecosystem
+from skillyard.times import utcnow
 
 router = APIRouter(prefix="/packages", tags=["packages"])
 

@@ -17,12 +17,12 @@ from skillyard.api.schemas.people import (
 )
 from skillyard.api.schemas.values import MAX_KEY, Page
 from skillyard.api.state import TheRuntime
-from skillyard.database import utcnow
 from skillyard.governance import people, tokens
 from skillyard.governance.administrators import Administrator, require_admin, require_person
 from skillyard.governance.decision import Agent
 from skillyard.governance.identity import Person, TokenId
 from skillyard.ids import AgentId, PersonId
+from skillyard.times import utcnow
 
 router = APIRouter(tags=["people"])
 

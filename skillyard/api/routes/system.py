@@ -16,12 +16,12 @@ from skillyard.api.schemas.people import IdentityView, PersonView
 from skillyard.api.schemas.system import PoolStatusView, StatusView
 from skillyard.api.schemas.values import Health
 from skillyard.api.state import Advisories, TheRuntime
-from skillyard.database import utcnow
 from skillyard.governance.advisories.attempts import AttemptState, read_attempts
 from skillyard.governance.advisories.index import IndexFile, index_path
 from skillyard.governance.errors import AdvisoryIndexError
 from skillyard.governance.identity import AgentPrincipal, PersonPrincipal, Role
 from skillyard.settings import Settings
+from skillyard.times import utcnow
 
 public = APIRouter(tags=["system"])
 router = APIRouter(tags=["system"])

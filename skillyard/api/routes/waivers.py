@@ -11,9 +11,9 @@ from skillyard.api.paging import Cursor, PageSize, key_of, page_of
 from skillyard.api.schemas.values import MAX_KEY, Page
 from skillyard.api.schemas.waivers import AddWaiverRequest, WaiverView
 from skillyard.api.state import TheRuntime
-from skillyard.database import utcnow
 from skillyard.governance.waivers.waiver import draft_waiver
 from skillyard.ids import WaiverId
+from skillyard.times import utcnow
 
 router = APIRouter(prefix="/waivers", tags=["waivers"])
 

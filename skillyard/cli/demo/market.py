@@ -18,9 +18,9 @@ from skillyard.api.schemas.skills import InstallationView
 from skillyard.cli.client import Client, parsed
 from skillyard.cli.demo.server import DemoServer, command, fresh_home, start
 from skillyard.cli.demo.stage import Stage, StoryError, make_call
-from skillyard.database import utcnow
 from skillyard.runtime.values import SkillRef
 from skillyard.sandbox.outcome import OutcomeState
+from skillyard.times import utcnow
 
 T = TypeVar("T")
 

@@ -17,7 +17,7 @@ from skillyard.cli.client import parsed
 from skillyard.cli.demo.stage import PUBLISHER, Stage, StoryError
 from skillyard.cli.exit_codes import RefusedByServerError
 from skillyard.cli.saved import save
-from skillyard.database import utcnow
+from skillyard.times import utcnow
 
 _HOSTILE = {
     "SKILL.md": """---

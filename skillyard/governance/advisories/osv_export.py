@@ -18,12 +18,12 @@ from typing import Final
 
 import httpx
 
-from skillyard.database import utcnow
 from skillyard.governance.advisories.downloads import Downloads, Session, checked, parsed, shown
 from skillyard.governance.advisories.osv import ECOSYSTEMS
 from skillyard.governance.advisories.source import Fetched, OnProgress, RecordKind, RecordSet, Unchanged
 from skillyard.governance.errors import AdvisorySourceError
 from skillyard.skills.skill import Ecosystem
+from skillyard.times import utcnow
 
 _WHOLE_AGAIN: Final = timedelta(days=7)
 _OVERLAP: Final = timedelta(days=1)

@@ -14,10 +14,10 @@ from typing import TypeAlias
 
 import orjson
 
-from skillyard.database import in_utc
 from skillyard.governance.audit.actions import Action
 from skillyard.governance.identity import Actor
 from skillyard.ids import WorkspaceId
+from skillyard.times import in_utc
 
 JsonValue: TypeAlias = "str | int | float | bool | Sequence[JsonValue] | Mapping[str, JsonValue] | None"
 

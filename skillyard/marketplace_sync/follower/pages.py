@@ -7,7 +7,6 @@ import contextlib
 from dataclasses import dataclass
 from typing import Final
 
-from skillyard.database import utcnow
 from skillyard.marketplace_sync.catalogue.cursor import FeedCursor, parse_cursor
 from skillyard.marketplace_sync.errors import (
     CursorError,
@@ -19,6 +18,7 @@ from skillyard.marketplace_sync.errors import (
 from skillyard.marketplace_sync.follower.intake import Intake, judge
 from skillyard.marketplace_sync.follower.trust import check_fresh
 from skillyard.marketplace_sync.remotes.remote import ChangePage, Filters, Remote
+from skillyard.times import utcnow
 
 PAGE: Final = 1000
 _MOST_CURSOR: Final = 1000

@@ -17,11 +17,11 @@ from typing import Protocol
 
 import structlog
 
-from skillyard.database import utcnow
 from skillyard.errors import SkillyardError
 from skillyard.marketplace_sync.errors import RemoteAnswerError
 from skillyard.marketplace_sync.metrics.figures import SyncMetrics
 from skillyard.marketplace_sync.remotes.remote import Remote, RemoteId
+from skillyard.times import utcnow
 
 _log = structlog.get_logger("skillyard.live")
 _MAX_ERROR = 500

@@ -19,7 +19,6 @@ import httpx
 import orjson
 
 import skillyard
-from skillyard.database import utcnow
 from skillyard.errors import InputError
 from skillyard.marketplace_sync.errors import (
     CursorGoneError,
@@ -32,6 +31,7 @@ from skillyard.marketplace_sync.errors import (
 from skillyard.runtime import addresses
 from skillyard.runtime.addresses import Reach, Target
 from skillyard.settings import Settings
+from skillyard.times import utcnow
 
 MIB: Final = 1024 * 1024
 MOST_JSON: Final = 32 * MIB

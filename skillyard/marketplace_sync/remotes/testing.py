@@ -10,7 +10,6 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from pathlib import Path
 
-from skillyard.database import utcnow
 from skillyard.governance.signing import SigningKey
 from skillyard.ids import BundleDigest
 from skillyard.marketplace_sync.catalogue.entry import Entry, EntryId, EntryKind, canonical, entry_hash, member
@@ -27,6 +26,7 @@ from skillyard.marketplace_sync.remotes.remote import (
     Unreadable,
 )
 from skillyard.skills.skill import BundleFile
+from skillyard.times import utcnow
 
 
 @dataclass

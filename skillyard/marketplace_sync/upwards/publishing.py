@@ -14,7 +14,6 @@ from typing import Protocol
 
 import orjson
 
-from skillyard.database import utcnow
 from skillyard.errors import InputError
 from skillyard.governance.report import Report, Verdict
 from skillyard.governance.signing import SigningKey, load_or_make
@@ -31,6 +30,7 @@ from skillyard.skills.bundle_store import BundleStore
 from skillyard.skills.lock import Lock, closure_digest
 from skillyard.skills.skill import ParseMode, Skill
 from skillyard.skills.source import Source
+from skillyard.times import utcnow
 
 MAX_PACKAGES = 400
 """Of the closure, named in the document; of more it says how many there are."""
