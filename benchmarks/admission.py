@@ -19,7 +19,8 @@ from skillyard.governance.identity import Actor, ActorKind
 from skillyard.ids import InvocationId
 from skillyard.runtime.admission import AdmissionWriter
 from skillyard.runtime.journal import Admission, Admitted
-from skillyard.runtime.tables import InvocationRow, InvocationState
+from skillyard.runtime.states import InvocationState
+from skillyard.runtime.tables import InvocationRow
 from skillyard.runtime.views import View
 from skillyard.sandbox.outcome import Outcome, OutcomeState
 from sqlalchemy import update

@@ -12,7 +12,7 @@ from typing import IO, Annotated
 import orjson
 import typer
 
-from skillyard.api.routes.audit import record_view
+from skillyard.api.audit_answers import record_view
 from skillyard.api.schemas.audit import RecordsView, RecordView
 from skillyard.cli import audit_upkeep
 from skillyard.cli.audit_home import (

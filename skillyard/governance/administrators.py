@@ -14,7 +14,6 @@ from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from skillyard.governance import people
-from skillyard.governance.audit import JsonValue
 from skillyard.governance.decision import AgentState, Maturity
 from skillyard.governance.errors import AdminRoleError, OperatorRoleError
 from skillyard.governance.identity import (
@@ -29,6 +28,7 @@ from skillyard.governance.identity import (
 )
 from skillyard.governance.tables import TokenRow
 from skillyard.ids import AgentId, PersonId, WorkspaceId
+from skillyard.json_value import JsonValue
 from skillyard.times import in_utc, utcnow
 
 

@@ -12,7 +12,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from skillyard.errors import NotFoundError
 from skillyard.governance import audit, outbox
-from skillyard.governance.audit import Action, AuditRecord, JsonValue
+from skillyard.governance.audit import Action, AuditRecord
 from skillyard.governance.decision import Agent, ApprovalState
 from skillyard.governance.identity import Actor, ActorKind, Person
 from skillyard.governance.policy import SubjectSkill
@@ -20,6 +20,7 @@ from skillyard.governance.requested import ApprovalRequest, pack, unpack
 from skillyard.governance.tables import ApprovalRequestRow
 from skillyard.governance.webhook import WebhookEvent
 from skillyard.ids import AgentId, ApprovalId, LockDigest, PersonId, SkillId, SkillVersionId, WorkspaceId
+from skillyard.json_value import JsonValue
 from skillyard.skills.skill import Ecosystem
 
 

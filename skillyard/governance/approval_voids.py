@@ -12,13 +12,14 @@ from sqlalchemy import or_, select, update
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from skillyard.governance import audit, rule_store
-from skillyard.governance.audit import Action, AuditRecord, JsonValue
+from skillyard.governance.audit import Action, AuditRecord
 from skillyard.governance.decision import PackageRule, RuleState
 from skillyard.governance.identity import SYSTEM
 from skillyard.governance.report import PackageRef
 from skillyard.governance.rules import canonical_name
 from skillyard.governance.tables import PackageRuleRow
 from skillyard.ids import WorkspaceId
+from skillyard.json_value import JsonValue
 from skillyard.skills.skill import Ecosystem
 
 

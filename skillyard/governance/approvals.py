@@ -19,7 +19,7 @@ from skillyard.governance import approval_store, epoch, people, rule_store
 from skillyard.governance.administrators import Administrator, require_admin
 from skillyard.governance.approval_store import get, list_requests
 from skillyard.governance.approval_terms import ApprovalTerms
-from skillyard.governance.audit import Action, JsonValue
+from skillyard.governance.audit import Action
 from skillyard.governance.closure import evaluate_closure
 from skillyard.governance.decision import Agent, ApprovalState, Hold, Maturity
 from skillyard.governance.errors import (
@@ -42,6 +42,7 @@ from skillyard.governance.requested import (
 from skillyard.governance.rules import RuleDraft, draft_approval, parse_expiry, parse_text
 from skillyard.governance.tables import ApprovalRequestRow, FirstUseRow
 from skillyard.ids import ApprovalId, LockDigest, PersonId, SkillVersionId, WorkspaceId
+from skillyard.json_value import JsonValue
 from skillyard.skills.lock import Lock, closure_digest
 from skillyard.skills.skill import Ecosystem
 

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import datetime
-from typing import Any
 
 import orjson
 from sqlalchemy import select, update
@@ -13,11 +12,12 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from skillyard.errors import ConflictError, InputError
 from skillyard.governance import audit, epoch, people
 from skillyard.governance.administrators import Administrator, require_person
-from skillyard.governance.audit import Action, AuditRecord, JsonValue
+from skillyard.governance.audit import Action, AuditRecord
 from skillyard.governance.decision import Agent, Maturity
-from skillyard.governance.evidence import Evidence
+from skillyard.governance.evidence import Evidence, MaturityChange
 from skillyard.governance.tables import AgentRow, MaturityChangeRow
 from skillyard.ids import AgentId, PersonId, WorkspaceId
+from skillyard.json_value import JsonValue
 
 MAX_REASON = 1000
 
@@ -26,21 +26,6 @@ class LevelSkippedError(ConflictError):
     """A promotion over more than one level has to be asked for as such."""
 
     code = "level_skipped"
-
-
-@dataclass(frozen=True, slots=True)
-class MaturityChange:
-    """One promotion or demotion as it was recorded. ``evidence`` is ``Evidence.document`` as of then."""
-
-    id: int
-    agent: AgentId
-    before: Maturity
-    after: Maturity
-    reason: str
-    evidence: dict[str, Any]
-    forced: bool
-    by: PersonId
-    at: datetime
 
 
 async def change_maturity(

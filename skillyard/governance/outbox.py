@@ -16,11 +16,11 @@ from sqlalchemy import ColumnElement, and_, delete, func, or_, select, update
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from skillyard.errors import ConflictError, NotFoundError
-from skillyard.governance.audit import JsonValue
 from skillyard.governance.decision import PackageRule
 from skillyard.governance.tables import WebhookDeliveryRow, WebhookRow
 from skillyard.governance.webhook import Claimed, Delivery, DeliveryId, DeliveryState, WebhookEvent, WebhookId
 from skillyard.ids import WorkspaceId
+from skillyard.json_value import JsonValue
 
 NAMED: Final = 50
 """Packages that a message names; of more it says how many there are."""

@@ -19,7 +19,7 @@ from skillyard.errors import ConflictError, NotFoundError
 from skillyard.governance import audit, epoch, people, rule_store
 from skillyard.governance.administrators import Administrator, require_person
 from skillyard.governance.approval_terms import ApprovalTerms
-from skillyard.governance.audit import Action, AuditRecord, JsonValue
+from skillyard.governance.audit import Action, AuditRecord
 from skillyard.governance.check import PackageAnswer, WantedPackage, check_package
 from skillyard.governance.decision import Agent, Maturity, PackageRule, RequestState, RuleScope, RuleState
 from skillyard.governance.errors import (
@@ -33,6 +33,7 @@ from skillyard.governance.rules import draft_approval, parse_text
 from skillyard.governance.standing import PackageState
 from skillyard.governance.tables import PackageRequestRow
 from skillyard.ids import AgentId, PackageRequestId, PersonId, RuleId, WorkspaceId
+from skillyard.json_value import JsonValue
 from skillyard.skills.skill import Ecosystem
 
 MOST_WAITING: Final = 1000

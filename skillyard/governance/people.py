@@ -15,11 +15,12 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from skillyard.database import Base
 from skillyard.errors import ConflictError, InputError, NotFoundError
 from skillyard.governance import audit, epoch, operators, quota_store
-from skillyard.governance.audit import Action, AuditRecord, JsonValue
+from skillyard.governance.audit import Action, AuditRecord
 from skillyard.governance.decision import Agent, AgentState, Maturity
 from skillyard.governance.identity import Actor, Person, Role, Workspace
 from skillyard.governance.tables import AgentRow, PersonRow, WorkspaceRow
 from skillyard.ids import AgentId, PersonId, WorkspaceId
+from skillyard.json_value import JsonValue
 
 _NAME = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9._@+-]{0,62}[A-Za-z0-9])?", re.ASCII)
 

@@ -15,13 +15,14 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from skillyard.errors import NotFoundError
 from skillyard.governance import audit, epoch, outbox, package_requests, people, rule_store
 from skillyard.governance.administrators import Administrator, require_admin, require_operator
-from skillyard.governance.audit import Action, AuditRecord, JsonValue
+from skillyard.governance.audit import Action, AuditRecord
 from skillyard.governance.decision import PackageRule, RuleScope, RuleState
 from skillyard.governance.identity import SYSTEM
 from skillyard.governance.rule_plan import RulePlan, says
 from skillyard.governance.rules import RuleDraft, parse_name, parse_specifier
 from skillyard.governance.tables import PackageRuleRow
 from skillyard.ids import RuleId, WorkspaceId
+from skillyard.json_value import JsonValue
 from skillyard.skills.skill import Ecosystem
 
 _MOST_AT_ONCE = 500

@@ -12,7 +12,6 @@ from sqlalchemy import ColumnElement, Row, Select, and_, func, or_, select, upda
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from skillyard.governance import epoch
-from skillyard.governance.audit import JsonValue
 from skillyard.governance.closure import Rules, compile_rules, evaluated_ref
 from skillyard.governance.decision import ApprovalState, FirstUse, PackageRule, RequestState, RuleScope, RuleState
 from skillyard.governance.errors import RuleError
@@ -22,6 +21,7 @@ from skillyard.governance.rules import RuleDraft, parse_name
 from skillyard.governance.tables import ApprovalRequestRow, FirstUseRow, PackageRequestRow, PackageRuleRow
 from skillyard.governance.waivers import store as waivers
 from skillyard.ids import AgentId, ApprovalId, PackageRequestId, PersonId, RuleId, SkillId, WorkspaceId
+from skillyard.json_value import JsonValue
 from skillyard.skills.lock import Lock
 from skillyard.skills.skill import Ecosystem
 

@@ -15,7 +15,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from skillyard.errors import InputError, NotFoundError
 from skillyard.governance import audit, operators, people
-from skillyard.governance.audit import Action, AuditRecord, JsonValue
+from skillyard.governance.audit import Action, AuditRecord
 from skillyard.governance.decision import Agent
 from skillyard.governance.identity import (
     SYSTEM,
@@ -30,6 +30,7 @@ from skillyard.governance.identity import (
 )
 from skillyard.governance.tables import AgentRow, PersonRow, TokenRow, WorkspaceRow
 from skillyard.ids import PersonId, WorkspaceId
+from skillyard.json_value import JsonValue
 from skillyard.times import in_utc
 
 DEFAULT_WORKSPACE = "default"

@@ -15,10 +15,11 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from skillyard.errors import ConflictError, InputError, NotFoundError
 from skillyard.governance import audit
 from skillyard.governance.administrators import Administrator, require_admin
-from skillyard.governance.audit import Action, AuditRecord, JsonValue
+from skillyard.governance.audit import Action, AuditRecord
 from skillyard.governance.tables import WebhookDeliveryRow, WebhookRow, WorkspaceRow
 from skillyard.governance.webhook import SUBSCRIBABLE, DeliveryState, Webhook, WebhookEvent, WebhookId
 from skillyard.ids import PersonId, WorkspaceId
+from skillyard.json_value import JsonValue
 
 MOST_WEBHOOKS: Final = 20
 """Of one workspace: each event costs a row and an outside request for each of them."""

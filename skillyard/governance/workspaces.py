@@ -14,11 +14,12 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from skillyard.errors import ConflictError, InputError, NotFoundError
 from skillyard.governance import audit, epoch, people, tokens
 from skillyard.governance.administrators import Administrator, require_operator
-from skillyard.governance.audit import Action, AuditRecord, JsonValue
+from skillyard.governance.audit import Action, AuditRecord
 from skillyard.governance.errors import WorkspaceSuspendedError
 from skillyard.governance.identity import Person, Role, Workspace, WorkspaceState
 from skillyard.governance.tables import WorkspaceRow
 from skillyard.ids import WorkspaceId
+from skillyard.json_value import JsonValue
 
 
 @dataclass(frozen=True, slots=True)

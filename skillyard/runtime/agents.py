@@ -12,12 +12,14 @@ from skillyard.errors import InputError
 from skillyard.governance import people
 from skillyard.governance.administrators import Administrator, require_admin, require_person
 from skillyard.governance.decision import Agent, Maturity
-from skillyard.governance.evidence import CallFigures, Evidence, policy_hits, share
+from skillyard.governance.evidence import CallFigures, Evidence, share
+from skillyard.governance.evidence_store import policy_hits
 from skillyard.governance.maturity import change_maturity
 from skillyard.ids import AgentId, PersonId, WorkspaceId
 from skillyard.runtime import invocations
 from skillyard.runtime.open_calls import OpenCalls
-from skillyard.runtime.tables import InvocationRow, InvocationState, SkillVersionRow
+from skillyard.runtime.states import InvocationState
+from skillyard.runtime.tables import InvocationRow, SkillVersionRow
 
 EVIDENCE_DAYS = 30.0
 MAX_EVIDENCE_DAYS = 3650.0

@@ -21,7 +21,7 @@ import structlog
 
 from skillyard.database import Database, utcnow
 from skillyard.errors import ConflictError
-from skillyard.governance.audit import EMPTY, Action, AuditRecord, Head, JsonValue, append, signed_store, store
+from skillyard.governance.audit import EMPTY, Action, AuditRecord, Head, append, signed_store, store
 from skillyard.governance.audit.archive_check import MANIFEST, check_segment, manifest_of
 from skillyard.governance.audit.document import FileKind, FileMaker, Header
 from skillyard.governance.audit.export import chain_lines
@@ -31,6 +31,7 @@ from skillyard.governance.errors import AuditBrokenError
 from skillyard.governance.identity import SYSTEM, Actor, Workspace
 from skillyard.governance.signing import SigningKey
 from skillyard.ids import WorkspaceId
+from skillyard.json_value import JsonValue
 from skillyard.runtime.audit_signing import AuditSigner
 from skillyard.sandbox.folders import disk_full_named, sync_folder, try_lock
 

@@ -15,11 +15,12 @@ from sqlalchemy import delete, or_, select
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from skillyard.governance import approval_lapses, audit, outbox
-from skillyard.governance.audit import Action, AuditRecord, JsonValue
+from skillyard.governance.audit import Action, AuditRecord
 from skillyard.governance.decision import SkillState
 from skillyard.governance.identity import Actor
 from skillyard.governance.webhook import WebhookEvent
 from skillyard.ids import BundleDigest, SkillVersionId, WorkspaceId
+from skillyard.json_value import JsonValue
 from skillyard.runtime import store
 from skillyard.runtime.tables import BundleStopRow, SkillRow, SkillVersionRow
 from skillyard.runtime.values import SkillRef

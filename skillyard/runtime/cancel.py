@@ -15,7 +15,7 @@ from skillyard.runtime import invocations
 from skillyard.runtime.invocations import InvocationSummary
 from skillyard.runtime.journal import AlreadyFinishedError
 from skillyard.runtime.open_calls import OpenCalls
-from skillyard.runtime.tables import InvocationState
+from skillyard.runtime.states import InvocationState
 
 WAIT_SECONDS = 10.0
 """Longest wait for a cancelled call's recorded end: a guest that does not answer takes three, its container longer."""

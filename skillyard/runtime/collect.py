@@ -19,9 +19,10 @@ import structlog
 from skillyard.database import Database, utcnow
 from skillyard.errors import ConflictError, SkillyardError
 from skillyard.governance import audit, people
-from skillyard.governance.audit import Action, AuditRecord, JsonValue
+from skillyard.governance.audit import Action, AuditRecord
 from skillyard.governance.identity import SYSTEM
 from skillyard.ids import BundleDigest
+from skillyard.json_value import JsonValue
 from skillyard.runtime import store
 from skillyard.runtime.bundle_shelf import BundleShelf
 from skillyard.runtime.instance import home_id

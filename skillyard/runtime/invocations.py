@@ -15,7 +15,8 @@ from skillyard.governance import audit
 from skillyard.governance.audit import Action, AuditRecord
 from skillyard.governance.identity import SYSTEM, Actor, ActorKind
 from skillyard.ids import AgentId, Epoch, InvocationId, SkillVersionId, WorkspaceId
-from skillyard.runtime.tables import InvocationRow, InvocationState
+from skillyard.runtime.states import InvocationState
+from skillyard.runtime.tables import InvocationRow
 from skillyard.sandbox.outcome import Usage
 
 _LOST = "the process that ran it is gone; what the skill did is unknown"

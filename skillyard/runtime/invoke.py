@@ -19,12 +19,13 @@ import orjson
 import structlog
 
 from skillyard.errors import InputError, NotFoundError, SkillyardError
-from skillyard.governance.audit import Action, AuditRecord, JsonValue
+from skillyard.governance.audit import Action, AuditRecord
 from skillyard.governance.decision import Allow, Decision, Deny, Hold
 from skillyard.governance.identity import Actor, ActorKind
 from skillyard.governance.quotas import CallQuotaExceededError
 from skillyard.governance.report import PackageRef
 from skillyard.ids import ApprovalId, InvocationId
+from skillyard.json_value import JsonValue
 from skillyard.runtime.admission import AdmissionWriter
 from skillyard.runtime.approve import Approver
 from skillyard.runtime.decide import Decider

@@ -14,10 +14,11 @@ from datetime import datetime
 from typing import Any, Protocol
 
 from skillyard.errors import ConflictError, MachineError, NotFoundError, SkillyardError
-from skillyard.governance.audit import Action, AuditRecord, Head, JsonValue
+from skillyard.governance.audit import Action, AuditRecord, Head
 from skillyard.governance.identity import Actor, ActorKind
 from skillyard.governance.quotas import CallLimits
 from skillyard.ids import Epoch, InvocationId, SkillVersionId, WorkspaceId
+from skillyard.json_value import JsonValue
 from skillyard.sandbox.outcome import Outcome, OutputFile
 
 MAX_BATCH = 256

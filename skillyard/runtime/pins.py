@@ -12,9 +12,10 @@ from skillyard.database import Database, Session, utcnow
 from skillyard.errors import InputError, NotFoundError
 from skillyard.governance import audit, epoch, people
 from skillyard.governance.administrators import Administrator, require_admin
-from skillyard.governance.audit import Action, AuditRecord, JsonValue
+from skillyard.governance.audit import Action, AuditRecord
 from skillyard.governance.identity import Actor
 from skillyard.ids import AgentId, SkillId, SkillVersionId, WorkspaceId
+from skillyard.json_value import JsonValue
 from skillyard.runtime import store
 from skillyard.runtime.errors import VersionPinnedError
 from skillyard.runtime.tables import SkillRow, SkillVersionRow

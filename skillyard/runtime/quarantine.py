@@ -14,7 +14,7 @@ from skillyard.database import Database, Session, utcnow
 from skillyard.errors import ConflictError
 from skillyard.governance import approval_lapses, approval_voids, audit, epoch, outbox, rule_store
 from skillyard.governance.administrators import Authority, on_behalf, recheck
-from skillyard.governance.audit import Action, AuditRecord, JsonValue
+from skillyard.governance.audit import Action, AuditRecord
 from skillyard.governance.closure import evaluate_closure
 from skillyard.governance.decision import SkillState
 from skillyard.governance.identity import SYSTEM
@@ -26,6 +26,7 @@ from skillyard.governance.waivers import store as waiver_store
 from skillyard.governance.waivers.waiver import Waiver
 from skillyard.governance.webhook import WebhookEvent
 from skillyard.ids import SkillVersionId, WorkspaceId
+from skillyard.json_value import JsonValue
 from skillyard.runtime import bundle_stops, store, version_marks
 from skillyard.runtime.events import EventBus, QuarantineLifted
 from skillyard.runtime.follow import state_under

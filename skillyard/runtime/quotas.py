@@ -9,10 +9,11 @@ from datetime import datetime
 from skillyard.database import Database, Session, utcnow
 from skillyard.governance import epoch, quota_store, workspaces
 from skillyard.governance.administrators import Administrator
-from skillyard.governance.audit import Action, JsonValue
+from skillyard.governance.audit import Action
 from skillyard.governance.identity import Workspace
 from skillyard.governance.quotas import CallSpan, Quota, Quotas
 from skillyard.ids import WorkspaceId
+from skillyard.json_value import JsonValue
 from skillyard.runtime import usage
 from skillyard.runtime.enforce import Enforcer
 from skillyard.runtime.ledger import PoolLimits, caps_of

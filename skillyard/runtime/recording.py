@@ -17,8 +17,8 @@ import orjson
 import structlog
 
 from skillyard.errors import MachineError
-from skillyard.governance.audit import JsonValue
 from skillyard.ids import InvocationId
+from skillyard.json_value import JsonValue
 from skillyard.runtime.recording_file import LIVE, RecordingFile
 from skillyard.runtime.values import InvokeRequest
 from skillyard.sandbox.events import Emitted, Logged, Output, Progressed

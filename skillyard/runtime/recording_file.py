@@ -17,7 +17,7 @@ from typing import Any
 
 import orjson
 
-from skillyard.governance.audit import JsonValue
+from skillyard.json_value import JsonValue
 from skillyard.times import utcnow
 
 LIVE, DONE = ".live", ".done"

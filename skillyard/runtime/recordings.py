@@ -21,7 +21,8 @@ from skillyard.database import Database, Session, utcnow
 from skillyard.ids import InvocationId, WorkspaceId
 from skillyard.runtime.open_calls import OpenCalls
 from skillyard.runtime.recording_file import DONE, LIVE, written_in
-from skillyard.runtime.tables import InvocationRow, InvocationState, RecordingPartRow, RecordingRow, RecordingState
+from skillyard.runtime.states import InvocationState, RecordingState
+from skillyard.runtime.tables import InvocationRow, RecordingPartRow, RecordingRow
 
 _PART_BYTES = 256 * 1024
 _MOST_AT_ONCE = 100

@@ -19,7 +19,8 @@ from sqlalchemy import select, update
 
 from skillyard.database import Database, Session
 from skillyard.ids import InvocationId
-from skillyard.runtime.tables import InvocationFileRow, InvocationRow, InvocationState
+from skillyard.runtime.states import InvocationState
+from skillyard.runtime.tables import InvocationFileRow, InvocationRow
 from skillyard.sandbox.shelf import Removal, Scale, delete_counted
 
 _INVOCATION = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")

@@ -16,7 +16,7 @@ from skillyard.runtime.invocations import CallFilter, Cursor, InvocationSummary
 from skillyard.runtime.journal import AlreadyFinishedError
 from skillyard.runtime.open_calls import OpenCalls
 from skillyard.runtime.recordings import KeptRecording, recordings_of
-from skillyard.runtime.tables import InvocationState
+from skillyard.runtime.states import InvocationState
 
 _WAIT_SECONDS = 10.0
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from datetime import datetime
-from enum import StrEnum
 
 from sqlalchemy import (
     Boolean,
@@ -24,35 +23,10 @@ from sqlalchemy.orm import Mapped, mapped_column
 from skillyard.database import Base, Key, StoredEnum, UtcDateTime, one_of
 from skillyard.governance.decision import SkillState
 from skillyard.governance.identity import ActorKind
+from skillyard.runtime.states import InvocationState, RecordingState
 
 _ACCEPTED = text("state = 'accepted'")
 _SUPERVISED = text("supervised")
-
-
-class InvocationState(StrEnum):
-    """``accepted`` from admission until the call's end; afterwards the outcome's state."""
-
-    ACCEPTED = "accepted"
-    SUCCEEDED = "succeeded"
-    FAILED = "failed"
-    TIMED_OUT = "timed_out"
-    OUT_OF_MEMORY = "out_of_memory"
-    PROCESS_LIMIT = "process_limit"
-    OUTPUT_LIMIT = "output_limit"
-    DISK_FULL = "disk_full"
-    CANCELLED = "cancelled"
-    KILLED = "killed"
-    LOST = "lost"
-    REFUSED = "refused"
-
-
-class RecordingState(StrEnum):
-    """Of a kept recording. ``truncated``: the limit was reached, and it says where. ``cut``: its end is missing,
-    because it could not be written or its process was gone."""
-
-    COMPLETE = "complete"
-    TRUNCATED = "truncated"
-    CUT = "cut"
 
 
 class SkillRow(Base):

@@ -11,7 +11,8 @@ from skillyard.governance.decision import SkillState
 from skillyard.governance.quotas import CallSpan
 from skillyard.governance.tables import CallCountRow
 from skillyard.ids import WorkspaceId
-from skillyard.runtime.tables import InvocationFileRow, InvocationRow, InvocationState, SkillVersionRow
+from skillyard.runtime.states import InvocationState
+from skillyard.runtime.tables import InvocationFileRow, InvocationRow, SkillVersionRow
 
 
 async def storage_in_use(session: Session, workspace: WorkspaceId) -> int:

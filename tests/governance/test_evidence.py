@@ -12,7 +12,8 @@ from skillyard.database import Database
 from skillyard.governance import audit
 from skillyard.governance.audit import Action, AuditRecord
 from skillyard.governance.decision import Agent
-from skillyard.governance.evidence import policy_hits, share
+from skillyard.governance.evidence import share
+from skillyard.governance.evidence_store import policy_hits
 from skillyard.governance.identity import Actor, ActorKind, Person
 from skillyard.governance.tables import AuditRecordRow
 from skillyard.ids import AgentId

@@ -17,7 +17,7 @@ from skillyard.ids import InvocationId
 from skillyard.runtime.invocations import get_invocation
 from skillyard.runtime.journal import AlreadyFinishedError
 from skillyard.runtime.runtime import Runtime, create_runtime
-from skillyard.runtime.tables import InvocationState
+from skillyard.runtime.states import InvocationState
 from skillyard.runtime.values import Invocation, InvokeRequest, SkillRef
 from skillyard.sandbox.outcome import OutcomeState
 from tests.runtime.conftest import Yard, until

@@ -18,7 +18,7 @@ from skillyard.ids import AgentId
 from skillyard.runtime.instance import home_id
 from skillyard.runtime.invocations import get_invocation, invocations
 from skillyard.runtime.runtime import create_runtime
-from skillyard.runtime.tables import InvocationState
+from skillyard.runtime.states import InvocationState
 from skillyard.sandbox.errors import EngineUnavailableError
 from skillyard.sandbox.outcome import OutcomeState
 from skillyard.settings import Settings

@@ -18,7 +18,7 @@ from skillyard.runtime.counts import PoolCounts
 from skillyard.runtime.errors import QueueFullError, QueueTimeoutError, SandboxTooLargeError
 from skillyard.runtime.instance import home_id
 from skillyard.runtime.invocations import invocations
-from skillyard.runtime.tables import InvocationState
+from skillyard.runtime.states import InvocationState
 from skillyard.runtime.values import SkillRef
 from skillyard.settings import Settings
 from skillyard.skills.permissions import MIB

@@ -25,7 +25,7 @@ from skillyard.governance.rules import draft_ban
 from skillyard.runtime.errors import DecisionRefusedError, ShuttingDownError, VersionStoppedError
 from skillyard.runtime.invocations import InvocationSummary, invocations
 from skillyard.runtime.runtime import Runtime, create_runtime
-from skillyard.runtime.tables import InvocationState
+from skillyard.runtime.states import InvocationState
 from skillyard.runtime.values import SkillRef
 from skillyard.sandbox.outcome import OutcomeState
 from skillyard.settings import Settings

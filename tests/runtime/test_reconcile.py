@@ -21,7 +21,7 @@ from skillyard.runtime import leases
 from skillyard.runtime.instance import home_id, is_alive, lease_files, sweep_leases, take_lease
 from skillyard.runtime.invocations import invocations, mark_lost
 from skillyard.runtime.runtime import create_runtime
-from skillyard.runtime.tables import InvocationState
+from skillyard.runtime.states import InvocationState
 from skillyard.sandbox.images import BaseImages
 from skillyard.settings import Settings
 from sqlalchemy import text

@@ -25,8 +25,9 @@ from skillyard.runtime.invocations import CallFilter
 from skillyard.runtime.journal import AlreadyFinishedError
 from skillyard.runtime.recording import RecordingError
 from skillyard.runtime.runtime import Runtime, create_runtime
+from skillyard.runtime.states import InvocationState, RecordingState
 from skillyard.runtime.supervisor import NotSupervisedError, Supervised
-from skillyard.runtime.tables import InvocationState, LeaseRow, RecordingRow, RecordingState
+from skillyard.runtime.tables import LeaseRow, RecordingRow
 from skillyard.runtime.values import InvokeRequest, SkillRef
 from skillyard.runtime.watching import RecordingGoneError, RunsElsewhereError
 from skillyard.sandbox.outcome import InputFile, OutcomeState

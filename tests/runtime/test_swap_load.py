@@ -21,7 +21,8 @@ from skillyard.governance.decision import Agent
 from skillyard.governance.rules import draft_approval, draft_ban
 from skillyard.ids import SkillVersionId
 from skillyard.runtime.errors import DecisionRefusedError, VersionStoppedError
-from skillyard.runtime.tables import InvocationRow, InvocationState
+from skillyard.runtime.states import InvocationState
+from skillyard.runtime.tables import InvocationRow
 from skillyard.runtime.values import Invocation, SkillRef
 from skillyard.sandbox.errors import HealthError
 from skillyard.sandbox.outcome import OutcomeState

@@ -7,17 +7,16 @@ import zlib
 from collections.abc import AsyncIterator
 from typing import Annotated, Literal
 
-import orjson
 from fastapi import APIRouter, Depends, Query
 from fastapi.responses import StreamingResponse
 from pydantic import AwareDatetime, StringConstraints
 
+from skillyard.api.audit_answers import record_view
 from skillyard.api.auth import Admin
 from skillyard.api.paging import Cursor, PageSize, key_of
 from skillyard.api.schemas.audit import (
     KeyView,
     RecordsView,
-    RecordView,
     SegmentView,
     SignedHeadView,
     VerificationView,
@@ -25,7 +24,7 @@ from skillyard.api.schemas.audit import (
 from skillyard.api.schemas.values import MAX_KEY, Page
 from skillyard.api.state import TheRuntime
 from skillyard.errors import InputError
-from skillyard.governance.audit import Entry, Head
+from skillyard.governance.audit import Head
 from skillyard.governance.audit.listing import Filter
 from skillyard.governance.signing import pem
 from skillyard.ids import AgentId, InvocationId
@@ -145,24 +144,6 @@ async def export(runtime: TheRuntime, admin: Admin, wanted: Wanted, gzip: bool =
     headers = {"Content-Disposition": f'attachment; filename="{name}"'}
     media_type = "application/gzip" if gzip else "application/x-ndjson"
     return StreamingResponse(chunks(), media_type=media_type, headers=headers)
-
-
-def record_view(entry: Entry) -> RecordView:
-    """A record for people. A payload that is no JSON any more is shown as the text that it is."""
-    try:
-        payload = orjson.loads(entry.payload)
-    except orjson.JSONDecodeError:
-        payload = entry.payload
-    actor = entry.actor_kind if entry.actor_id is None else f"{entry.actor_kind}/{entry.actor_id}"
-    return RecordView(
-        seq=entry.seq,
-        at=entry.at,
-        actor=actor,
-        action=entry.action,
-        subject=entry.subject,
-        payload=payload,
-        hash=entry.hash,
-    )
 
 
 async def _larger(content: AsyncIterator[bytes]) -> AsyncIterator[bytes]:

@@ -9,8 +9,7 @@ from pydantic import Field, StringConstraints
 
 from skillyard.api.schemas.values import MAX_KEY, Body, MaturityName, Name, View
 from skillyard.governance.decision import AgentState
-from skillyard.governance.evidence import Evidence
-from skillyard.governance.maturity import MaturityChange
+from skillyard.governance.evidence import Evidence, MaturityChange
 
 Reason = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=1000)]
 

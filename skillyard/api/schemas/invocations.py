@@ -11,7 +11,7 @@ from pydantic import Field, JsonValue, StringConstraints, model_validator
 from skillyard.api.schemas.reports import PackageView, ReasonView
 from skillyard.api.schemas.values import Base64Text, Body, SkillText, View
 from skillyard.governance.identity import ActorKind
-from skillyard.runtime.tables import InvocationState
+from skillyard.runtime.states import InvocationState
 from skillyard.sandbox.events import LogLevel
 from skillyard.sandbox.outcome import OutcomeState
 

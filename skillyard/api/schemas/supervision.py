@@ -10,8 +10,8 @@ from pydantic import Field
 from skillyard.api.schemas.agents import Reason
 from skillyard.api.schemas.invocations import InvocationRecordView
 from skillyard.api.schemas.values import Body, View
+from skillyard.runtime.states import RecordingState
 from skillyard.runtime.supervisor import Supervised
-from skillyard.runtime.tables import RecordingState
 
 
 class StopRequest(Body):

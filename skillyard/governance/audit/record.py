@@ -6,20 +6,18 @@ The durable writer of calls seals records too, so this stays cheap: no I/O, no d
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from operator import attrgetter
-from typing import TypeAlias
 
 import orjson
 
 from skillyard.governance.audit.actions import Action
 from skillyard.governance.identity import Actor
 from skillyard.ids import WorkspaceId
+from skillyard.json_value import JsonValue
 from skillyard.times import in_utc
-
-JsonValue: TypeAlias = "str | int | float | bool | Sequence[JsonValue] | Mapping[str, JsonValue] | None"
 
 GENESIS = "0" * 64
 """What a workspace's first record continues from."""

@@ -11,13 +11,14 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from skillyard.errors import NotFoundError
 from skillyard.governance import audit, epoch, people
 from skillyard.governance.administrators import Administrator, require_admin
-from skillyard.governance.audit import Action, AuditRecord, JsonValue
+from skillyard.governance.audit import Action, AuditRecord
 from skillyard.governance.identity import Person
 from skillyard.governance.report import PackageRef
 from skillyard.governance.tables import PersonRow
 from skillyard.governance.waivers.tables import WaiverRow
 from skillyard.governance.waivers.waiver import Waiver, WaiverDraft
 from skillyard.ids import PersonId, WaiverId, WorkspaceId
+from skillyard.json_value import JsonValue
 
 
 async def add(

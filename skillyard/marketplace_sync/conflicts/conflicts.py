@@ -9,8 +9,9 @@ from skillyard.database import Database, Session, utcnow
 from skillyard.errors import ConflictError, InputError
 from skillyard.governance import audit
 from skillyard.governance.administrators import Administrator, require_admin
-from skillyard.governance.audit import Action, AuditRecord, JsonValue
+from skillyard.governance.audit import Action, AuditRecord
 from skillyard.ids import WorkspaceId
+from skillyard.json_value import JsonValue
 from skillyard.marketplace_sync.catalogue import store as catalogue_store
 from skillyard.marketplace_sync.catalogue.documents import SkillDocument, moment, read_document
 from skillyard.marketplace_sync.catalogue.entry import Entry, EntryId, EntryKind, canonical

@@ -6,7 +6,8 @@ from skillyard.database import Database, Session, utcnow
 from skillyard.errors import ConflictError, NotFoundError
 from skillyard.governance import audit
 from skillyard.governance.administrators import Administrator, require_operator
-from skillyard.governance.audit import Action, AuditRecord, JsonValue
+from skillyard.governance.audit import Action, AuditRecord
+from skillyard.json_value import JsonValue
 from skillyard.marketplace_sync.catalogue.documents import CategoryDocument
 from skillyard.marketplace_sync.catalogue.entry import Entry, EntryKind, entry_id
 from skillyard.marketplace_sync.catalogue.store import Change

@@ -6,7 +6,8 @@ from collections.abc import Callable
 
 from skillyard.database import Session, utcnow
 from skillyard.governance import audit
-from skillyard.governance.audit import Action, AuditRecord, JsonValue
+from skillyard.governance.audit import Action, AuditRecord
+from skillyard.json_value import JsonValue
 from skillyard.marketplace_sync.catalogue import store
 from skillyard.marketplace_sync.catalogue.documents import SkillDocument, moment
 from skillyard.marketplace_sync.catalogue.entry import Entry, EntryId, EntryKind

@@ -13,9 +13,10 @@ from skillyard.database import Session, utcnow
 from skillyard.errors import ConflictError, InputError, NotFoundError
 from skillyard.governance import audit
 from skillyard.governance.administrators import Administrator, require_operator
-from skillyard.governance.audit import Action, AuditRecord, JsonValue
+from skillyard.governance.audit import Action, AuditRecord
 from skillyard.governance.identity import Actor
 from skillyard.ids import BundleDigest, WorkspaceId
+from skillyard.json_value import JsonValue
 from skillyard.marketplace_sync import revocations
 from skillyard.marketplace_sync.catalogue import standing, store
 from skillyard.marketplace_sync.catalogue.documents import (

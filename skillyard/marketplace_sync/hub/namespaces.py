@@ -6,8 +6,9 @@ from skillyard.database import Database, Session, utcnow
 from skillyard.errors import ConflictError, InputError, NotFoundError
 from skillyard.governance import audit
 from skillyard.governance.administrators import Administrator, require_admin
-from skillyard.governance.audit import Action, AuditRecord, JsonValue
+from skillyard.governance.audit import Action, AuditRecord
 from skillyard.ids import WorkspaceId
+from skillyard.json_value import JsonValue
 from skillyard.marketplace_sync.catalogue.documents import (
     ModerationDocument,
     ModerationState,

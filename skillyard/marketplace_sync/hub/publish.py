@@ -15,9 +15,10 @@ from semver import Version
 
 from skillyard.database import Session, utcnow
 from skillyard.governance import audit
-from skillyard.governance.audit import Action, AuditRecord, JsonValue
+from skillyard.governance.audit import Action, AuditRecord
 from skillyard.governance.report import Verdict
 from skillyard.governance.signing import PublicKey
+from skillyard.json_value import JsonValue
 from skillyard.marketplace_sync.catalogue import standing
 from skillyard.marketplace_sync.catalogue.documents import (
     ModerationState,

@@ -12,9 +12,10 @@ from skillyard.database import Database, Session, in_utc, utcnow
 from skillyard.errors import ConflictError, InputError
 from skillyard.governance import audit
 from skillyard.governance.administrators import Administrator, require_person
-from skillyard.governance.audit import Action, AuditRecord, JsonValue
+from skillyard.governance.audit import Action, AuditRecord
 from skillyard.governance.people import require_name
 from skillyard.ids import WorkspaceId
+from skillyard.json_value import JsonValue
 from skillyard.marketplace_sync.hub import token_store
 from skillyard.marketplace_sync.hub.values import (
     HubTokenId,

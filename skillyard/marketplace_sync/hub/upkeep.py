@@ -13,7 +13,8 @@ from skillyard.database import Database, DatabaseError, tell, utcnow
 from skillyard.errors import InputError
 from skillyard.governance import audit
 from skillyard.governance.administrators import Administrator, require_operator
-from skillyard.governance.audit import Action, AuditRecord, JsonValue
+from skillyard.governance.audit import Action, AuditRecord
+from skillyard.json_value import JsonValue
 from skillyard.marketplace_sync.catalogue import store
 from skillyard.marketplace_sync.catalogue.store import Catalogue
 from skillyard.settings import Settings

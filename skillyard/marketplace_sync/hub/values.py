@@ -10,9 +10,9 @@ from typing import Annotated, NewType
 
 from pydantic import StringConstraints
 
-from skillyard.governance.audit import JsonValue
 from skillyard.governance.identity import SYSTEM, Actor, PersonPrincipal
 from skillyard.ids import BundleDigest, PersonId, WorkspaceId
+from skillyard.json_value import JsonValue
 from skillyard.marketplace_sync.catalogue.documents import Document, Slug
 from skillyard.marketplace_sync.errors import NotAllowedError
 

@@ -12,8 +12,9 @@ from skillyard.database import Database, Session, utcnow
 from skillyard.errors import ConflictError, InputError, NotFoundError
 from skillyard.governance import audit
 from skillyard.governance.administrators import Administrator, require_admin, require_operator
-from skillyard.governance.audit import Action, AuditRecord, JsonValue
+from skillyard.governance.audit import Action, AuditRecord
 from skillyard.ids import WorkspaceId
+from skillyard.json_value import JsonValue
 from skillyard.marketplace_sync.jobs import store
 from skillyard.marketplace_sync.jobs.jobs import Jobs
 from skillyard.marketplace_sync.jobs.values import Busy, Followed, Job, JobId, JobKey, JobState, Run, RunTrigger

@@ -14,9 +14,10 @@ from skillyard.database import Session
 from skillyard.errors import ConflictError, NotFoundError
 from skillyard.governance import audit
 from skillyard.governance.administrators import Administrator, require_admin
-from skillyard.governance.audit import Action, AuditRecord, JsonValue
+from skillyard.governance.audit import Action, AuditRecord
 from skillyard.governance.tables import WorkspaceRow
 from skillyard.ids import WorkspaceId
+from skillyard.json_value import JsonValue
 from skillyard.marketplace_sync.catalogue import store as catalogue_store
 from skillyard.marketplace_sync.catalogue.entry import CatalogueId
 from skillyard.marketplace_sync.catalogue.store import Projection

@@ -5,7 +5,8 @@
 
 from __future__ import annotations
 
-from tests.acceptance.chaos import RATED, ring
+from tests.acceptance.chaos import ring
+from tests.acceptance.healing import RATED
 from tests.acceptance.stage import Stage
 from tests.acceptance.story import Break, Edit, Story
 

@@ -17,7 +17,7 @@ from skillyard.runtime.admission import AdmissionWriter
 from skillyard.runtime.errors import ShuttingDownError
 from skillyard.runtime.invocations import invocations, mark_lost
 from skillyard.runtime.journal import Admitted
-from skillyard.runtime.tables import InvocationState
+from skillyard.runtime.states import InvocationState
 from tests.runtime.admission.books import (
     DONE,
     NewCall,

@@ -17,7 +17,7 @@ from skillyard.ids import InvocationId
 from skillyard.runtime.admission import AdmissionWriter
 from skillyard.runtime.invocations import Cursor, invocations, mark_lost
 from skillyard.runtime.journal import Admitted, AlreadyFinishedError
-from skillyard.runtime.tables import InvocationState
+from skillyard.runtime.states import InvocationState
 from skillyard.sandbox.outcome import Outcome, OutcomeState, Usage
 from tests.runtime.admission.books import (
     DONE,

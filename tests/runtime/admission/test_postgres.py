@@ -13,7 +13,7 @@ from skillyard.errors import NotFoundError
 from skillyard.ids import SkillVersionId
 from skillyard.runtime.admission import AdmissionWriter, open_journal
 from skillyard.runtime.journal import AdmissionFailedError, Admitted
-from skillyard.runtime.tables import InvocationState
+from skillyard.runtime.states import InvocationState
 from sqlalchemy import make_url, text
 from tests.postgres import Cluster
 from tests.runtime.admission.books import DONE, NewCall, find, somebody_writing, taken, verified

@@ -18,7 +18,8 @@ from skillyard.runtime.journal import Admitted
 from skillyard.runtime.open_calls import OpenCalls
 from skillyard.runtime.recording_file import DONE, LIVE, RecordingFile
 from skillyard.runtime.recordings import KeptRecording, Recordings, kept_pieces, recordings_of
-from skillyard.runtime.tables import RecordingRow, RecordingState
+from skillyard.runtime.states import RecordingState
+from skillyard.runtime.tables import RecordingRow
 from skillyard.sandbox.outcome import Outcome, OutcomeState
 from sqlalchemy import update
 from tests.runtime.admission.books import NewCall

@@ -1,0 +1,20 @@
+"""What a command loads before it does anything: people wait for it each time."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+import pytest
+
+CLIENTS = ("main", "agents", "login", "market", "packages", "people", "remotes", "search", "waivers", "workspaces")
+
+
+@pytest.mark.parametrize("module", CLIENTS)
+def test_a_command_that_asks_a_server_loads_no_database_and_no_server(module: str) -> None:
+    heavy = "sqlalchemy", "fastapi", "docker", "apscheduler"
+    told = f"import sys, skillyard.cli.{module}; print(*(one for one in {heavy!r} if one in sys.modules))"
+    loaded = subprocess.run(
+        [sys.executable, "-c", told], capture_output=True, text=True, check=True, timeout=60
+    )
+    assert loaded.stdout.split() == []
