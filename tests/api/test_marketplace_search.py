@@ -12,16 +12,14 @@ from pathlib import Path
 
 import httpx
 import pytest
-from skillyard.ids import WorkspaceId
-from skillyard.marketplace_sync.catalogue.entry import CatalogueId
-from skillyard.marketplace_sync.conflicts.values import Strategy
 from skillyard.marketplace_sync.remotes.claude import ClaudeRemote
-from skillyard.marketplace_sync.remotes.remote import Filters, RemoteId, RemoteKind, RemoteMarket, RemoteState
+from skillyard.marketplace_sync.remotes.remote import RemoteKind
 from skillyard.marketplace_sync.remotes.well_known import WellKnownRemote
 from skillyard.settings import Settings
 from skillyard.skills.bundle import make_bundle
 from tests.api.conftest import Server, made, serving
 from tests.api.test_marketplace import FILES, KEY, WHERE, push, sha, version
+from tests.marketplace_sync.hubs import remote_market
 
 SEARCH = "/v1/marketplace/skills"
 
@@ -48,7 +46,7 @@ def test_what_is_published_is_found_and_has_no_rating_until_somebody_gives_one(m
     found = made(market.get(SEARCH, params={"q": "csv report"}))
     (one,) = found["items"]
     assert (one["skill"], one["version"], one["rating"], one["ratings"]) == ("acme/csv-report", "1.0.0", None, 0)
-    assert (found["total"], found["more_in_all"], found["mirror"], found["next_cursor"]) == (1, False, None, None)
+    assert (found["total"], found["mirror"], found["next_cursor"]) == (1, None, None)
     counts = {facet["name"]: facet["values"] for facet in found["facets"]}
     assert counts["verdict"] == [{"value": one["verdict"], "count": 1}]
     assert counts["publisher"] == [{"value": "acme", "count": 1}]
@@ -136,7 +134,7 @@ async def test_a_skillyard_is_followed_by_its_index_as_well(
     wanted = made(shown)["latest"]["bundle"]
     settings = Settings(home=tmp_path, marketplace_allow_private=True)
     for kind in (WellKnownRemote, ClaudeRemote):
-        client = kind(a_market(server.url), settings)
+        client = kind(remote_market(server.url, None, name="site", kind=RemoteKind.WELL_KNOWN), settings)
         page = await client.changes(None, limit=10)
         assert [one.id.key for one in page.entries] == ["site", "site/csv-report", "site/csv-report@1.0.0"]
         assert json.loads(page.entries[2].document or "")["bundle"] == wanted
@@ -151,28 +149,3 @@ def test_the_catalogue_is_open_to_nobody_where_no_setting_says_so(tmp_path: Path
                 assert stranger.get(path).status_code == 401, path
         with closed.client(closed.token) as person:
             assert made(person.get("/.well-known/agent-skills/index.json"))["skills"] == []
-
-
-def a_market(url: str) -> RemoteMarket:
-    return RemoteMarket(
-        id=RemoteId(1),
-        workspace=WorkspaceId(1),
-        catalogue=CatalogueId(1),
-        name="site",
-        kind=RemoteKind.WELL_KNOWN,
-        url=url,
-        token=None,
-        filters=Filters(),
-        strategy=Strategy.REMOTE_WINS,
-        state=RemoteState.ENABLED,
-        live_wanted=False,
-        public_key=None,
-        offered_key=None,
-        head=None,
-        resync=False,
-        tried_at=None,
-        succeeded_at=None,
-        failures=0,
-        error=None,
-        created_at=datetime.now(UTC),
-    )

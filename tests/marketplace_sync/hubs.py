@@ -67,13 +67,20 @@ def settings_of(home: Path, **more: object) -> Settings:
     return Settings(home=home, **{"marketplace_allow_private": True, "marketplace_timeout": 5.0, **more})  # type: ignore[arg-type]
 
 
-def remote_market(url: str, token: str | None, *, public_key: str | None = None) -> RemoteMarket:
+def remote_market(
+    url: str,
+    token: str | None,
+    *,
+    name: str = "hub",
+    kind: RemoteKind = RemoteKind.SKILLYARD,
+    public_key: str | None = None,
+) -> RemoteMarket:
     return RemoteMarket(
         id=RemoteId(1),
         workspace=WorkspaceId(1),
         catalogue=CatalogueId(2),
-        name="hub",
-        kind=RemoteKind.SKILLYARD,
+        name=name,
+        kind=kind,
         url=url,
         token=token,
         filters=Filters(),
