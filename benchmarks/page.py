@@ -10,7 +10,7 @@ from benchmarks.chart import chart
 PAGE = Path(__file__).parent.parent / "docs" / "benchmarks.md"
 CHART = PAGE.with_suffix(".svg")
 _BEGIN, _END = "<!-- figures: written by `make bench` -->\n", "<!-- end of figures -->\n"
-_UNITS = {"_ms": "ms", "_s": "s", "_percent": "%"}
+_UNITS = {"_ms": "ms", "_s": "s", "_mb": "MB", "_percent": "%"}
 _COUNTS = ("calls", "swaps", "sandboxes", "found")
 """Figures whose names end so are plain numbers."""
 

@@ -13,7 +13,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import AsyncIterator, Iterator, Mapping
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from datetime import timedelta
@@ -31,7 +31,7 @@ from skillyard.marketplace_sync.catalogue.entry import EntryId, EntryKind, canon
 from skillyard.marketplace_sync.catalogue.stamp import Stamp
 from skillyard.marketplace_sync.catalogue.store import Change
 from skillyard.marketplace_sync.marketplace import Marketplace, create_marketplace
-from skillyard.marketplace_sync.remotes.remote import RemoteMarket
+from skillyard.marketplace_sync.remotes.remote import PushItem, PushStatus, RemoteMarket
 from skillyard.marketplace_sync.remotes.remotes import RemoteDraft
 from skillyard.marketplace_sync.upwards import store
 from skillyard.marketplace_sync.upwards.identity import origin_of, rater_of
@@ -46,6 +46,7 @@ from benchmarks.results import Result
 
 RATINGS = 1000
 SKILLS = 20
+_PEER_ROUNDS = 2
 
 _SERVE = """
 import asyncio, json, sys, structlog
@@ -66,13 +67,17 @@ class _Hub:
 
 async def measure(effort: Effort = FULL) -> Result:
     """On SQLite, and on PostgreSQL."""
-    sqlite = [await _seconds(None, effort.of(RATINGS)) for _ in range(effort.rounds)]
+    count = effort.of(RATINGS)
+    sqlite = [await _seconds(None, count) for _ in range(effort.rounds)]
+    alone = [await _seconds(None, count, together=False) for _ in range(min(effort.rounds, _PEER_ROUNDS))]
     with postgres() as hub, postgres() as here:
-        ours = {"p50": _middle(sqlite), "postgresql_p50": await _seconds((hub, here), effort.of(RATINGS))}
-    return Result(name="rating_upload", unit="s", better="lower", ours=ours, peers={}, floor=None, rounds=effort.rounds)
+        ours = {"p50": _middle(sqlite), "postgresql_p50": await _seconds((hub, here), count)}
+    peers = {"one by one": _middle(alone)}
+    return Result("ratings_1000", "s", "lower", ours=ours, peers=peers, floor=None, rounds=effort.rounds)
 
 
-async def _seconds(databases: tuple[str, str] | None, count: int) -> float:
+async def _seconds(databases: tuple[str, str] | None, count: int, *, together: bool = True) -> float:
+    """Of a new hub and a new follower. Where they are not sent ``together``, each goes in a request of its own."""
     with tempfile.TemporaryDirectory(prefix=prefix()) as root:
         hub_home, home = Path(root) / "hub", Path(root) / "here"
         with _serving(hub_home, None if databases is None else databases[0]) as hub:
@@ -82,7 +87,11 @@ async def _seconds(databases: tuple[str, str] | None, count: int) -> float:
             async with _follower(home, url) as market:
                 remote = await _remote(market, hub, token)
                 await market.follower.sync(remote)
-                await _rate(market, remote, count)
+                drafts = await _drafts(market, remote, count)
+                if not together:
+                    return await _one_by_one(market, remote, drafts)
+                async with market.runtime.database.transaction() as session:
+                    await store.enqueue(session, remote, drafts, at=utcnow())
                 began = time.perf_counter()
                 report = await market.uploads.send(remote)
                 taken = time.perf_counter() - began
@@ -156,21 +165,36 @@ async def _remote(market: Marketplace, hub: _Hub, token: str) -> RemoteMarket:
     return await market.remotes.add(RemoteDraft(name="hub", url=hub.url, token=token, live=False), by=by)
 
 
-async def _rate(market: Marketplace, remote: RemoteMarket, count: int) -> None:
+async def _drafts(market: Marketplace, remote: RemoteMarket, count: int) -> list[UploadDraft]:
     """As many persons as ratings: each says one thing."""
     async with market.runtime.database.transaction() as session:
         own = await catalogue_store.own(session, at=utcnow())
-        origin = origin_of(own.feed_id, remote.workspace)
-        drafts = []
-        for number in range(count):
-            rater = rater_of(own.feed_id, remote.workspace, PersonId(number))
-            stamp = Stamp(int(utcnow().timestamp() * 1000), number, origin)
-            document = RatingDocument(
-                stars=1 + number % 5, review=f"Review {number}.", stamp=str(stamp), at=moment(utcnow())
-            )
-            key = f"bench/skill-{number % SKILLS}#{origin}/{rater}"
-            drafts.append(UploadDraft(UploadKind.RATING, key, document.text, f"person {number}"))
-        await store.enqueue(session, remote, drafts, at=utcnow())
+    origin = origin_of(own.feed_id, remote.workspace)
+    drafts = []
+    for number in range(count):
+        rater = rater_of(own.feed_id, remote.workspace, PersonId(number))
+        stamp = Stamp(int(utcnow().timestamp() * 1000), number, origin)
+        document = RatingDocument(
+            stars=1 + number % 5, review=f"Review {number}.", stamp=str(stamp), at=moment(utcnow())
+        )
+        key = f"bench/skill-{number % SKILLS}#{origin}/{rater}"
+        drafts.append(UploadDraft(UploadKind.RATING, key, document.text, f"person {number}"))
+    return drafts
+
+
+async def _one_by_one(market: Marketplace, remote: RemoteMarket, drafts: Sequence[UploadDraft]) -> float:
+    """The same ratings without an outbox, each in a request of its own."""
+    client = market.remotes.client(remote)
+    try:
+        began = time.perf_counter()
+        for number, draft in enumerate(drafts):
+            item = PushItem(f"alone-{number}", EntryKind.RATING, draft.key, None, draft.document)
+            (result,) = await client.push([item])
+            if result.status is not PushStatus.APPLIED:
+                raise RuntimeError(f"not taken: {result}")
+        return time.perf_counter() - began
+    finally:
+        await client.close()
 
 
 def _middle(values: list[float]) -> float:

@@ -1,9 +1,11 @@
-"""``python -m benchmarks.search [--skills N] [--queries N] [--engine sqlite|postgresql]``: the catalogue's search.
+"""Searching a catalogue of 100,000 skills, beside ``LIKE '%text%'`` over the same documents.
 
-A catalogue of many skills with words in the frequencies that words have (Zipf's law), kept by the same writing that a
-first sync uses, then searched as people search: a word of a name, two or three words of a description, beginnings and
-misspellings of names, filters, other orders, pages further on. Beside it ``LIKE '%word%'`` over name, description and
-body, which is what a registry without an index does.
+The words have the frequencies that words have (Zipf's law), and are kept by the same writing that a first sync uses;
+``index_s`` is what the index took of that. Then it is searched as people search: a word of a name, two or three words
+of a description, beginnings and misspellings of names, filters, other orders; each with its facets and a page of 20.
+``LIKE`` is what a registry without an index does: a page of what has the text in it, uncounted and in no order.
+
+``python -m benchmarks.search [--skills N] [--queries N] [--engine sqlite|postgresql]`` tells the kinds apart.
 """
 
 from __future__ import annotations
@@ -13,8 +15,9 @@ import asyncio
 import random
 import tempfile
 import time
-from collections.abc import Iterator, Sequence
-from dataclasses import replace
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from itertools import accumulate, islice
 
@@ -34,8 +37,11 @@ from skillyard.marketplace_sync.search.query import Query, Sort
 from skillyard.skills.skill import Ecosystem, SkillKind
 from sqlalchemy import text
 
+from benchmarks.effort import FULL, Effort
 from benchmarks.leftovers import prefix
+from benchmarks.measure import percentile, typical
 from benchmarks.postgres import postgres
+from benchmarks.results import Result
 
 _START = datetime(2026, 1, 1, tzinfo=UTC)
 _SYLLABLES = (  # noqa: SIM905 - lists of words are written as words
@@ -52,6 +58,8 @@ _KNOWN = (  # noqa: SIM905
 _CATEGORIES = [f"{one}-tools" for one in _KNOWN[2:22]]
 _PAGE = 1000
 _WORDS = 30_000
+_PEER = "LIKE '%text%'"
+SKILLS, QUERIES, PEER_QUERIES = 100_000, 400, 20
 
 
 class Vocabulary:
@@ -130,7 +138,7 @@ def queries(number: int, names: list[str], vocabulary: Vocabulary, seed: int) ->
         at = made.randrange(1, len(name) - 2)
         return name[:at] + name[at + 1] + name[at] + name[at + 2 :]
 
-    kinds = {
+    kinds: dict[str, tuple[int, Callable[[], Query]]] = {
         "one word": (30, lambda: Query(text=word())),
         "two words": (20, lambda: Query(text=f"{word()} {word()}")),
         "words of a text": (10, lambda: Query(text=" ".join(vocabulary.some(made, 3)))),
@@ -161,31 +169,99 @@ class Timed:
     async def cleared(self, session: Session, catalogue: CatalogueId) -> None:
         await self._index.cleared(session, catalogue)
 
+    async def settled(self, session: Session, catalogue: CatalogueId) -> None:
+        began = time.perf_counter()
+        await self._index.settled(session, catalogue)
+        self.seconds += time.perf_counter() - began
 
-async def fill(database: Database, index: SearchIndex, skills: int) -> CatalogueId:
-    """Keeps a catalogue, page by page as a follower does, and says how long that took."""
-    vocabulary, timed, number, seconds = Vocabulary(_WORDS, seed=7), Timed(index), 0, 0.0
+
+async def measure(effort: Effort = FULL) -> Result:
+    """All skills however small the effort: a scan of a quarter of them takes a quarter of the time."""
+    with tempfile.TemporaryDirectory(prefix=prefix()) as folder:
+        file = await _measured(f"sqlite+aiosqlite:///{folder}/skillyard.db", effort)
+    with postgres() as url:
+        server = await _measured(url, effort)
+    return Result(
+        name="search_100k",
+        unit="ms",
+        better="lower",
+        ours={**file.ours, **{f"postgresql_{name}": value for name, value in server.ours.items()}},
+        peers={_PEER: file.peer["p50"]},
+        peer_figures={
+            _PEER: {"p95": file.peer["p95"], **{f"postgresql_{name}": value for name, value in server.peer.items()}}
+        },
+        floor=None,
+        rounds=effort.rounds,
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Measured:
+    """Figures of one engine: milliseconds, and the seconds that the index took of a first sync."""
+
+    ours: dict[str, float]
+    peer: dict[str, float]
+
+
+async def _measured(url: str, effort: Effort) -> Measured:
+    async with _filled(url, SKILLS) as (database, index, catalogue, index_seconds):
+        ours: list[list[float]] = []
+        peer: list[list[float]] = []
+        names, vocabulary = await _names(database), Vocabulary(_WORDS, seed=7)
+        await asked(index, catalogue, queries(50, names, vocabulary, seed=3))  # connections and statements are there
+        for number in range(effort.rounds):
+            some = queries(effort.of(QUERIES), names, vocabulary, seed=4 + number)
+            took = await asked(index, catalogue, some)
+            ours.append([one for each in took.values() for one in each])
+            words = [one for one in some if one[1].text]
+            peer.append(await like(database, words[: effort.of(PEER_QUERIES)]))
+    return Measured(
+        ours={"p50": typical(ours, 0.5), "p95": typical(ours, 0.95), "index_s": round(index_seconds, 1)},
+        peer={"p50": typical(peer, 0.5), "p95": typical(peer, 0.95)},
+    )
+
+
+@asynccontextmanager
+async def _filled(url: str, skills: int) -> AsyncIterator[tuple[Database, SearchIndex, CatalogueId, float]]:
+    """A database with a catalogue, searched by the index; and how many seconds that took."""
+    await migrate(url)
+    database = await open_database(url)
+    try:
+        index = SearchIndex(database)
+        catalogue, seconds = await fill(database, index, skills)
+        if database.kind is Kind.POSTGRESQL:
+            # What autovacuum does by itself within a minute of a first sync.
+            connection = await asyncpg.connect(url.replace("+asyncpg", ""))
+            await connection.execute("VACUUM ANALYZE")
+            await connection.close()
+        yield database, index, catalogue, seconds
+    finally:
+        await database.close()
+
+
+async def fill(database: Database, index: SearchIndex, skills: int) -> tuple[CatalogueId, float]:
+    """Keeps a catalogue, page by page as a follower does; and the seconds that the index took of it."""
+    vocabulary, timed = Vocabulary(_WORDS, seed=7), Timed(index)
     async with database.transaction() as session:
         mirror = await store.own(session, at=_START)
     made = entries(skills, vocabulary, seed=1)
     while page := list(islice(made, _PAGE)):
-        began = time.perf_counter()
         async with database.transaction() as session:
             mirror, _ = await store.apply(session, replace(mirror, seq=page[-1].seq), page, projection=timed)
-        seconds += time.perf_counter() - began
-        number += len(page)
-    size = await database.disk_bytes() / 2**20
-    print(
-        f"{database.kind}: {skills:,} skills, {number:,} entries kept in {seconds:.1f} s, "
-        f"the index {timed.seconds:.1f} s of it; {size:.0f} MiB"
-    )
-    return mirror.id
+    async with database.transaction() as session:
+        await timed.settled(session, mirror.id)
+    return mirror.id, timed.seconds
+
+
+async def _names(database: Database) -> list[str]:
+    async with database.reading() as session:
+        return list((await session.scalars(text("SELECT name FROM listings ORDER BY id"))).all())
 
 
 async def asked(
     index: SearchIndex, catalogue: CatalogueId, some: Sequence[tuple[str, Query]]
 ) -> dict[str, list[float]]:
-    """Milliseconds of each search, by its sort."""
+    """Milliseconds of each search, by its kind."""
     took: dict[str, list[float]] = {}
     for kind, query in some:
         began = time.perf_counter()
@@ -195,62 +271,50 @@ async def asked(
 
 
 async def like(database: Database, some: Sequence[tuple[str, Query]]) -> list[float]:
-    """Milliseconds of the same words by ``LIKE``, over names, descriptions and bodies as their documents hold them."""
+    """Milliseconds of the same texts by ``LIKE``, over descriptions, topics and bodies as their documents hold them."""
     took = []
     query = text(
-        "SELECT key FROM catalogue_entries WHERE kind = 'skill' AND NOT deleted AND lower(document) LIKE :word LIMIT 20"
+        "SELECT key FROM catalogue_entries WHERE kind = 'skill' AND NOT deleted AND lower(document) LIKE :text LIMIT 20"
     )
     for _, one in some:
         began = time.perf_counter()
         async with database.reading() as session:
-            (await session.execute(query, {"word": f"%{one.text.lower()}%"})).all()
+            (await session.execute(query, {"text": f"%{one.text.lower()}%"})).all()
         took.append((time.perf_counter() - began) * 1000)
     return took
 
 
-async def measure(url: str, skills: int, number: int) -> None:
-    await migrate(url)
-    database = await open_database(url)
-    try:
-        index = SearchIndex(database)
-        catalogue = await fill(database, index, skills)
-        if database.kind is Kind.POSTGRESQL:
-            # What autovacuum does by itself within a minute of a first sync.
-            connection = await asyncpg.connect(url.replace("+asyncpg", ""))
-            await connection.execute("VACUUM ANALYZE")
-            await connection.close()
-        async with database.reading() as session:
-            names = list((await session.scalars(text("SELECT name FROM listings ORDER BY id"))).all())
-        vocabulary = Vocabulary(_WORDS, seed=7)
-        await asked(index, catalogue, queries(50, names, vocabulary, seed=3))  # connections and statements are there
+async def _told(url: str, skills: int, number: int) -> None:
+    async with _filled(url, skills) as (database, index, catalogue, seconds):
+        size = await database.disk_bytes() / 2**20
+        print(f"{database.kind}: {skills:,} skills, the index {seconds:.1f} s of keeping them; {size:.0f} MiB")
+        names, vocabulary = await _names(database), Vocabulary(_WORDS, seed=7)
+        await asked(index, catalogue, queries(50, names, vocabulary, seed=3))
         some = queries(number, names, vocabulary, seed=4)
         took = await asked(index, catalogue, some)
         for kind, each in sorted(took.items()):
             print(_line(kind, each))
         print(_line("all of them", [one for each in took.values() for one in each]))
-        print(_line("LIKE '%text%' instead", await like(database, [one for one in some if one[1].text][:100])))
-    finally:
-        await database.close()
+        print(_line(_PEER, await like(database, [one for one in some if one[1].text][:50])))
 
 
 def _line(kind: str, took: Sequence[float]) -> str:
-    some = sorted(took)
-    middle, high = some[len(some) // 2], some[min(len(some) - 1, int(len(some) * 0.95))]
-    return f"  {kind:22} {len(some):5}  p50 {middle:8.2f}  p95 {high:8.2f}  max {some[-1]:8.2f} ms"
+    middle, high = percentile(took, 0.5), percentile(took, 0.95)
+    return f"  {kind:22} {len(took):5}  p50 {middle:8.2f}  p95 {high:8.2f}  max {max(took):8.2f} ms"
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description="Measure the catalogue's search.")
-    parser.add_argument("--skills", type=int, default=100_000)
+    parser.add_argument("--skills", type=int, default=SKILLS)
     parser.add_argument("--queries", type=int, default=1000)
     parser.add_argument("--engine", choices=[kind.value for kind in Kind], help="default: both, one after the other")
     options = parser.parse_args()
     if options.engine in (None, Kind.SQLITE.value):
         with tempfile.TemporaryDirectory(prefix=prefix()) as folder:
-            asyncio.run(measure(f"sqlite+aiosqlite:///{folder}/skillyard.db", options.skills, options.queries))
+            asyncio.run(_told(f"sqlite+aiosqlite:///{folder}/skillyard.db", options.skills, options.queries))
     if options.engine in (None, Kind.POSTGRESQL.value):
         with postgres() as url:
-            asyncio.run(measure(url, options.skills, options.queries))
+            asyncio.run(_told(url, options.skills, options.queries))
 
 
 if __name__ == "__main__":

@@ -37,6 +37,7 @@ from skillyard.marketplace_sync.catalogue.documents import (
 from skillyard.marketplace_sync.catalogue.entry import CatalogueId, Entry, EntryId, EntryKind, entry_hash
 from skillyard.marketplace_sync.catalogue.store import Change
 from skillyard.marketplace_sync.marketplace import create_marketplace
+from skillyard.marketplace_sync.remotes import store as remote_store
 from skillyard.marketplace_sync.remotes.remotes import RemoteDraft
 from skillyard.runtime.runtime import create_runtime
 from skillyard.settings import Settings
@@ -61,12 +62,17 @@ asyncio.run(serve(Settings(), on_ready=ready))
 """
 
 
-class _Unindexed:
+class Unindexed:
+    """The hub's own search is no part of what is measured."""
+
     async def changed(self, session: Session, catalogue: CatalogueId, entries: Any) -> None:
-        """The hub's own search is no part of what is measured."""
+        """Nothing is kept."""
 
     async def cleared(self, session: Session, catalogue: CatalogueId) -> None:
-        """Neither is this."""
+        """Nothing was."""
+
+    async def settled(self, session: Session, catalogue: CatalogueId) -> None:
+        """Nothing waits."""
 
 
 def documents(number: int, made: random.Random, text: str = "") -> tuple[tuple[EntryId, str], tuple[EntryId, str]]:
@@ -117,7 +123,7 @@ async def fill(url: str, skills: int) -> None:
     for begin in range(0, len(entries), _PAGE):
         page = entries[begin : begin + _PAGE]
         async with database.transaction() as session:
-            own, _ = await store.apply(session, replace(own, seq=page[-1].seq), page, projection=_Unindexed())
+            own, _ = await store.apply(session, replace(own, seq=page[-1].seq), page, projection=Unindexed())
     await database.close()
 
 
@@ -134,7 +140,7 @@ async def change(url: str, count: int, *, round_: int) -> None:
             text = skill.model_copy(update={"description": f"{skill.description[:180]} {round_}"}).text
             changes.append(Change(id_, text))
         assert len(changes) == count, "too few skills"
-        await store.write(session, own, changes, projection=_Unindexed(), at=utcnow())
+        await store.write(session, own, changes, projection=Unindexed(), at=utcnow())
     await database.close()
 
 
@@ -143,13 +149,16 @@ class Yard:
     """A filled hub that serves, and a follower that waits for orders."""
 
     hub_database: str
+    url: str
+    token: str
     follower: subprocess.Popen[str]
 
-    def sync(self) -> dict[str, Any]:
-        """One run of the follower: ``seconds``, ``bytes``, ``entries``, ``rss_mb``."""
+    def sync(self, *, anew: bool = False) -> dict[str, Any]:
+        """One run of the follower, ``anew`` over everything that it has: ``seconds``, ``bytes``, ``entries``,
+        ``rss_mb``."""
         assert self.follower.stdin is not None
         assert self.follower.stdout is not None
-        self.follower.stdin.write("sync\n")
+        self.follower.stdin.write("anew\n" if anew else "sync\n")
         self.follower.stdin.flush()
         said = self.follower.stdout.readline()
         if not said:
@@ -179,8 +188,9 @@ def yard(skills: int, engine: str) -> Iterator[Yard]:
         if not said:
             raise RuntimeError(f"the hub did not start:\n{(folder / 'log').read_text()}")
         token = asyncio.run(_token(homes[0], urls[0]))
-        command = [sys.executable, "-m", "benchmarks.sync_yard", "follow", json.loads(said)["url"], token]
-        yield Yard(urls[0], last_first.enter_context(_process(command, settings[1], log)))
+        url = json.loads(said)["url"]
+        command = [sys.executable, "-m", "benchmarks.sync_yard", "follow", url, token]
+        yield Yard(urls[0], url, token, last_first.enter_context(_process(command, settings[1], log)))
 
 
 def _environment(home: Path, url: str) -> dict[str, str]:
@@ -230,7 +240,10 @@ async def _follow(url: str, token: str) -> None:
             person = await people.person_by_name(session, workspace.id, tokens.FIRST_PERSON)
         admin = Administrator(workspace.id, person.id, person.actor)
         remote = await market.remotes.add(RemoteDraft(name="hub", url=url, token=token, live=False), by=admin)
-        while await asyncio.to_thread(sys.stdin.readline):
+        while said := await asyncio.to_thread(sys.stdin.readline):
+            if said == "anew\n":
+                async with runtime.database.transaction() as session:
+                    await remote_store.trust(session, remote.id, None, resync=True)
             began = time.process_time()
             report = await market.follower.sync(remote)
             if not report.equal:

@@ -259,6 +259,14 @@ class Settings(BaseSettings):
     marketplace_name: str = Field(
         default="skillyard", min_length=1, max_length=100, description="What this marketplace calls itself to others."
     )
+    marketplace_url: str | None = Field(
+        default=None,
+        max_length=500,
+        pattern=r"^https?://[^\s/?#@]+(/[^\s?#]*)?$",
+        description="Where others reach this server, such as `https://skills.example.org`: archives in "
+        "`/marketplace.json` are at addresses below it. Without one these are relative, for a server behind a proxy "
+        "does not know.",
+    )
     marketplace_public: bool = Field(
         default=False,
         description="Let anybody read `/.well-known/agent-skills/`, `/marketplace.json` and the archives that they "
@@ -281,13 +289,22 @@ class Settings(BaseSettings):
         default=24.0, gt=0, le=720, description="How long files are kept that were sent ahead of a publication."
     )
     marketplace_incoming_max_mib: int = Field(
-        default=1024, ge=16, description="Most that such files take in all; more uploads are refused until some went."
+        default=1024,
+        ge=16,
+        description="Most that such files take in all, and one workspace of it half; more uploads are refused until "
+        "some went.",
     )
     marketplace_tombstone_days: float = Field(
         default=90.0,
         ge=1,
         le=36_500,
         description="How long the feed remembers a deletion; a follower that was away for longer reads a snapshot.",
+    )
+    marketplace_mirror_hours: float = Field(
+        default=24.0,
+        gt=0,
+        description="How long ago a mirror may have been read to its remote's head for skills to be installed from it; "
+        "older ones may not know what was revoked since.",
     )
     marketplace_max_listeners: int = Field(
         default=1000, ge=1, description="Most followers that wait for changes at one process, by channel or request."

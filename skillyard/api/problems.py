@@ -31,6 +31,7 @@ from skillyard.marketplace_sync.errors import (
     NotAllowedError,
     RemoteError,
     RemoteUnavailableError,
+    TokenEndedError,
     TooManyListenersError,
 )
 from skillyard.runtime.admission import AdmissionOverloadError
@@ -79,6 +80,7 @@ STATUSES: Mapping[type[SkillyardError], int] = {
     DecisionRefusedError: 403,
     StoredValueError: 500,
     NotAllowedError: 403,
+    TokenEndedError: 401,
     CursorGoneError: 410,
     TooManyListenersError: 429,
     RemoteError: 502,
@@ -204,8 +206,10 @@ def _headers(error: SkillyardError) -> dict[str, str] | None:
             return {"Retry-After": str(max(1, math.ceil(seconds)))}
         case AdmissionOverloadError():
             return {"Retry-After": "1"}
-        case ShuttingDownError() | TooManyListenersError():
+        case ShuttingDownError() | TooManyListenersError() | HubBusyError():
             return {"Retry-After": "5"}
+        case TokenEndedError():
+            return {"WWW-Authenticate": 'Bearer realm="skillyard", error="invalid_token"'}
         case _:
             return None
 

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterable, Iterator
 from datetime import UTC, datetime, timedelta
-from typing import Annotated
+from typing import Annotated, TypeVar
 
 import typer
 
@@ -18,6 +19,7 @@ from skillyard.api.schemas.marketplace import (
     WordView,
 )
 from skillyard.api.schemas.marketplace_feed import PutBackView
+from skillyard.api.schemas.values import View
 from skillyard.cli.client import Server, connected, parsed, quoted
 from skillyard.cli.exit_codes import ExitCode, UsageProblemError
 from skillyard.cli.screen import Json, Screen, table
@@ -27,6 +29,7 @@ from skillyard.marketplace_sync.hub.values import InstanceScope
 app = typer.Typer(add_completion=False, help="Publishers, channels, moderation and followers' tokens of this server.")
 
 _BASE = "/v1/marketplace"
+V = TypeVar("V", bound=View)
 
 SkillName = Annotated[str, typer.Argument(metavar="SKILL", help="PUBLISHER/NAME.")]
 Reason = Annotated[str, typer.Option("--reason", help="Why; everybody who follows reads it.")]
@@ -53,12 +56,14 @@ def take_namespace(
 @app.command()
 def publishers(*, server: Server = None, json: Json = False) -> ExitCode:
     """Publishers, and the keys they sign with."""
-    screen = Screen(json=json)
-    with connected(server) as client:
-        found = list(client.pages(f"{_BASE}/publishers", PublisherView))
-    rows = [(one.name, one.display_name, _keys(one)) for one in found]
-    screen.answer({"publishers": found}, lambda: table(("name", "display name", "keys"), rows))
-    return ExitCode.DONE
+
+    def rows(one: PublisherView) -> Iterator[tuple[str, ...]]:
+        first, *further = _keys(one) or ("none",)
+        yield (one.name, one.display_name, first)
+        yield from (("", "", key) for key in further)
+
+    header = ("name", "display name", "keys")
+    return _listed("publishers", PublisherView, header, rows, server=server, json=json)
 
 
 @app.command("add-key")
@@ -73,7 +78,7 @@ def add_key(
     screen = Screen(json=json)
     with connected(server) as client:
         made = parsed(PublisherView, client.post(f"{_BASE}/publishers/{quoted(publisher)}/keys", {"key": key}).value)
-    screen.answer(made, lambda: [f"{made.name}: {_keys(made)}"])
+    screen.answer(made, lambda: [f"{made.name}: {', '.join(_keys(made))}"])
     return ExitCode.DONE
 
 
@@ -96,12 +101,12 @@ def revoke_key(
 @app.command()
 def categories(*, server: Server = None, json: Json = False) -> ExitCode:
     """Categories that skills may be in."""
-    screen = Screen(json=json)
-    with connected(server) as client:
-        found = list(client.pages(f"{_BASE}/categories", CategoryView))
-    rows = [(one.slug, one.title, one.description) for one in found]
-    screen.answer({"categories": found}, lambda: table(("category", "title", "description"), rows))
-    return ExitCode.DONE
+
+    def rows(one: CategoryView) -> Iterator[tuple[str, ...]]:
+        yield (one.slug, one.title, one.description)
+
+    header = ("category", "title", "description")
+    return _listed("categories", CategoryView, header, rows, server=server, json=json)
 
 
 @app.command()
@@ -213,12 +218,12 @@ def moderation(
 @app.command()
 def tokens(*, server: Server = None, json: Json = False) -> ExitCode:
     """Tokens of other instances."""
-    screen = Screen(json=json)
-    with connected(server) as client:
-        found = list(client.pages(f"{_BASE}/tokens", InstanceTokenView))
-    rows = [(str(one.id), one.name, " ".join(one.scopes), f"{one.expires_at:%Y-%m-%d}", _state(one)) for one in found]
-    screen.answer({"tokens": found}, lambda: table(("id", "name", "scopes", "until", "state"), rows))
-    return ExitCode.DONE
+
+    def rows(one: InstanceTokenView) -> Iterator[tuple[str, ...]]:
+        yield (str(one.id), one.name, " ".join(one.scopes), f"{one.expires_at:%Y-%m-%d}", _state(one))
+
+    header = ("id", "name", "scopes", "until", "state")
+    return _listed("tokens", InstanceTokenView, header, rows, server=server, json=json)
 
 
 @app.command("put-back")
@@ -300,9 +305,25 @@ def _until(days: float) -> str:
     return (datetime.now(UTC) + timedelta(days=days)).isoformat()
 
 
-def _keys(one: PublisherView) -> str:
-    counting = [key.key[:16] for key in one.keys if key.revoked_at is None]
-    return ", ".join(counting) or "none"
+def _listed(
+    what: str,
+    view: type[V],
+    header: tuple[str, ...],
+    rows: Callable[[V], Iterable[tuple[str, ...]]],
+    *,
+    server: str | None,
+    json: bool,
+) -> ExitCode:
+    screen = Screen(json=json)
+    with connected(server) as client:
+        found = list(client.pages(f"{_BASE}/{what}", view))
+    screen.answer({what: found}, lambda: table(header, [row for one in found for row in rows(one)]))
+    return ExitCode.DONE
+
+
+def _keys(one: PublisherView) -> tuple[str, ...]:
+    """Those that count, whole: that is how they are revoked."""
+    return tuple(key.key for key in one.keys if key.revoked_at is None)
 
 
 def _state(one: InstanceTokenView) -> str:

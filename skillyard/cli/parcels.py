@@ -30,8 +30,8 @@ def export_skill(
 ) -> ExitCode:
     """Write an installed version with its packages into one file.
 
-    Bundle, locks, the wheels that the locks name, and the scan report to be read. Packages that are built from source
-    cannot be taken along.
+    Bundle, locks, the packages that the locks name, and the scan report to be read. Packages that are built from source
+    go as their source, with what their builds need; the machine that it is imported at builds them.
     """
     screen, ref = Screen(json=json), reference(skill)
     if ref.version is None:

@@ -1,7 +1,7 @@
 """``publish``: a version, to a marketplace that the server's workspace follows, or into the server's own.
 
-A folder is brought into the strict format first, as far as that is clear; what is different about it is shown. The
-folder itself is not changed.
+A folder, or what an archive holds, is brought into the strict format first, as far as that is clear; what is different
+about it is shown. Folder and archive are not changed.
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ from skillyard.api.schemas.marketplace import PushAnswerView, PushResultView
 from skillyard.api.schemas.sync import UploadView
 from skillyard.cli.client import Client, Server, connected, parsed, quoted
 from skillyard.cli.exit_codes import ExitCode, RefusedByServerError, UsageProblemError
+from skillyard.cli.loop import to_the_end
 from skillyard.cli.packing import packed
 from skillyard.cli.screen import Json, Screen
 from skillyard.cli.sent import answer_upload, followed
@@ -31,10 +32,12 @@ from skillyard.skills.frontmatter import FILE
 from skillyard.skills.normalise import normalise
 from skillyard.skills.parse import parse_skill
 from skillyard.skills.skill import ParseMode
+from skillyard.skills.sources.archive import ArchiveSource
 from skillyard.skills.sources.folder import copy_bundle
 
 app = typer.Typer(add_completion=False)
 
+_WAIT_SECONDS = 30.0
 SELF = "self"
 """The server's own marketplace, where a remote is named."""
 
@@ -42,7 +45,10 @@ SELF = "self"
 @app.command()
 def publish(
     skill: Annotated[
-        str, typer.Argument(metavar="SKILL", help="A folder or an archive; or publisher/name@version as installed.")
+        str,
+        typer.Argument(
+            metavar="SKILL", help="A folder or an archive; to a remote also publisher/name@version as installed."
+        ),
     ],
     *,
     to: Annotated[
@@ -55,8 +61,8 @@ def publish(
         str | None, typer.Option("--channel", help="Move this channel to it; without one, latest goes by version.")
     ] = None,
     wait: Annotated[
-        float, typer.Option("--wait", min=0, max=3600, help="Seconds to wait until the remote has it.")
-    ] = 30.0,
+        float | None, typer.Option("--wait", min=0, max=3600, help="Seconds to wait until the remote has it; else 30.")
+    ] = None,
     server: Server = None,
     json: Json = False,
 ) -> ExitCode:
@@ -66,6 +72,8 @@ def publish(
     outbox: where that does not answer it is sent later, and the exit code is 0.
     """
     screen = Screen(json=json)
+    if to == SELF and wait is not None:
+        raise UsageProblemError("here it is published when the command ends", field="--wait")
     with connected(server) as client, screen.watch("publishing") as watcher:
         watcher.step(Progress(f"publishing {skill}", 0, None))
         if to == SELF:
@@ -73,7 +81,7 @@ def publish(
             screen.answer(done, lambda: [_published(done)])
             return ExitCode.DONE
         upload = _to_remote(client, screen, skill, to, publisher=publisher, channel=channel)
-        upload = followed(client, upload, seconds=wait)
+        upload = followed(client, upload, seconds=_WAIT_SECONDS if wait is None else wait)
     return answer_upload(screen, upload)
 
 
@@ -86,16 +94,15 @@ def _to_remote(
         body = {"skill": str(ref), "channel": channel}
         return parsed(UploadView, client.post(f"{path}/publish-installed", body).value)
     query = "" if channel is None else f"?channel={quoted(channel)}"
-    with _strict(screen, skill) as spec, packed(spec) as (archive, name):
+    with _strict(screen, skill) as folder, packed(str(folder)) as (archive, name):
         fields = {"publisher": _named(publisher), "mode": ParseMode.STRICT.value}
         return parsed(UploadView, client.upload(f"{path}/publish{query}", archive, name, fields).value)
 
 
 def _to_self(client: Client, screen: Screen, skill: str, publisher: str | None, channel: str | None) -> PushResultView:
-    if not Path(skill).expanduser().is_dir():
-        raise UsageProblemError(f"{skill!r} is no folder; that is what is published here", field="SKILL")
-    with _strict(screen, skill) as spec:
-        folder = Path(spec)
+    if not Path(skill).expanduser().exists():
+        raise UsageProblemError(f"{skill!r} is neither a folder nor an archive", field="SKILL")
+    with _strict(screen, skill) as folder:
         found = parse_skill(folder, ParseMode.STRICT)
         if not found.version_declared:
             raise UsageProblemError("what is published says its version", file=FILE, field="metadata.version")
@@ -128,22 +135,24 @@ def _pushed(client: Client, item: Mapping[str, object]) -> PushResultView:
 
 
 @contextmanager
-def _strict(screen: Screen, skill: str) -> Iterator[str]:
-    """The skill in the strict format: an archive as it is, a folder as a copy where something had to be rewritten."""
-    path = Path(skill).expanduser().resolve()
-    if not path.is_dir() or not (path / FILE).is_file():
-        yield str(path)
-        return
-    text, notes = normalise(path)
-    if not notes:
-        yield str(path)
-        return
-    for note in notes:
-        screen.note(f"{note.file}: {note.field or 'line'}: {note.message}")
+def _strict(screen: Screen, skill: str) -> Iterator[Path]:
+    """The skill's folder in the strict format: itself, what its archive holds, or a copy where something had to be
+    rewritten. What is no skill is left as it is, for the parser to say so."""
     with tempfile.TemporaryDirectory(prefix="skillyard-publish-") as scratch:
-        copy = copy_bundle(path, Path(scratch) / path.name, threading.Event())
-        (copy / FILE).write_text(text, encoding="utf-8")
-        yield str(copy)
+        path = Path(skill).expanduser().resolve()
+        if path.is_file():
+            unpacked = Path(scratch) / "unpacked"
+            unpacked.mkdir()
+            path = to_the_end(ArchiveSource(path).fetch(unpacked)).folder
+        text, notes = normalise(path) if (path / FILE).is_file() else ("", ())
+        if notes:
+            for note in notes:
+                screen.note(f"{note.file}: {note.field or 'line'}: {note.message}")
+            strict = Path(scratch) / "strict"
+            strict.mkdir()
+            path = copy_bundle(path, strict / path.name, threading.Event())
+            (path / FILE).write_text(text, encoding="utf-8")
+        yield path
 
 
 def _installed(skill: str, publisher: str | None) -> SkillRef:

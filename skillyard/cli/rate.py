@@ -40,18 +40,22 @@ def rate(
     remote, path = _path(skill)
     if (stars is None) != remove:
         raise UsageProblemError("give either --stars or --remove", field="--stars")
+    if remove and (review or author):
+        raise UsageProblemError("what is taken back says nothing", field="--review" if review else "--author")
+    if remote is None and author:
+        raise UsageProblemError("in the server's own marketplace you have your own name", field="--author")
+    body: dict[str, object] = {"stars": stars, "review": review}
     with connected(server) as client:
+        if remote is not None:
+            answer = client.delete(path) if remove else client.put(path, {**body, "author": author})
+            return answer_upload(screen, parsed(UploadView, answer.value))
         if remove:
             client.delete(path)
             screen.answer({"removed": skill}, lambda: [f"taken back: your rating of {skill}"])
             return ExitCode.DONE
-        body: dict[str, object] = {"stars": stars, "review": review}
-        if remote is None:
-            rated = parsed(RatedView, client.put(path, body).value)
-            screen.answer(rated, lambda: [f"rated {skill}: {rated.stars} of 5"])
-            return ExitCode.DONE
-        upload = parsed(UploadView, client.put(path, {**body, "author": author}).value)
-    return answer_upload(screen, upload)
+        rated = parsed(RatedView, client.put(path, body).value)
+    screen.answer(rated, lambda: [f"rated {skill}: {rated.stars} of 5"])
+    return ExitCode.DONE
 
 
 def _path(skill: str) -> tuple[str | None, str]:

@@ -86,7 +86,7 @@ def _lines(found: SearchView) -> list[str]:
     lines = table(("skill", "version", "rating", "installs", "verdict", "description"), rows)
     if found.similar:
         lines.append("among them names that only resemble what you typed")
-    shown = f"{len(found.items)} of {found.total}{' and more' if found.more_in_all else ''}"
+    shown = f"{len(found.items)} of {found.total}"
     lines.append(shown if found.next_cursor is None else f"{shown}; go on with --cursor {found.next_cursor}")
     return lines + _fresh(found.mirror)
 

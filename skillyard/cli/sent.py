@@ -6,31 +6,33 @@ import time
 
 from skillyard.api.schemas.sync import UploadView
 from skillyard.cli.client import Client, parsed
-from skillyard.cli.exit_codes import ExitCode
+from skillyard.cli.exit_codes import ExitCode, RefusedByServerError
 from skillyard.cli.screen import Screen
-from skillyard.marketplace_sync.upwards.values import UploadState
+from skillyard.marketplace_sync.upwards.values import DropReason, UploadState
 
 _LOOK_SECONDS = 0.3
 
 
 def followed(client: Client, upload: UploadView, *, seconds: float) -> UploadView:
-    """The upload once it does not wait any more, or as it stands when the time is over."""
+    """The upload once it does not wait any more, or as it stands when the time is over. Raises
+    ``RefusedByServerError`` where it is gone."""
     until = time.monotonic() + seconds
     while upload.state is UploadState.WAITING and time.monotonic() < until:
         time.sleep(_LOOK_SECONDS)
         # A list begins behind its cursor, so this is the upload itself.
         page = client.get("/v1/admin/sync/uploads", remote=upload.remote, cursor=str(upload.id - 1), limit=1).value
-        items = page.get("items") or []
-        if not items:
-            return upload
-        upload = parsed(UploadView, items[0])
+        found = [parsed(UploadView, item) for item in page["items"]]
+        if not found or found[0].id != upload.id:
+            detail = f"upload {upload.id} is not there any more: it was cleared away, or its remote was removed"
+            raise RefusedByServerError(detail, status=404, code="not_found", facts={})
+        upload = found[0]
     return upload
 
 
 def answer_upload(screen: Screen, upload: UploadView) -> ExitCode:
-    """Say where it stands. Refused and in conflict are failures; what waits goes up later by itself."""
+    """Say where it stands. Refused, in conflict and overruled are failures; what waits goes up later by itself."""
     screen.answer(upload, lambda: [_line(upload)])
-    failed = upload.state in (UploadState.DEAD, UploadState.CONFLICT)
+    failed = upload.state in (UploadState.DEAD, UploadState.CONFLICT) or upload.dropped is DropReason.THEIRS
     return ExitCode.REFUSED if failed else ExitCode.DONE
 
 

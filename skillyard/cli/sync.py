@@ -70,8 +70,12 @@ def run(
         found = parsed(RunView, client.post(f"{_ROOT}/trigger", {"remote": remote, "job": job.value}).value)
         if wait:
             found = _ended(client, found, seconds)
+    late = wait and found.state is RunState.RUNNING
+    if late:
+        screen.note(f"run {found.id} still runs after {seconds:g} s; `skillyard sync runs` says what comes of it")
     screen.answer(found, lambda: [_told(found)])
-    return ExitCode.DONE if found.state in (RunState.SUCCEEDED, RunState.RUNNING) else ExitCode.REFUSED
+    done = found.state is RunState.SUCCEEDED or (found.state is RunState.RUNNING and not wait)
+    return ExitCode.DONE if done else ExitCode.REFUSED
 
 
 @app.command()

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from sqlalchemy import event, func, select
 from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession, async_sessionmaker
+from sqlalchemy.orm import Session as SyncSession
 
 from skillyard.database import postgres, sqlite
 from skillyard.database.errors import machine_errors
@@ -79,8 +80,17 @@ class Database:
 
 
 def after_commit(session: Session, call: Callable[[], None]) -> None:
-    """Call something once this transaction is committed, and never if it is not. It must not touch the database."""
-    event.listen(session.sync_session, "after_commit", lambda _session: call(), once=True)
+    """Call something once this transaction is committed, and never if it is not. It must not touch the database.
+
+    Said within a savepoint that is rolled back, it is called all the same where the rest is committed.
+    """
+
+    def committed(done: SyncSession) -> None:
+        # The end of a savepoint is told as a commit as well, and nobody else sees anything of it yet.
+        if not done.in_nested_transaction():
+            call()
+
+    event.listen(session.sync_session, "after_commit", committed)
 
 
 async def open_database(url: str, *, readers: int = READERS) -> Database:

@@ -40,6 +40,7 @@ from skillyard.skills.permissions import Requested
 from skillyard.skills.skill import SkillKind
 
 _CALLABLE = frozenset({SkillState.ACTIVE, SkillState.HELD})
+_MOST_SAID = 300
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +57,8 @@ class SubjectSkill:
     requested: Requested
     code: bool
     bundle_digest: BundleDigest
+    stop_reason: str = ""
+    """Of the marketplace that took it out of use, in its own words."""
 
     def __str__(self) -> str:
         return f"{self.publisher}/{self.name}@{self.version}"
@@ -311,7 +314,8 @@ def _suspended(agent: Agent) -> tuple[Reason, ...]:
 def _inactive(skill: SubjectSkill) -> tuple[Reason, ...]:
     if skill.state in _CALLABLE:
         return ()
-    return (Reason("skill_not_active", f"{skill} is {skill.state} in this workspace. Use another version."),)
+    why = f", because a marketplace says {skill.stop_reason[:_MOST_SAID]!r}" if skill.stop_reason else ""
+    return (Reason("skill_not_active", f"{skill} is {skill.state} in this workspace{why}. Use another version."),)
 
 
 def _student(skill: SubjectSkill, standing: ClosureStanding) -> Reason:

@@ -41,6 +41,12 @@ class NotAllowedError(MarketplaceError):
     code = "not_allowed"
 
 
+class TokenEndedError(MarketplaceError):
+    """The instance's token was revoked, or expired, while what it sent was being done."""
+
+    code = "token_ended"
+
+
 class ReservedError(ConflictError):
     """This number was given to other content, or to content that is deleted: it is never given again."""
 
@@ -87,6 +93,12 @@ class RemoteError(MarketplaceError):
     """A remote marketplace did not do what was asked, or gave an answer that is none."""
 
     code = "remote"
+
+
+class UploadBrokenError(MarketplaceError):
+    """Sending something broke in a way that nobody thought of. It is tried again; the server's log says more."""
+
+    code = "upload_broken"
 
 
 class RemoteUnavailableError(RemoteError):

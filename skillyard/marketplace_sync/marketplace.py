@@ -49,10 +49,12 @@ class Marketplace:
         self.search = SearchIndex(runtime.database)
         self.bell = Bell(database=runtime.database, most=runtime.settings.marketplace_max_listeners)
         self.hub = Hub(runtime=runtime, search=self.search, metrics=self.metrics, on_change=self.bell.strike)
-        self.indexes = Indexes(
-            database=runtime.database, search=self.search, hub=self.hub, name=runtime.settings.marketplace_name
+        self.indexes = Indexes(database=runtime.database, search=self.search, hub=self.hub, settings=runtime.settings)
+        self.feed_upkeep = FeedUpkeep(
+            database=runtime.database,
+            settings=runtime.settings,
+            further=(self.hub.files.sweep, self.hub.archives.complete),
         )
-        self.feed_upkeep = FeedUpkeep(database=runtime.database, settings=runtime.settings)
         self.feed = Feed(database=runtime.database, settings=runtime.settings, bell=self.bell)
         self.remotes = Remotes(database=runtime.database, settings=runtime.settings, projection=self.search)
         self.conflicts = Conflicts(database=runtime.database, metrics=self.metrics)
@@ -83,13 +85,15 @@ class Marketplace:
             follow=self.follower.sync,
             send=self._send,
             update_advisories=self._update_advisories,
-            tidy=self.uploads.forget,
+            tidy=self._tidy,
+            cut_short=self.follower.cut_short,
         )
         self.orders = Orders(database=runtime.database, jobs=self.jobs, lease=runtime.lease)
         self.watch = SyncWatch(database=runtime.database, jobs=self.jobs, metrics=self.metrics)
 
     async def start(self, *, background: bool) -> None:
         """Begin what recurs, where it is to."""
+        await self.search.mend()
         await self.hub.begin()
         await self.feed.start()
         await self.remotes.start()
@@ -111,6 +115,11 @@ class Marketplace:
         """What is to be told of itself is put into the outbox first, and all of it sent."""
         await self.uploads.enqueue_counts(remote)
         return await self.uploads.send(remote)
+
+    async def _tidy(self) -> None:
+        await self.uploads.forget()
+        await self.follower.forget()
+        await self.remotes.sweep()
 
     async def _update_advisories(self) -> AdvisoryReport:
         return await update_advisories(self.runtime)

@@ -1,7 +1,7 @@
 """What a revoke or a quarantine in a marketplace does to what is installed here: at this hub's word, or a remote's.
 
-Inside a transaction that does more (a follower applying a page): ``stop_installed``, and ``enforce`` after its commit.
-By itself: ``revoke_installed``. Other processes hear of the raised epoch and stop their own sandboxes.
+Inside the transaction that brings the word: ``stop_installed``, and ``enforce`` after its commit. Other processes hear
+of the raised epoch and stop their own sandboxes.
 """
 
 from __future__ import annotations
@@ -25,28 +25,6 @@ HUB = "hub"
 _STATES = {ModerationState.QUARANTINED: SkillState.QUARANTINED, ModerationState.REVOKED: SkillState.REVOKED}
 
 
-async def revoke_installed(
-    runtime: Runtime,
-    workspace: WorkspaceId | None,
-    bundle_digests: Collection[BundleDigest],
-    *,
-    reason: str,
-    by: Actor,
-    state: ModerationState,
-    source: str = HUB,
-) -> tuple[StoppedVersion, ...]:
-    """Take everything installed of these bundles out of use, in one workspace or in all, and end calls that run.
-
-    ``state`` is one that stops. Returns what was stopped; versions that are as strict already are not named again.
-    """
-    async with runtime.database.transaction() as session:
-        stopped = await stop_installed(
-            session, workspace, bundle_digests, reason=reason, by=by, state=state, source=source
-        )
-    await enforce(runtime, stopped, reason=reason)
-    return stopped
-
-
 async def stop_installed(
     session: Session,
     workspace: WorkspaceId | None,
@@ -56,8 +34,13 @@ async def stop_installed(
     by: Actor,
     state: ModerationState,
     source: str = HUB,
+    key: str = "",
 ) -> tuple[StoppedVersion, ...]:
-    """The same in the caller's transaction, raising the rules epoch. Call ``enforce`` once it is committed."""
+    """Take everything installed of these bundles out of use, in one workspace or in all, raising the rules epoch.
+
+    ``state`` is one that stops. Returns what was stopped; versions that are as strict already are not named again. Call
+    ``enforce`` once it is committed.
+    """
     if not bundle_digests:
         return ()
     stopped = await bundle_stops.stop(
@@ -65,6 +48,7 @@ async def stop_installed(
         workspace,
         bundle_digests,
         source=source,
+        key=key,
         state=_STATES[state],
         reason=reason,
         by=by,
@@ -81,7 +65,12 @@ async def withdraw_stops(
     await bundle_stops.withdraw(session, workspace, bundle_digests, source=source)
 
 
-async def enforce(runtime: Runtime, stopped: Iterable[StoppedVersion], *, reason: str) -> None:
+async def withdraw_word(session: Session, workspace: WorkspaceId, *, source: str, key: str) -> None:
+    """The same of everything that a source said of a key."""
+    await bundle_stops.withdraw_word(session, workspace, source=source, key=key)
+
+
+async def enforce(runtime: Runtime, stopped: Iterable[StoppedVersion]) -> None:
     """After the commit: end what runs of these in this process, and tell of each. Others do when they hear of it."""
     versions = tuple(stopped)
     for workspace in sorted({one.workspace for one in versions}):
@@ -89,4 +78,4 @@ async def enforce(runtime: Runtime, stopped: Iterable[StoppedVersion], *, reason
             await runtime.enforcer.enforce(workspace)
     for one in versions:
         skill = f"{one.ref.publisher}/{one.ref.name}"
-        runtime.events.publish(SkillQuarantined(one.workspace, skill, one.ref.version or "", reason))
+        runtime.events.publish(SkillQuarantined(one.workspace, skill, one.ref.version or "", one.reason))

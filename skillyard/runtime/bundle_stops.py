@@ -7,11 +7,11 @@ works in the caller's transaction, which raises the rules epoch.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
-from sqlalchemy import delete, or_, select
+from sqlalchemy import ColumnElement, and_, delete, func, insert, or_, select
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from skillyard.governance import approval_lapses, audit, outbox
@@ -48,6 +48,7 @@ class StoppedVersion:
     version: SkillVersionId
     ref: SkillRef
     state: SkillState
+    reason: str
 
 
 async def stop(
@@ -56,6 +57,7 @@ async def stop(
     bundles: Collection[BundleDigest],
     *,
     source: str,
+    key: str = "",
     state: SkillState,
     reason: str,
     by: Actor,
@@ -63,18 +65,18 @@ async def stop(
 ) -> tuple[StoppedVersion, ...]:
     """Note that these must not run, and take what is installed of them out of use; ``None`` means in all workspaces.
 
-    Saying it again changes nothing but the reason. Returns the versions whose state changed.
+    ``key`` is what the source said it about, where it takes its words back one by one. Saying it again changes nothing
+    but state and reason. Returns the versions whose state changed.
     """
     if state not in _ACTIONS:
         raise ValueError(f"a bundle is not stopped by {state.value}")
-    await withdraw(session, workspace, bundles, source=source)
-    for bundle in sorted(set(bundles)):
-        session.add(
-            BundleStopRow(
-                workspace_id=workspace, bundle_digest=bundle, source=source, state=state, reason=reason, at=at
-            )
-        )
-    await session.flush()
+    said = BundleStopRow
+    for some in _in_parts(bundles):
+        again = and_(_said_in(workspace), said.source == source, said.key == key, said.bundle_digest.in_(some))
+        await session.execute(delete(said).where(again))
+    values = {"workspace_id": workspace, "source": source, "key": key, "state": state, "reason": reason, "at": at}
+    if bundles:
+        await session.execute(insert(said), [{"bundle_digest": bundle, **values} for bundle in sorted(set(bundles))])
     stopped = []
     for skill, row in await _weaker(session, workspace, bundles, state):
         one = StoppedVersion(
@@ -82,8 +84,9 @@ async def stop(
             SkillVersionId(row.id),
             SkillRef(skill.publisher, skill.name, row.version),
             state,
+            reason,
         )
-        await _take_out_of_use(session, one, bundle=row.bundle_digest, source=source, reason=reason, by=by, at=at)
+        await _take_out_of_use(session, one, bundle=row.bundle_digest, source=source, by=by, at=at)
         stopped.append(one)
     return tuple(stopped)
 
@@ -93,9 +96,25 @@ async def withdraw(
 ) -> None:
     """Take back what a source said of these. Versions stay as they are: people look at them, and lift or install."""
     row = BundleStopRow
-    where = row.workspace_id.is_(None) if workspace is None else row.workspace_id == workspace
     for some in _in_parts(bundles):
-        await session.execute(delete(row).where(where, row.source == source, row.bundle_digest.in_(some)))
+        here = and_(_said_in(workspace), row.source == source, row.bundle_digest.in_(some))
+        await session.execute(delete(row).where(here))
+
+
+async def withdraw_word(session: AsyncSession, workspace: WorkspaceId, *, source: str, key: str) -> None:
+    """Take back what a source said of a key, whichever bundles that was about; what it said of another key stands, also
+    where it is about the same bundle."""
+    row = BundleStopRow
+    await session.execute(delete(row).where(_said_in(workspace), row.source == source, row.key == key))
+
+
+async def forget_source(session: AsyncSession, workspace: WorkspaceId, *, source: str) -> int:
+    """Nobody is there any more who could take back what a source said; how many stops that were."""
+    row = BundleStopRow
+    here = and_(_said_in(workspace), row.source == source)
+    said = await session.scalar(select(func.count()).select_from(row).where(here))
+    await session.execute(delete(row).where(here))
+    return said or 0
 
 
 async def standing(session: AsyncSession, workspace: WorkspaceId, bundle: str) -> BundleStop | None:
@@ -106,6 +125,28 @@ async def standing(session: AsyncSession, workspace: WorkspaceId, bundle: str) -
     )
     found = [BundleStop(one.source, one.state, one.reason, one.at) for one in rows]
     return max(found, key=lambda one: (_STRENGTH[one.state], one.at), default=None)
+
+
+def _said_in(workspace: WorkspaceId | None) -> ColumnElement[bool]:
+    row = BundleStopRow
+    return row.workspace_id.is_(None) if workspace is None else row.workspace_id == workspace
+
+
+async def reasons(session: AsyncSession, workspace: WorkspaceId) -> Mapping[SkillVersionId, str]:
+    """Why installed versions of a workspace that are out of use are so, where a marketplace says so: the strictest
+    word of each."""
+    row, version = BundleStopRow, SkillVersionRow
+    query = (
+        select(version.id, row.reason, row.state, row.at)
+        .join(row, row.bundle_digest == version.bundle_digest)
+        .where(
+            version.workspace_id == workspace,
+            version.state.in_(_ACTIONS),
+            or_(row.workspace_id.is_(None), row.workspace_id == workspace),
+        )
+    )
+    rows = sorted(await session.execute(query), key=lambda one: (_STRENGTH[one.state], one.at))
+    return {SkillVersionId(one.id): one.reason for one in rows}
 
 
 async def _weaker(
@@ -128,12 +169,12 @@ async def _weaker(
 
 
 async def _take_out_of_use(
-    session: AsyncSession, one: StoppedVersion, *, bundle: str, source: str, reason: str, by: Actor, at: datetime
+    session: AsyncSession, one: StoppedVersion, *, bundle: str, source: str, by: Actor, at: datetime
 ) -> None:
     await store.set_state(session, one.version, one.state)
-    why = f"Withdrawn: the version was {one.state.value} by a marketplace. {reason}"
+    why = f"Withdrawn: the version was {one.state.value} by a marketplace. {one.reason}"
     await approval_lapses.withdraw(session, one.workspace, [one.version], by=by, reason=why, at=at)
-    facts: dict[str, JsonValue] = {"version": one.version, "bundle": bundle, "source": source, "reasons": [reason]}
+    facts: dict[str, JsonValue] = {"version": one.version, "bundle": bundle, "source": source, "reasons": [one.reason]}
     await audit.append(session, AuditRecord(one.workspace, at, by, _ACTIONS[one.state], str(one.ref), facts))
     told: dict[str, JsonValue] = {
         "workspace": one.workspace,
@@ -141,7 +182,7 @@ async def _take_out_of_use(
         "version": one.version,
         "state": one.state.value,
         "source": source,
-        "reason": reason,
+        "reason": one.reason,
         "findings": [],
         "findings_in_all": 0,
         "ended_rules": [],

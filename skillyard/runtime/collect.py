@@ -28,6 +28,7 @@ from skillyard.runtime.bundle_shelf import BundleShelf
 from skillyard.runtime.instance import home_id
 from skillyard.runtime.marks import Marks, is_ripe
 from skillyard.runtime.retention import KeptFiles
+from skillyard.sandbox.brought_shelf import BroughtShelf
 from skillyard.sandbox.engine import Engine
 from skillyard.sandbox.environment import EnvironmentStore
 from skillyard.sandbox.folders import try_lock
@@ -221,7 +222,8 @@ def all_shelves(
     """Everything that is looked at, in the order in which it has to go: what links to something before that."""
     packages = environments.shelves() if isinstance(environments, ShelvedStore) else ()
     guests = GuestShelf(root=home / "guest")
-    return (*packages, BundleShelf(bundles=bundles), guests, ImageShelf(engine=engine, images=images))
+    brought = BroughtShelf(root=home / "wheelhouse")
+    return (*packages, brought, BundleShelf(bundles=bundles), guests, ImageShelf(engine=engine, images=images))
 
 
 def _lock(file: Path) -> int | None:

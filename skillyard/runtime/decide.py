@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import datetime
 
 from skillyard.governance.decision import Allow, Decision, Deny, Maturity, Reason
@@ -50,7 +51,8 @@ class Decider:
     def _ruling(self, view: View, version: InstalledVersion, now: datetime) -> Ruling:
         ruling = view.rulings.get(version.id)
         if ruling is None or not ruling.holds(now):
-            ruling = rule(subject_of(version), version.locks, version.report, view.rules, now, self.policy)
+            subject = replace(subject_of(version), stop_reason=view.stops.get(version.id, ""))
+            ruling = rule(subject, version.locks, version.report, view.rules, now, self.policy)
             view.rulings[version.id] = ruling
         return ruling
 

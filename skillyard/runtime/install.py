@@ -101,11 +101,13 @@ class Installer:
         *,
         mode: ParseMode,
         known_locks: KnownLocks | None = None,
+        resolve_anew: bool = True,
         on_progress: ProgressSink = silent,
     ) -> Prepared:
         """Fetch, parse, resolve and scan; the bundle is kept, nothing else. Any refusal is an error with its place.
 
-        ``known_locks`` may answer with locks that fit, which are then not resolved again unless the scan blocks them.
+        ``known_locks`` may answer with locks that fit, which are then not resolved again unless the scan blocks them;
+        without ``resolve_anew`` not even then, because there is no index to ask.
         """
         async with staged(self._staging, self._lease) as folder:
             on_progress(Progress(FETCHING, 0, 4))
@@ -118,7 +120,7 @@ class Installer:
             locks = await self.resolve(skill, on_progress) if known is None else known
             on_progress(Progress(SCANNING, 3, 4))
             report = await self.scan(skill, locks)
-            if known and report.verdict is Verdict.BLOCK:
+            if known and resolve_anew and report.verdict is Verdict.BLOCK:
                 # What was locked is known to be bad by now; another release may be better.
                 on_progress(Progress(RESOLVING, 2, 4))
                 known, locks = None, await self.resolve(skill, on_progress)

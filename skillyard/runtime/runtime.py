@@ -323,10 +323,13 @@ class Runtime:
         *,
         mode: ParseMode = ParseMode.LENIENT,
         known_locks: KnownLocks | None = None,
+        resolve_anew: bool = True,
         on_progress: ProgressSink = silent,
     ) -> Prepared:
-        """Fetch, parse, resolve and scan without installing."""
-        return await self._installer.prepare(source, mode=mode, known_locks=known_locks, on_progress=on_progress)
+        """Fetch, parse, resolve and scan without installing; see ``Installer.prepare``."""
+        return await self._installer.prepare(
+            source, mode=mode, known_locks=known_locks, resolve_anew=resolve_anew, on_progress=on_progress
+        )
 
     async def install(
         self,

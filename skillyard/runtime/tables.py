@@ -122,7 +122,7 @@ class BundleStopRow(Base):
     nothing with this content is installed, and no quarantine of it is lifted."""
 
     __tablename__ = "bundle_stops"
-    __table_args__ = (one_of("state", SkillState),)
+    __table_args__ = (one_of("state", SkillState), Index("ix_bundle_stops_source_key", "source", "key"))
 
     id: Mapped[int] = mapped_column(Key, primary_key=True)
     workspace_id: Mapped[int | None] = mapped_column(Key, ForeignKey("workspaces.id", ondelete="CASCADE"), index=True)
@@ -130,6 +130,8 @@ class BundleStopRow(Base):
     bundle_digest: Mapped[str] = mapped_column(String(71), index=True)
     source: Mapped[str] = mapped_column(String(100))
     """``hub``, or which remote: each takes back its own word alone."""
+    key: Mapped[str] = mapped_column(String(300))
+    """What a remote's word is about: a publisher, a skill or a version. Empty for what the hub itself says."""
     state: Mapped[SkillState] = mapped_column(StoredEnum(SkillState))
     """``quarantined`` or ``revoked``."""
     reason: Mapped[str] = mapped_column(Text)

@@ -19,7 +19,7 @@ from skillyard.governance.identity import WorkspaceState
 from skillyard.governance.policy import Ruling
 from skillyard.governance.quotas import NO_QUOTAS, Quotas
 from skillyard.ids import AgentId, Epoch, SkillVersionId, WorkspaceId
-from skillyard.runtime import store, version_marks
+from skillyard.runtime import bundle_stops, store, version_marks
 from skillyard.runtime.tables import SkillRow, SkillVersionRow
 from skillyard.runtime.values import InstalledVersion, SkillRef
 from skillyard.skills.lock import closure_digest
@@ -60,6 +60,8 @@ class View:
     suspended: bool = False
     """Whether no call of the workspace is admitted."""
     quotas: Quotas = NO_QUOTAS
+    stops: Mapping[SkillVersionId, str] = field(default_factory=dict)
+    """Why a marketplace took versions out of use."""
     rulings: dict[SkillVersionId, Ruling] = field(default_factory=dict, repr=False)
     """What ``decide`` worked out from this view so far."""
 
@@ -117,6 +119,7 @@ class Views:
                 pins=await store.pins(session, workspace),
                 suspended=await workspaces.state_of(session, workspace) is not WorkspaceState.ACTIVE,
                 quotas=await quota_store.load(session, workspace),
+                stops=await bundle_stops.reasons(session, workspace),
             )
             self._latest[workspace] = view
             return view

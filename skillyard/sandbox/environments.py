@@ -164,10 +164,11 @@ def create_store(settings: Settings) -> WheelEnvironments:
     )
     limits = BuildLimits.from_settings(settings)
     compiler = UvCompile(index=index, cache=settings.home / "cache" / "uv")
+    house = Wheelhouse(settings.home / "wheelhouse")
     builds = SourceBuilds(
         root=root / "built",
         staging=staging,
-        sources=SourceFetcher(index=index, compiler=compiler, settings=settings, limits=limits),
+        sources=SourceFetcher(index=index, compiler=compiler, settings=settings, limits=limits, house=house),
         containers=BuildContainers(engine=engine, images=images, limits=limits, runtime=settings.runtime_name),
         wheels=fetcher,
         limits=limits,
@@ -180,7 +181,7 @@ def create_store(settings: Settings) -> WheelEnvironments:
         staging=staging,
         images=images,
         engine=engine,
-        house=Wheelhouse(settings.home / "wheelhouse"),
+        house=house,
     )
 
 

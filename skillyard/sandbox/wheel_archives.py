@@ -1,21 +1,23 @@
-"""Wheels of a lock as files, fetched from the index by their hashes, to be taken to a machine that reaches none."""
+"""What a lock names as files, to be taken to a machine that reaches no index: wheels, the archives of what is built
+from source, and the wheels that those builds need. What was not brought here is fetched from the index, by its hash.
+"""
 
 from __future__ import annotations
 
 import asyncio
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from skillyard.sandbox.builds.download import SourceFetcher
-from skillyard.sandbox.builds.recipe import BuildLimits, SourceArchive
+from skillyard.sandbox.builds.recipe import BuildLimits, Recipe, SourceArchive, recipes
 from skillyard.sandbox.errors import ResolverUnavailableError, WheelError
 from skillyard.sandbox.index import PackageIndex
 from skillyard.sandbox.resolvers.compile import Question, UvCompile
 from skillyard.sandbox.tags import best_wheel
 from skillyard.sandbox.wheelhouse import Wheelhouse
 from skillyard.settings import Settings
-from skillyard.skills.lock import Lock, LockedArtefact
+from skillyard.skills.lock import Lock, LockedArtefact, LockedPackage, Target
 from skillyard.skills.skill import Ecosystem
 
 _AT_ONCE = 4
@@ -28,47 +30,69 @@ class WheelArchives:
     def __init__(self, settings: Settings) -> None:
         index = PackageIndex.from_settings(settings)
         self._compiler = UvCompile(index=index, cache=settings.home / "cache" / "uv")
-        limits = BuildLimits(archive_bytes=2048 * _MIB)
-        self._fetcher = SourceFetcher(index=index, compiler=self._compiler, settings=settings, limits=limits)
-        self._house = Wheelhouse(settings.home / "wheelhouse")
+        self._fetcher = SourceFetcher(
+            index=index,
+            compiler=self._compiler,
+            settings=settings,
+            limits=BuildLimits(archive_bytes=2048 * _MIB),
+            house=Wheelhouse(settings.home / "wheelhouse"),
+        )
 
     async def fetch(self, lock: Lock, into: Path) -> Mapping[str, LockedArtefact]:
-        """The wheel of every package, below ``into`` under its SHA-256; what each is, by SHA-256.
+        """The wheel of every package, or its source and the wheels that building it needs, below the empty folder
+        ``into`` under their SHA-256; what each is, by SHA-256.
 
-        Raises ``WheelError`` for a lock that needs more than wheels, ``ResolverUnavailableError``.
+        Raises ``WheelError``, ``BuildError`` (``ARCHIVE``), ``DiskFullError``, ``ResolverUnavailableError``.
         """
         if lock.ecosystem is not Ecosystem.PYPI:
             raise WheelError(f"packages of {lock.ecosystem.value} cannot be taken along yet")
-        if lock.builds:
-            names = ", ".join(build.package for build in lock.builds)
-            raise WheelError(f"packages that are built from source cannot be taken along: {names}")
-        wanted = {package.name: (package, best_wheel(package, lock.target)) for package in lock.packages}
-        urls = await self._located(lock, into)
+        named: dict[str, LockedArtefact] = {}
+        built = recipes(lock)
+        sources = {recipe.source.name for recipe in built}
+        closures = [tuple(one for one in lock.packages if one.name not in sources)]
+        closures += [recipe.requirements.packages for recipe in built]
+        for number, packages in enumerate(closures):
+            wheels = (_wheel(package, lock.target) for package in packages)
+            wanted = [one for one in wheels if one.artefact.sha256 not in named]
+            await self._wheels(wanted, lock.target, into, into / f".located-{number}")
+            named |= {one.artefact.sha256: one.artefact for one in wanted}
+        for number, recipe in enumerate(built):
+            artefact = recipe.source.artefact
+            await self._source(recipe, into / artefact.sha256, into / f".source-{number}")
+            named[artefact.sha256] = artefact
+        return named
+
+    async def _source(self, recipe: Recipe, place: Path, folder: Path) -> None:
+        await asyncio.to_thread(folder.mkdir)
+        archive = await self._fetcher.bring(recipe.source, recipe.requirements.target, folder)
+        await asyncio.to_thread(archive.replace, place)
+
+    async def _wheels(self, wanted: Sequence[SourceArchive], target: Target, into: Path, folder: Path) -> None:
+        """Packages of one closure, which has one version of each. The index is asked for what was not brought here."""
+        missing = [one for one in wanted if not await self._fetcher.brought(one, into / one.artefact.sha256)]
+        urls = await self._located(missing, target, folder) if missing else {}
         turns = asyncio.Semaphore(_AT_ONCE)
 
-        async def bring(name: str) -> None:
-            package, artefact = wanted[name]
-            place = into / artefact.sha256
+        async def fetch(one: SourceArchive) -> None:
+            sha256 = one.artefact.sha256
+            if sha256 not in urls:
+                raise ResolverUnavailableError(f"the index does not have {one.artefact.filename} as the lock names it")
             async with turns:
-                if (kept := await asyncio.to_thread(self._house.find, artefact.sha256)) is not None:
-                    await asyncio.to_thread(place.hardlink_to, kept)
-                    return
-                if artefact.sha256 not in urls:
-                    raise ResolverUnavailableError(f"the index does not have {artefact.filename} as the lock names it")
-                source = SourceArchive(package.name, package.version, artefact)
-                await self._fetcher.fetch(source, urls[artefact.sha256], place)
+                await self._fetcher.fetch(one, urls[sha256], into / sha256)
 
-        await asyncio.gather(*map(bring, wanted))
-        return {artefact.sha256: artefact for _, artefact in wanted.values()}
+        try:
+            async with asyncio.TaskGroup() as group:
+                for one in missing:
+                    group.create_task(fetch(one))
+        except ExceptionGroup as failed:
+            raise failed.exceptions[0] from failed
 
-    async def _located(self, lock: Lock, into: Path) -> dict[str, str]:
+    async def _located(self, wanted: Sequence[SourceArchive], target: Target, folder: Path) -> dict[str, str]:
         """Where the index has the wheels of these versions, by SHA-256."""
-        folder = into / ".located"
         await asyncio.to_thread(folder.mkdir)
-        pins = "".join(f"{package.name}=={package.version}\n" for package in lock.packages)
-        question = Question(folder, lock.target, None)
+        pins = "".join(f"{one.name}=={one.version}\n" for one in wanted)
         ended = await self._compiler.run(
-            question, "pins.in", pins, "--no-deps", "--generate-hashes", "--format", "pylock.toml"
+            Question(folder, target, None), "pins.in", pins, "--no-deps", "--generate-hashes", "--format", "pylock.toml"
         )
         if ended.exit_code != 0:
             raise ResolverUnavailableError(f"the packages were not found: {ended.stderr}")
@@ -81,3 +105,7 @@ class WheelArchives:
             }
         except (tomllib.TOMLDecodeError, KeyError, TypeError) as error:
             raise ResolverUnavailableError("uv answered with something else than a lock") from error
+
+
+def _wheel(package: LockedPackage, target: Target) -> SourceArchive:
+    return SourceArchive(package.name, package.version, best_wheel(package, target))

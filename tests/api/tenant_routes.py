@@ -123,6 +123,7 @@ OPERATORS: set[Route] = {
     ("PUT", "/v1/marketplace/categories/{category}"),
     ("DELETE", "/v1/marketplace/categories/{category}"),
     ("DELETE", f"{SKILL_PATH}/ratings/{{origin}}/{{rater}}"),
+    ("DELETE", f"{SKILL_PATH}/ratings/{{origin}}/{{rater}}/strike"),
 }
 """What changes it for the instance's operators, whoever published."""
 

@@ -190,5 +190,6 @@ def test_a_revoke_stops_a_call_that_runs(server: Server) -> None:
     assert outcome["invocation"]["outcome"]["state"] != "succeeded"
     denied = agent.post("/v1/invocations", json=call)
     assert (denied.status_code, denied.json()["code"]) == (403, "skill_not_active")
+    assert "is revoked in this workspace, because a marketplace says 'steals tables'" in denied.text
     for client in (admin, agent):
         client.close()

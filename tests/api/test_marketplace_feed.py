@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import base64
 import gzip
 import json
 import signal
@@ -12,13 +13,15 @@ from contextlib import aclosing
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
+import orjson
 import pytest
 from skillyard.governance.signing import PublicKey
 from skillyard.marketplace_sync.catalogue import store
-from skillyard.marketplace_sync.catalogue.envelope import HEAD_TYPE, open_envelope
+from skillyard.marketplace_sync.catalogue.envelope import HEAD_TYPE
 from skillyard.marketplace_sync.errors import RemoteRefusedError, RemoteUnavailableError
 from skillyard.marketplace_sync.remotes.skillyard import SkillyardRemote
 from tests.api.conftest import Server, made, serving
+from tests.marketplace_sync.envelopes import opened
 from tests.marketplace_sync.hubs import Hub, category, emptied, remote_market, settings_of
 
 
@@ -49,7 +52,7 @@ async def test_a_marketplace_says_who_it_is_and_signs_what_it_says(hub: Hub) -> 
     catalogue = await hub.catalogue()
     assert (about["protocol"], about["feed_id"]) == ("skillyard-marketplace/1", catalogue.feed_id)
     key = PublicKey(bytes.fromhex(str(about["public_key"])))
-    payload = json.loads(open_envelope(head, HEAD_TYPE, key))
+    payload = json.loads(opened(head, HEAD_TYPE, key) or "")
     assert (payload["seq"], payload["live"], payload["digest"]) == (1, 1, catalogue.digest_hex)
     lifetime = datetime.fromisoformat(payload["expires_at"]) - datetime.fromisoformat(payload["issued_at"])
     assert lifetime == timedelta(hours=1)
@@ -256,5 +259,8 @@ async def test_a_hub_that_was_put_back_on_purpose_says_so_by_a_higher_epoch(hub:
         assert again["epoch"] > done["epoch"] > 1_700_000_000
         assert client.get("/v1/marketplace/changes", params={"cursor": before["cursor"]}).status_code == 410
         assert client.post("/v1/marketplace/put-back", json={"reason": ""}).status_code == 422
+        # What moderators say from now on counts for more than what they said in the time that was lost.
+        head = client.get("/v1/marketplace/changes").json()["head"]
+        assert orjson.loads(base64.b64decode(head["payload"]))["moderation"] >= done["epoch"]
         records = client.get("/v1/audit/records?action=market.put_back").json()["items"]
         assert records[-1]["payload"]["reason"] == "the disk broke"

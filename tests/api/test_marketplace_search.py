@@ -5,8 +5,10 @@ from __future__ import annotations
 import asyncio
 import io
 import json
+import ssl
 import tarfile
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -20,6 +22,7 @@ from skillyard.skills.bundle import make_bundle
 from tests.api.conftest import Server, made, serving
 from tests.api.test_marketplace import FILES, KEY, WHERE, push, sha, version
 from tests.marketplace_sync.hubs import remote_market
+from tests.runtime.test_webhooks import certificate
 
 SEARCH = "/v1/marketplace/skills"
 
@@ -40,6 +43,28 @@ def market(server: Server) -> Iterator[httpx.Client]:
             made(client.put(f"/v1/marketplace/files/{sha(content)}", content=content))
         assert push(client, version("one"))[0]["status"] == "applied"
         yield client
+
+
+@asynccontextmanager
+async def behind_tls(url: str, folder: Path) -> AsyncIterator[tuple[str, Path]]:
+    """A proxy that speaks TLS in front of a server, and its certificate."""
+    own = certificate(folder, "localhost")
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(own)
+    inner = httpx.URL(url)
+
+    async def carry(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        while data := await reader.read(65_536):
+            writer.write(data)
+            await writer.drain()
+        writer.close()
+
+    async def connected(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        to_reader, to_writer = await asyncio.open_connection(inner.host, inner.port)
+        await asyncio.gather(carry(reader, to_writer), carry(to_reader, writer), return_exceptions=True)
+
+    async with await asyncio.start_server(connected, "127.0.0.1", 0, ssl=context) as proxy:
+        yield f"https://localhost:{proxy.sockets[0].getsockname()[1]}", own
 
 
 def test_what_is_published_is_found_and_has_no_rating_until_somebody_gives_one(market: httpx.Client) -> None:
@@ -105,8 +130,13 @@ def test_other_installers_read_the_catalogue_and_what_they_fetch_has_the_digest(
         assert again.status_code == 304
         (one,) = made(index)["skills"]
         assert (one["name"], one["type"]) == ("csv-report", "archive")
-        content = stranger.get(one["url"]).content
+        answer = stranger.get(one["url"])
+        content = answer.content
         assert f"sha256:{sha(content)}" == one["digest"]
+        # Nobody on the way may keep it for others, and who has a copy asks whether it still counts.
+        assert answer.headers["Cache-Control"] == "private, no-cache"
+        known = {"If-None-Match": f'W/{answer.headers["ETag"]}, "other"'}
+        assert stranger.get(one["url"], headers=known).status_code == 304
         with tarfile.open(fileobj=io.BytesIO(content)) as archive:
             archive.extractall(tmp_path / "csv-report", filter="data")
         found = {path: (tmp_path / "csv-report" / path).read_bytes() for path in FILES}
@@ -123,23 +153,25 @@ def test_other_installers_read_the_catalogue_and_what_they_fetch_has_the_digest(
         word = {"key": KEY, "state": "revoked", "reason": "bad"}
         made(market.post("/v1/marketplace/moderation", json=word))
         assert made(stranger.get("/.well-known/agent-skills/index.json"))["skills"] == []
-        assert stranger.get(one["url"]).status_code == 404
+        assert stranger.get(one["url"], headers=known).status_code == 404
         made(market.post("/v1/marketplace/moderation", json={**word, "state": "visible"}))
 
 
-async def test_a_skillyard_is_followed_by_its_index_as_well(
+async def test_a_skillyard_behind_tls_is_followed_by_its_index_as_well(
     server: Server, market: httpx.Client, tmp_path: Path
 ) -> None:
     shown = await asyncio.to_thread(market.get, WHERE)
     wanted = made(shown)["latest"]["bundle"]
-    settings = Settings(home=tmp_path, marketplace_allow_private=True)
-    for kind in (WellKnownRemote, ClaudeRemote):
-        client = kind(remote_market(server.url, None, name="site", kind=RemoteKind.WELL_KNOWN), settings)
-        page = await client.changes(None, limit=10)
-        assert [one.id.key for one in page.entries] == ["site", "site/csv-report", "site/csv-report@1.0.0"]
-        assert json.loads(page.entries[2].document or "")["bundle"] == wanted
-        assert (page.unreadable, page.more) == ((), False)
-        await client.close()
+    async with behind_tls(server.url, tmp_path) as (url, own):
+        settings = Settings(home=tmp_path, marketplace_allow_private=True, marketplace_ca_bundle=own)
+        for kind in (WellKnownRemote, ClaudeRemote):
+            client = kind(remote_market(url, None, name="site", kind=RemoteKind.WELL_KNOWN), settings)
+            page = await client.changes(None, limit=10)
+            assert page.unreadable == ()
+            assert [one.id.key for one in page.entries] == ["site", "site/csv-report", "site/csv-report@1.0.0"]
+            assert json.loads(page.entries[2].document or "")["bundle"] == wanted
+            assert not page.more
+            await client.close()
 
 
 def test_the_catalogue_is_open_to_nobody_where_no_setting_says_so(tmp_path: Path) -> None:

@@ -7,14 +7,15 @@ import sys
 
 import pytest
 
-CLIENTS = ("main", "agents", "login", "market", "packages", "people", "remotes", "search", "waivers", "workspaces")
+CLIENTS = (
+    *("main", "agents", "conflicts", "login", "market", "packages", "people", "publish", "rate", "remotes", "search"),
+    *("sync", "uploads", "waivers", "workspaces"),
+)
 
 
 @pytest.mark.parametrize("module", CLIENTS)
 def test_a_command_that_asks_a_server_loads_no_database_and_no_server(module: str) -> None:
     heavy = "sqlalchemy", "fastapi", "docker", "apscheduler"
     told = f"import sys, skillyard.cli.{module}; print(*(one for one in {heavy!r} if one in sys.modules))"
-    loaded = subprocess.run(
-        [sys.executable, "-c", told], capture_output=True, text=True, check=True, timeout=60
-    )
+    loaded = subprocess.run([sys.executable, "-c", told], capture_output=True, text=True, check=True, timeout=60)
     assert loaded.stdout.split() == []

@@ -18,7 +18,7 @@ from skillyard.database import utcnow
 from skillyard.governance.signing import PublicKey
 from skillyard.ids import BundleDigest
 from skillyard.marketplace_sync.catalogue.entry import Entry, EntryId, EntryKind, canonical, member
-from skillyard.marketplace_sync.catalogue.envelope import HEAD_TYPE, open_envelope
+from skillyard.marketplace_sync.catalogue.envelope import HEAD_TYPE
 from skillyard.marketplace_sync.catalogue.set_digest import SetDigest
 from skillyard.marketplace_sync.catalogue.store import Change
 from skillyard.marketplace_sync.errors import CursorGoneError, RemoteError, RemoteUnavailableError
@@ -27,6 +27,7 @@ from skillyard.marketplace_sync.remotes.skillyard import SkillyardRemote
 from skillyard.marketplace_sync.remotes.testing import MemoryMarketplace, MemoryRemote
 from skillyard.skills.skill import BundleFile
 from tests.api.conftest import Server, made, serving
+from tests.marketplace_sync.envelopes import opened
 from tests.marketplace_sync.hubs import category, emptied, remote_market, settings_of
 
 
@@ -100,7 +101,7 @@ async def test_a_snapshot_is_all_that_there_is_and_the_head_says_so(world: World
     assert page.unreadable == ()
     assert page.head is not None
     assert (page.head.seq, page.head.live, page.head.digest) == (10, 7, digest_of(held))
-    assert open_envelope(page.head.envelope, HEAD_TYPE, PublicKey(bytes.fromhex(page.head.public_key)))
+    assert opened(page.head.envelope, HEAD_TYPE, PublicKey(bytes.fromhex(page.head.public_key)))
 
 
 async def test_a_feed_goes_on_from_its_cursor_with_deletions(world: World, remote: Remote) -> None:

@@ -29,6 +29,9 @@ class Unindexed:
     async def cleared(self, session: Session, catalogue: CatalogueId) -> None:
         """Nothing."""
 
+    async def settled(self, session: Session, catalogue: CatalogueId) -> None:
+        """Nothing."""
+
 
 @dataclass(frozen=True)
 class Hub:

@@ -16,15 +16,18 @@ from skillyard.governance.identity import Actor, ActorKind, Person
 from skillyard.governance.signing import PublicKey
 from skillyard.marketplace_sync.catalogue import store
 from skillyard.marketplace_sync.catalogue.entry import Entry, member
-from skillyard.marketplace_sync.catalogue.envelope import HEAD_TYPE, open_envelope, parse_envelope, sign
+from skillyard.marketplace_sync.catalogue.envelope import HEAD_TYPE, parse_envelope, sign
 from skillyard.marketplace_sync.catalogue.set_digest import SetDigest
 from skillyard.marketplace_sync.catalogue.store import Change
 from skillyard.marketplace_sync.errors import CursorGoneError, DocumentError, TooManyListenersError
+from skillyard.marketplace_sync.hub import store as hub_store
+from skillyard.marketplace_sync.hub import upkeep
 from skillyard.marketplace_sync.hub.feed import Feed
 from skillyard.marketplace_sync.hub.ground import Ground
 from skillyard.marketplace_sync.hub.head import HubKeyError, load_key
 from skillyard.marketplace_sync.hub.upkeep import FeedUpkeep
 from skillyard.marketplace_sync.live.broadcast import Bell
+from tests.marketplace_sync.envelopes import opened
 from tests.marketplace_sync.hubs import Unindexed, category, settings_of
 
 
@@ -71,7 +74,7 @@ async def test_every_page_comes_with_the_head_of_its_moment_whoever_writes_meanw
         page = await feed.changes(cursor, limit=1000)
         cursor = page.cursor
         held |= {str(one.id): one for one in page.entries}
-        head = orjson.loads(open_envelope(page.head.envelope, HEAD_TYPE, key))
+        head = orjson.loads(opened(page.head.envelope, HEAD_TYPE, key) or "")
         live = [one for one in held.values() if not one.deleted]
         digest = SetDigest()
         digest.add_all(member(one.id, one.sha256) for one in live)
@@ -156,14 +159,14 @@ async def test_deletions_are_forgotten_after_their_time_and_the_digest_does_not_
     await write(database, category("b", None), days_ago=10)
     before = await feed.changes(None, limit=10)
     assert [(one.id.key, one.deleted) for one in before.entries] == [("c", False), ("a", True), ("b", True)]
-    purged = await FeedUpkeep(database=database, settings=settings_of(tmp_path)).forget()
+    purged = await FeedUpkeep(database=database, settings=settings_of(tmp_path), further=()).forget()
     assert (purged.horizon, purged.live) == (4, 1)
     with pytest.raises(CursorGoneError):
         await feed.changes(early, limit=10)
     after = await feed.changes(before.cursor, limit=10)
     assert (after.entries, after.head.seq) == ((), 5)
     key = PublicKey(bytes.fromhex(feed.public_key))
-    digests = [orjson.loads(open_envelope(one.head.envelope, HEAD_TYPE, key))["digest"] for one in (before, after)]
+    digests = [orjson.loads(opened(one.head.envelope, HEAD_TYPE, key) or "")["digest"] for one in (before, after)]
     assert digests[0] == digests[1]
 
 
@@ -171,7 +174,7 @@ async def test_only_an_operator_says_that_a_feed_was_put_back(
     feed: Feed, database: Database, admin: Person, tmp_path: Path
 ) -> None:
     assert feed
-    upkeep = FeedUpkeep(database=database, settings=settings_of(tmp_path))
+    upkeep = FeedUpkeep(database=database, settings=settings_of(tmp_path), further=())
     agent = Administrator(admin.workspace, admin.id, Actor(ActorKind.AGENT, 1))
     with pytest.raises(AdminRoleError, match="agent"):
         await upkeep.put_back("because", by=agent)
@@ -190,10 +193,36 @@ async def test_a_second_home_without_the_key_signs_nothing(feed: Feed, database:
 def test_an_envelope_is_what_it_is_of_its_type_alone(tmp_path: Path) -> None:
     key = load_key(tmp_path)
     text = sign(HEAD_TYPE, b"{}", key)
-    assert open_envelope(text, HEAD_TYPE, key.public) == b"{}"
+    assert opened(text, HEAD_TYPE, key.public) == b"{}"
     other = text.replace(HEAD_TYPE, "application/other")
-    with pytest.raises(DocumentError, match="not signed"):
-        open_envelope(other, "application/other", key.public)
+    assert opened(other, "application/other", key.public) is None
     for wrong in ("", "[]", "{}", text[:-5], text.replace('"sig":"', '"sig":"!'), text + " " * 20_000):
         with pytest.raises(DocumentError):
             parse_envelope(wrong, HEAD_TYPE)
+
+
+async def test_upkeep_forgets_in_parts_and_does_not_end_at_a_failure(
+    database: Database, tmp_path: Path, admin: Person, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert admin
+    async with database.transaction() as session:
+        await store.own(session, at=utcnow())
+        for days, item in ((100, "a"), (95, "b"), (91, "c"), (1, "d")):
+            await hub_store.remember(session, "instance 1", [(item, "", "{}")], at=utcnow() - timedelta(days=days))
+    swept = asyncio.Event()
+    failures = [RuntimeError("a bug")]
+
+    async def sweep() -> int:
+        if failures:
+            raise failures.pop()
+        swept.set()
+        return 0
+
+    for name, value in (("_AT_ONCE", 2), ("_FIRST_SECONDS", 0.0), ("_EVERY_SECONDS", 0.0)):
+        monkeypatch.setattr(upkeep, name, value)
+    made = FeedUpkeep(database=database, settings=settings_of(tmp_path), further=(sweep,))
+    made.start()
+    await asyncio.wait_for(swept.wait(), 30)
+    await made.close()
+    async with database.reading() as session:
+        assert list(await hub_store.pushed(session, "instance 1", "abcd")) == ["d"]

@@ -9,7 +9,7 @@ from fastapi import APIRouter, Path, Query
 
 from skillyard.api.auth import Admin
 from skillyard.api.paging import Cursor, PageSize, key_of, page_of
-from skillyard.api.routes.sync_views import advisory_job, channel_view, job_view, remote_status, run_view
+from skillyard.api.routes.sync_views import advisory_job, channel_view, job_view, remote_status, run_view, upload_view
 from skillyard.api.schemas.sync import (
     ChangeJobRequest,
     ChannelView,
@@ -85,8 +85,7 @@ async def sync_runs(
 ) -> Page[RunView]:
     """What was run, the newest first: with what it counted, or why it failed."""
     found = await market.orders.runs(admin.workspace, remote=remote, job=job, before=key_of(cursor), limit=limit + 1)
-    names = {one.id: one.name for one in await market.remotes.list(admin.workspace)}
-    return page_of(found, limit, lambda run: run_view(run, None if run.key.remote is None else names[run.key.remote]))
+    return page_of(found, limit, lambda one: run_view(*one), key=lambda one: one[0].id)
 
 
 # Uploads
@@ -127,24 +126,7 @@ async def list_uploads(
     found = await market.uploads.list(
         admin.workspace, remote=remote, kind=kind, state=state, after=key_of(cursor), limit=limit + 1
     )
-    names = {one.id: one.name for one in await market.remotes.list(admin.workspace)}
-    return page_of(
-        found,
-        limit,
-        lambda one: UploadView(
-            id=one.id,
-            remote=names[one.remote],
-            kind=one.kind,
-            key=one.key,
-            state=one.state,
-            attempts=one.attempts,
-            next_at=one.next_at,
-            error=one.error,
-            created_by=one.created_by,
-            created_at=one.created_at,
-            ended_at=one.ended_at,
-        ),
-    )
+    return page_of(found, limit, lambda one: upload_view(*one), key=lambda one: one[0].id)
 
 
 @router.post("/uploads/retry", status_code=202)

@@ -6,14 +6,22 @@ import asyncio
 from collections.abc import Sequence
 from datetime import datetime, timedelta
 
-from skillyard.api.schemas.sync import AdvisoryJobView, ChannelView, JobView, QueueView, RemoteStatusView, RunView
+from skillyard.api.schemas.sync import (
+    AdvisoryJobView,
+    ChannelView,
+    JobView,
+    QueueView,
+    RemoteStatusView,
+    RunView,
+    UploadView,
+)
 from skillyard.governance.advisories.attempts import Attempt, AttemptState, read_attempts
 from skillyard.governance.advisories.index import index_path
 from skillyard.marketplace_sync.jobs.orders import JobTable
 from skillyard.marketplace_sync.jobs.values import Run
 from skillyard.marketplace_sync.live.client import Channel
-from skillyard.marketplace_sync.metrics.store import Standing
-from skillyard.marketplace_sync.upwards.values import UploadState
+from skillyard.marketplace_sync.metrics.values import Standing
+from skillyard.marketplace_sync.upwards.values import Upload, UploadState
 from skillyard.settings import Settings
 
 
@@ -107,3 +115,21 @@ def _all_succeeded(attempts: Sequence[Attempt]) -> datetime | None:
     times = [one.succeeded_at for one in attempts]
     known = [time for time in times if time is not None]
     return min(known) if known and len(known) == len(times) else None
+
+
+def upload_view(upload: Upload, remote: str) -> UploadView:
+    """``remote`` is the name of its remote."""
+    return UploadView(
+        id=upload.id,
+        remote=remote,
+        kind=upload.kind,
+        key=upload.key,
+        state=upload.state,
+        attempts=upload.attempts,
+        next_at=upload.next_at,
+        error=upload.error,
+        created_by=upload.created_by,
+        created_at=upload.created_at,
+        ended_at=upload.ended_at,
+        dropped=upload.dropped,
+    )

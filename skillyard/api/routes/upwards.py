@@ -10,6 +10,7 @@ from pydantic import StringConstraints
 
 from skillyard.api.auth import Admin, AnyPerson
 from skillyard.api.paging import Cursor, PageSize, key_of, page_of
+from skillyard.api.routes.sync_views import upload_view
 from skillyard.api.schemas.sync import UploadView
 from skillyard.api.schemas.upwards import (
     EditRequest,
@@ -23,7 +24,6 @@ from skillyard.api.schemas.values import Page
 from skillyard.api.state import TheMarketplace, TheRuntime
 from skillyard.api.uploads import UPLOAD_BODY, submission
 from skillyard.errors import InputError
-from skillyard.marketplace_sync.upwards.values import Upload
 from skillyard.marketplace_sync.upwards.words import GivenRating
 from skillyard.runtime.values import SkillRef
 from skillyard.skills.source import Source
@@ -53,7 +53,7 @@ async def publish(
         upload = await market.uploads.publish(
             remote, wanted.source, publisher=wanted.publisher, channel=channel, by=admin
         )
-    return _view(upload, remote)
+    return upload_view(upload, remote)
 
 
 @router.post("/remotes/{remote}/publish-installed", status_code=202)
@@ -64,7 +64,7 @@ async def publish_installed(
     ref = SkillRef.parse(body.skill)
     if ref.version is None:
         raise InputError("name the version: publisher/name@version", field="skill")
-    return _view(await market.uploads.publish_installed(remote, ref, channel=body.channel, by=admin), remote)
+    return upload_view(await market.uploads.publish_installed(remote, ref, channel=body.channel, by=admin), remote)
 
 
 @router.post("/remotes/{remote}/skills/{publisher}/{name}/edit", status_code=202)
@@ -76,7 +76,7 @@ async def edit_skill(
     Made from how the mirror has it: where somebody changes it there meanwhile, that is a conflict.
     """
     fields = body.model_dump(mode="json", exclude_unset=True)
-    return _view(await market.uploads.edit(remote, f"{publisher}/{name}", fields, by=admin), remote)
+    return upload_view(await market.uploads.edit(remote, f"{publisher}/{name}", fields, by=admin), remote)
 
 
 @router.post("/remotes/{remote}/skills/{publisher}/{name}/versions/{version}/yank", status_code=202)
@@ -93,7 +93,7 @@ async def yank_version(
     """Let a version of yours not be found any more at a remote; who names it exactly still gets it."""
     key = f"{publisher}/{name}@{version}"
     act = market.uploads.unyank if body.undo else market.uploads.yank
-    return _view(await act(remote, key, reason=body.reason, by=admin), remote)
+    return upload_view(await act(remote, key, reason=body.reason, by=admin), remote)
 
 
 @router.get("/remotes/{remote}/ratings")
@@ -115,15 +115,15 @@ async def rate_remote_skill(
     upload = await market.uploads.rate(
         remote, skill, stars=body.stars, review=body.review, author=body.author, by=person
     )
-    return _view(upload, remote)
+    return upload_view(upload, remote)
 
 
-@router.delete("/remotes/{remote}/skills/{publisher}/{name}/rating", status_code=204)
+@router.delete("/remotes/{remote}/skills/{publisher}/{name}/rating", status_code=202)
 async def take_remote_rating_back(
     *, market: TheMarketplace, person: AnyPerson, remote: Name, publisher: Name, name: Name
-) -> None:
+) -> UploadView:
     """Take back what you said of a remote's skill."""
-    await market.uploads.unrate(remote, f"{publisher}/{name}", by=person)
+    return upload_view(await market.uploads.unrate(remote, f"{publisher}/{name}", by=person), remote)
 
 
 @router.get("/publisher-key")
@@ -137,22 +137,6 @@ async def _not_from_a_remote(_spec: str) -> tuple[Source, str]:
     raise InputError("what is published comes from a folder, an archive or Git; or publish what is installed")
 
 
-def _view(upload: Upload, remote: str) -> UploadView:
-    return UploadView(
-        id=upload.id,
-        remote=remote,
-        kind=upload.kind,
-        key=upload.key,
-        state=upload.state,
-        attempts=upload.attempts,
-        next_at=upload.next_at,
-        error=upload.error,
-        created_by=upload.created_by,
-        created_at=upload.created_at,
-        ended_at=upload.ended_at,
-    )
-
-
 def _given(one: GivenRating, *, mine: str) -> GivenRatingView:
     return GivenRatingView(
         skill=one.skill,
@@ -161,5 +145,5 @@ def _given(one: GivenRating, *, mine: str) -> GivenRatingView:
         author=one.author,
         mine=one.upload.created_by == mine,
         said_at=one.upload.created_at,
-        upload=_view(one.upload, one.remote),
+        upload=upload_view(one.upload, one.remote),
     )

@@ -9,6 +9,7 @@ from typing import Annotated
 from fastapi import APIRouter, Path, Request, Response
 from fastapi.responses import StreamingResponse
 
+from skillyard.api.downloads import matches
 from skillyard.api.state import TheMarketplace
 
 router = APIRouter(tags=["marketplace"])
@@ -34,22 +35,29 @@ async def get_agent_skills_of_a_publisher(request: Request, market: TheMarketpla
 @router.get("/.claude-plugin/marketplace.json", include_in_schema=False)
 async def get_claude_marketplace(request: Request, market: TheMarketplace) -> Response:
     """The same as a Claude-style marketplace, each skill a plug-in."""
-    return _json(request, await market.indexes.claude(str(request.base_url).rstrip("/")))
+    return _json(request, await market.indexes.claude())
 
 
 @router.get("/.well-known/agent-skills/{publisher}/{name}/{version}/{digest}.tar.gz", response_class=StreamingResponse)
 async def get_skill_archive(
-    market: TheMarketplace, publisher: Name, name: Name, version: Version, digest: Digest
-) -> StreamingResponse:
-    """A version as an archive with exactly that SHA-256."""
-    chunks = await market.indexes.archive(f"{publisher}/{name}@{version}", digest)
-    headers = {"ETag": f'"{digest}"', "Cache-Control": "public, max-age=31536000, immutable"}
+    *, request: Request, market: TheMarketplace, publisher: Name, name: Name, version: Version, digest: Digest
+) -> Response:
+    """A version as an archive with exactly that SHA-256.
+
+    What holds a copy asks every time: a version that may not be installed any more is there for nobody.
+    """
+    folder, bundle = await market.hub.archives.find(f"{publisher}/{name}@{version}", digest)
+    etag = f'"{digest}"'
+    headers = {"ETag": etag, "Cache-Control": "private, no-cache"}
+    if matches(request.headers.get("if-none-match"), etag):
+        return Response(status_code=304, headers=headers)
+    chunks = await market.hub.archives.read(folder, bundle)
     return StreamingResponse(chunks, media_type="application/gzip", headers=headers)
 
 
 def _json(request: Request, content: bytes) -> Response:
-    tag = f'"{hashlib.sha256(content).hexdigest()[:32]}"'
-    headers = {"ETag": tag, "Cache-Control": "no-cache"}
-    if request.headers.get("if-none-match") == tag:
+    etag = f'"{hashlib.sha256(content).hexdigest()[:32]}"'
+    headers = {"ETag": etag, "Cache-Control": "no-cache"}
+    if matches(request.headers.get("if-none-match"), etag):
         return Response(status_code=304, headers=headers)
     return Response(content, media_type="application/json", headers=headers)

@@ -8,9 +8,8 @@ from typing import Annotated
 from pydantic import BeforeValidator, Field, JsonValue
 
 from skillyard.api.schemas.values import MAX_KEY, Body, View
-from skillyard.marketplace_sync.conflicts.conflicts import MOST_AT_ONCE
 from skillyard.marketplace_sync.conflicts.difference import ChangedBy
-from skillyard.marketplace_sync.conflicts.values import ConflictKind, ConflictState, Severity, Strategy
+from skillyard.marketplace_sync.conflicts.values import MOST_AT_ONCE, ConflictKind, ConflictState, Severity, Strategy
 
 SeverityName = Annotated[str, BeforeValidator(lambda value: value.name if isinstance(value, Severity) else value)]
 Id = Annotated[int, Field(ge=1, le=MAX_KEY)]

@@ -53,17 +53,14 @@ class FacetView(View):
 class SearchView(View):
     """A page of matches.
 
-    ``total`` ends at 10,000, which ``more_in_all`` says; facets are counted over ``counted`` matches. ``cut``: so many
-    match that relevance was weighed for the first alone. ``similar``: names that only resemble the text are among them.
-    ``mirror`` is null for the own catalogue.
+    ``total`` and facets count all of them. ``cut``: more names begin with the text than were looked at. ``similar``:
+    names that only resemble the text are among them. ``mirror`` is null for the own catalogue.
     """
 
     items: tuple[ListingView, ...]
     next_cursor: str | None
     total: int
-    more_in_all: bool
     facets: tuple[FacetView, ...]
-    counted: int
     cut: bool
     similar: bool
     mirror: MirrorView | None
@@ -83,18 +80,19 @@ class StandingView(View):
 
 
 class VersionView(View):
-    """An immutable version. ``stops``: what is installed of it must not run any more."""
+    """An immutable version. ``stops``: what is installed of it must not run any more. ``lock`` and ``scanned_at`` are
+    null where its marketplace resolves and scans nothing."""
 
     version: str
     bundle: str
     bundle_bytes: int
     files: int
-    lock: str
+    lock: str | None
     kind: str
     ecosystems: tuple[str, ...]
     packages: int
     verdict: str
-    scanned_at: datetime
+    scanned_at: datetime | None
     published_at: datetime
     signed: bool
     moderation: StandingView

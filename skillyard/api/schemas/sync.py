@@ -12,7 +12,7 @@ from skillyard.marketplace_sync.jobs.values import Job, RunState, RunTrigger
 from skillyard.marketplace_sync.live.client import ChannelState
 from skillyard.marketplace_sync.metrics.health import HealthState
 from skillyard.marketplace_sync.remotes.remote import RemoteKind, RemoteState
-from skillyard.marketplace_sync.upwards.values import UploadKind, UploadState
+from skillyard.marketplace_sync.upwards.values import DropReason, UploadKind, UploadState
 
 
 class TriggerRequest(Body):
@@ -160,7 +160,8 @@ class RatingsStatusView(View):
 
 
 class UploadView(View):
-    """An item of the outbox, without what it says."""
+    """An item of the outbox, without what it says. ``dropped`` is why one in that state does not go up: only with
+    ``theirs`` is what was wanted not there."""
 
     id: int
     remote: str
@@ -173,6 +174,7 @@ class UploadView(View):
     created_by: str
     created_at: datetime
     ended_at: datetime | None
+    dropped: DropReason | None
 
 
 class RetriedView(View):

@@ -6,14 +6,15 @@ kept. Lengths are of characters. Times are RFC 3339 in UTC.
 
 from __future__ import annotations
 
-from datetime import datetime
+import re
+from collections.abc import Mapping
+from datetime import UTC, datetime
 from enum import StrEnum
 from typing import Annotated, Literal, TypeVar
 
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, StringConstraints, ValidationError
 
-from skillyard.governance.report import Verdict
-from skillyard.marketplace_sync.catalogue.entry import MAX_DOCUMENT_BYTES, EntryKind, canonical
+from skillyard.marketplace_sync.catalogue.entry import MAX_DOCUMENT_BYTES, MAX_INTEGER, EntryKind, canonical
 from skillyard.marketplace_sync.errors import DocumentError
 from skillyard.skills.skill import Ecosystem, SkillKind
 
@@ -24,6 +25,9 @@ VersionText = Annotated[str, StringConstraints(pattern=r"^[0-9A-Za-z.+-]{1,128}$
 Reason = Annotated[str, StringConstraints(min_length=1, max_length=500)]
 KeyHex = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")]
 Origin = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9_-]{1,64}$")]
+
+Moment = Annotated[AwareDatetime, Field(ge=datetime(1970, 1, 1, tzinfo=UTC), lt=datetime(9999, 1, 1, tzinfo=UTC))]
+"""What every reader has in every time zone."""
 
 MAX_BODY = 8192
 MAX_REVIEW = 4000
@@ -44,8 +48,8 @@ class PublicKeyFact(Document):
     """A publisher's Ed25519 key, 32 bytes in hex."""
 
     key: KeyHex
-    added_at: AwareDatetime
-    revoked_at: AwareDatetime | None = None
+    added_at: Moment
+    revoked_at: Moment | None = None
 
 
 class PublisherDocument(Document):
@@ -74,7 +78,7 @@ class SkillDocument(Document):
     deprecated: Deprecation | None = None
     body: Annotated[str, StringConstraints(max_length=MAX_BODY)] = ""
     """The beginning of the latest version's SKILL.md, for search."""
-    updated_at: AwareDatetime
+    updated_at: Moment
 
 
 class PackageFact(Document):
@@ -89,23 +93,20 @@ class VersionDocument(Document):
     """What a version is. Immutable: the same number with other content is refused."""
 
     bundle: Digest
-    bundle_bytes: Annotated[int, Field(ge=0)]
-    files: Annotated[int, Field(ge=1)]
-    lock: Digest
+    bundle_bytes: Annotated[int, Field(ge=0, le=MAX_INTEGER)]
+    files: Annotated[int, Field(ge=1, le=MAX_INTEGER)]
+    lock: Digest | None = None
     kind: SkillKind
     ecosystems: tuple[Ecosystem, ...] = ()
     packages: Annotated[tuple[PackageFact, ...], Field(max_length=400)] = ()
-    packages_in_all: Annotated[int, Field(ge=0)] = 0
+    packages_in_all: Annotated[int, Field(ge=0, le=MAX_INTEGER)] = 0
     verdict: Literal["PASS", "FLAG", "INDETERMINATE"]
-    """No hub publishes ``INDETERMINATE``: it stands for versions of remotes that scan nothing (``remotes.indexed``)."""
-    scanned_at: AwareDatetime
-    published_at: AwareDatetime
+    """No hub publishes ``INDETERMINATE``: it stands for versions of remotes that resolve and scan nothing
+    (``remotes.indexed``), which have neither ``lock`` nor ``scanned_at``."""
+    scanned_at: Moment | None = None
+    published_at: Moment
     signature: Annotated[str, StringConstraints(max_length=8192)] | None = None
     """A DSSE envelope (JSON) by the publisher's key over bundle, lock and verdict."""
-
-    @property
-    def verdict_value(self) -> Verdict:
-        return Verdict[self.verdict]
 
 
 class ModerationState(StrEnum):
@@ -140,8 +141,8 @@ class ModerationDocument(Document):
     state: ModerationState
     reason: Reason
     actor: Annotated[str, StringConstraints(max_length=100)]
-    epoch: Annotated[int, Field(ge=1)]
-    at: AwareDatetime
+    epoch: Annotated[int, Field(ge=1, le=MAX_INTEGER)]
+    at: Moment
 
 
 class RatingDocument(Document):
@@ -151,15 +152,15 @@ class RatingDocument(Document):
     review: Annotated[str, StringConstraints(max_length=MAX_REVIEW)] = ""
     author: Annotated[str, StringConstraints(max_length=100)] = ""
     stamp: Annotated[str, StringConstraints(max_length=90)]
-    at: AwareDatetime
+    at: Moment
 
 
 class CountsDocument(Document):
     """What one instance counted, in all: both only grow."""
 
-    installs: Annotated[int, Field(ge=0)]
-    calls: Annotated[int, Field(ge=0)]
-    at: AwareDatetime
+    installs: Annotated[int, Field(ge=0, le=MAX_INTEGER)]
+    calls: Annotated[int, Field(ge=0, le=MAX_INTEGER)]
+    at: Moment
 
 
 DOCUMENTS: dict[EntryKind, type[Document]] = {
@@ -172,6 +173,9 @@ DOCUMENTS: dict[EntryKind, type[Document]] = {
     EntryKind.COUNTS: CountsDocument,
 }
 
+_NUL = re.compile(r"(?<!\\)(?:\\\\)*\\u0000")
+"""As JSON writes it: behind an even number of backslashes, each two of which are one."""
+
 D = TypeVar("D", bound=Document)
 
 
@@ -179,14 +183,28 @@ def read_document(kind: type[D], text: str) -> D:
     """The document that a text is. Raises ``DocumentError`` naming the field."""
     if len(text.encode()) > MAX_DOCUMENT_BYTES:
         raise DocumentError(f"larger than {MAX_DOCUMENT_BYTES} bytes")
+    if "\\u0000" in text and _NUL.search(text):
+        raise DocumentError("a NUL, which no database keeps in a text")
     try:
         return kind.model_validate_json(text)
     except ValidationError as error:
-        first = error.errors(include_url=False, include_input=False)[0]
-        field = ".".join(str(part) for part in first["loc"]) or None
-        raise DocumentError(str(first["msg"]), field=field) from error
+        raise _refusal(error) from error
     except ValueError as error:
         raise DocumentError(f"not JSON: {error}") from error
+
+
+def checked(kind: type[D], fields: Mapping[str, object]) -> D:
+    """The document of these fields, as strictly as one that is read. Raises ``DocumentError`` naming the field."""
+    try:
+        return kind.model_validate(fields)
+    except ValidationError as error:
+        raise _refusal(error) from error
+
+
+def _refusal(error: ValidationError) -> DocumentError:
+    first = error.errors(include_url=False, include_input=False)[0]
+    field = ".".join(str(part) for part in first["loc"]) or None
+    return DocumentError(str(first["msg"]), field=field)
 
 
 def moment(value: datetime) -> datetime:

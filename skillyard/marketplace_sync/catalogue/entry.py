@@ -18,6 +18,8 @@ CatalogueId = NewType("CatalogueId", int)
 
 MAX_KEY = 300
 MAX_DOCUMENT_BYTES = 64 * 1024
+MAX_INTEGER = 2**53 - 1
+"""What every reader of JSON keeps exactly (RFC 8259, section 6)."""
 
 JsonValue = str | int | bool | None | list["JsonValue"] | dict[str, "JsonValue"]
 
@@ -96,7 +98,12 @@ def entry_hash(id_: EntryId, rev: int, document: str | None, *, deleted: bool) -
 
 def member(id_: EntryId, sha256: str) -> bytes:
     """What a catalogue's digest counts an entry as."""
-    return f"{id_.kind.value}\0{id_.key}\0{sha256}".encode()
+    return member_of(id_.kind.value, id_.key, sha256)
+
+
+def member_of(kind: str, key: str, sha256: str) -> bytes:
+    """The same of what may be no entry that this release knows."""
+    return f"{kind}\0{key}\0{sha256}".encode()
 
 
 def entry_id(kind: str, key: str) -> EntryId:
@@ -117,7 +124,7 @@ def _check(value: object, place: str, depth: int = 0) -> None:
         case bool() | None | str():
             return
         case int():
-            if abs(value) > 2**53 - 1:
+            if abs(value) > MAX_INTEGER:
                 raise DocumentError("a number beyond 53 bits", field=place)
         case Mapping():
             for key, inner in value.items():

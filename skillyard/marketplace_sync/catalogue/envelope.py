@@ -78,14 +78,6 @@ def parse_envelope(text: str, payload_type: str) -> Envelope:
         raise DocumentError(f"an envelope that is not JSON: {error}") from error
 
 
-def open_envelope(text: str, payload_type: str, key: PublicKey) -> bytes:
-    """The payload, signed by this key. Raises ``DocumentError`` also where it is not."""
-    envelope = parse_envelope(text, payload_type)
-    if envelope.verified_by((key,)) is None:
-        raise DocumentError(f"not signed by the key {key.id}", field="signatures")
-    return envelope.payload
-
-
 def _bytes(text: object, field: str) -> bytes:
     if not isinstance(text, str):
         raise DocumentError("no base64 text", field=field)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from skillyard.database import Session
 from skillyard.marketplace_sync.catalogue import store
@@ -16,11 +16,12 @@ _ORDER = {state: place for place, state in enumerate(ModerationState)}
 @dataclass(frozen=True, slots=True)
 class Standing:
     """``state`` is the strictest word about a key or what it belongs to; ``stop`` the strictest that stops, if any:
-    what is deleted may have been revoked as well."""
+    what is deleted may have been revoked as well. Each with the reason of the word that says so."""
 
     state: ModerationState = ModerationState.VISIBLE
     stop: ModerationState | None = None
     reason: str = ""
+    stop_reason: str = ""
 
     @property
     def listed(self) -> bool:
@@ -38,14 +39,18 @@ def levels(key: str) -> tuple[str, ...]:
     return tuple(dict.fromkeys((publisher, skill, key) if rest else (publisher,)))
 
 
+def stricter(one: ModerationState, other: ModerationState) -> bool:
+    return _ORDER[one] > _ORDER[other]
+
+
 def combined(words: Iterable[ModerationDocument]) -> Standing:
     """The standing that these words come to, in whatever order."""
     standing = Standing()
     for word in words:
-        if _ORDER[word.state] > _ORDER[standing.state]:
-            standing = Standing(word.state, standing.stop, word.reason)
-        if word.state.stops and (standing.stop is None or _ORDER[word.state] > _ORDER[standing.stop]):
-            standing = Standing(standing.state, word.state, standing.reason)
+        if stricter(word.state, standing.state):
+            standing = replace(standing, state=word.state, reason=word.reason)
+        if word.state.stops and (standing.stop is None or stricter(word.state, standing.stop)):
+            standing = replace(standing, stop=word.state, stop_reason=word.reason)
     return standing
 
 

@@ -11,19 +11,43 @@ import uuid
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
-from typing import Protocol
+from typing import Any, Protocol
 
-from sqlalchemy import Row, and_, delete, func, insert, select, update
+import orjson
+from sqlalchemy import (
+    BigInteger,
+    Boolean,
+    Row,
+    String,
+    Text,
+    and_,
+    bindparam,
+    column,
+    delete,
+    func,
+    insert,
+    select,
+    text,
+    true,
+    update,
+)
+from sqlalchemy.dialects.postgresql import ARRAY
+from sqlalchemy.types import TypeEngine
 
-from skillyard.database import Session, tell
+from skillyard.database import Session, UtcDateTime, tell
 from skillyard.ids import WorkspaceId
-from skillyard.marketplace_sync.catalogue.entry import CatalogueId, Entry, EntryId, EntryKind, entry_hash, member
+from skillyard.marketplace_sync.catalogue.entry import (
+    MAX_DOCUMENT_BYTES,
+    CatalogueId,
+    Entry,
+    EntryId,
+    EntryKind,
+    entry_hash,
+    member,
+)
 from skillyard.marketplace_sync.catalogue.set_digest import EMPTY, SetDigest
 from skillyard.marketplace_sync.catalogue.tables import CatalogueRow, EntryRow
-from skillyard.marketplace_sync.errors import RevisionConflictError
-
-_AT_ONCE = 200
-"""Keys of one query: SQLite takes 32,766 values, and long lists are planned slowly."""
+from skillyard.marketplace_sync.errors import DocumentError, RevisionConflictError
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,6 +90,9 @@ class Projection(Protocol):
 
     async def cleared(self, session: Session, catalogue: CatalogueId) -> None:
         """All entries of the catalogue are gone."""
+
+    async def settled(self, session: Session, catalogue: CatalogueId) -> None:
+        """No more entries come for now: what waits for others is to be written."""
 
 
 async def own(session: Session, *, at: datetime) -> Catalogue:
@@ -125,9 +152,12 @@ async def write(
 ) -> tuple[Catalogue, tuple[Entry, ...]]:
     """Make changes of the own catalogue, each with the next number. What changes nothing gets none, and is left out.
 
-    Raises ``RevisionConflictError`` for the first whose ``base_rev`` is not the entry's; then nothing is to be
-    committed.
+    Raises ``DocumentError`` for one that nobody would read, before anything is written, and ``RevisionConflictError``
+    for the first whose ``base_rev`` is not the entry's; then nothing is to be committed.
     """
+    for change in changes:
+        if change.document is not None and len(change.document.encode()) > MAX_DOCUMENT_BYTES:
+            raise DocumentError(f"{change.id} would be larger than {MAX_DOCUMENT_BYTES} bytes")
     before = await get_many(session, catalogue.id, (change.id for change in changes))
     latest = dict(before)
     seq = catalogue.seq
@@ -209,18 +239,19 @@ async def get(session: Session, catalogue: CatalogueId, id_: EntryId) -> Entry |
 
 async def get_many(session: Session, catalogue: CatalogueId, ids: Iterable[EntryId]) -> dict[EntryId, Entry]:
     """Those of the entries that are there, tombstones included."""
-    wanted = list(dict.fromkeys(ids))
+    wanted: dict[EntryKind, list[str]] = {}
+    for one in dict.fromkeys(ids):
+        wanted.setdefault(one.kind, []).append(one.key)
+    sqlite = session.get_bind().dialect.name == "sqlite"
+    if not sqlite and sum(map(len, wanted.values())) >= _MANY:
+        await session.execute(_PLAN_ANEW)
     found: dict[EntryId, Entry] = {}
-    for begin in range(0, len(wanted), _AT_ONCE):
-        keys: dict[EntryKind, list[str]] = {}
-        for one in wanted[begin : begin + _AT_ONCE]:
-            keys.setdefault(one.kind, []).append(one.key)
-        # Kind by kind: of pairs, PostgreSQL makes alternatives, and without statistics it reads the whole catalogue.
-        for kind, some in keys.items():
-            query = select(*_COLUMNS).where(EntryRow.catalogue_id == catalogue, EntryRow.kind == kind)
-            for row in await session.execute(query.where(EntryRow.key.in_(some))):
-                entry = _entry(row)
-                found[entry.id] = entry
+    for kind, keys in wanted.items():
+        given = orjson.dumps(keys).decode() if sqlite else keys
+        query = _OF_KEYS_SQLITE if sqlite else _OF_KEYS_POSTGRESQL
+        for row in await session.execute(query, {"in": catalogue, "of": kind, "given": given}):
+            entry = _entry(row)
+            found[entry.id] = entry
     return found
 
 
@@ -261,14 +292,6 @@ async def with_prefix(
     return tuple(_entry(row) for row in rows)
 
 
-async def count(session: Session, catalogue: CatalogueId, kind: EntryKind) -> int:
-    """How many live entries of a kind there are."""
-    query = select(func.count()).where(
-        and_(EntryRow.catalogue_id == catalogue, EntryRow.kind == kind, EntryRow.deleted.is_(False))
-    )
-    return int((await session.execute(query)).scalar_one())
-
-
 async def purge(session: Session, catalogue: Catalogue, *, deleted_before: datetime) -> Catalogue:
     """Forget tombstones from before a moment, and move the horizon behind them."""
     old = and_(EntryRow.catalogue_id == catalogue.id, EntryRow.deleted.is_(True), EntryRow.changed_at < deleted_before)
@@ -289,9 +312,9 @@ async def _put(
     for entry in entries:
         held = before.get(entry.id)
         if held is None:
-            added.append(_row(catalogue.id, entry))
+            added.append(entry)
         else:
-            changed.append(entry)
+            changed.append({"in": catalogue.id, "of": entry.id.kind, "named": entry.id.key, **_state(entry)})
         # Tombstones do not count: a snapshot has none, and a hub forgets its own sooner or later.
         if held is not None and not held.deleted:
             digest.remove(member(held.id, held.sha256))
@@ -299,17 +322,9 @@ async def _put(
             digest.add(member(entry.id, entry.sha256))
         live += int(not entry.deleted) - int(held is not None and not held.deleted)
     if added:
-        await session.execute(insert(EntryRow), added)
-    for entry in changed:
-        values = _row(catalogue.id, entry)
-        where = (
-            EntryRow.catalogue_id == catalogue.id,
-            EntryRow.kind == entry.id.kind,
-            EntryRow.key == entry.id.key,
-        )
-        await session.execute(
-            update(EntryRow).where(*where).values(values).execution_options(synchronize_session=False)
-        )
+        await _insert(session, catalogue.id, added)
+    if changed:
+        await (await session.connection()).execute(_UPDATE, changed)
     return await save(session, replace(catalogue, digest=digest.state, live=live))
 
 
@@ -325,16 +340,72 @@ _COLUMNS = (
 )
 
 
+_OF_KIND = and_(EntryRow.catalogue_id == bindparam("in"), EntryRow.kind == bindparam("of"))
+_OF_KEYS_SQLITE = select(*_COLUMNS).where(
+    _OF_KIND, EntryRow.key.in_(select(func.json_each(bindparam("given", type_=Text)).table_valued("value").c.value))
+)
+"""Entries of one kind by their keys, which are one value, however many there are."""
+
+# Of a list of values PostgreSQL believes, as long as it has no statistics, that it names nearly everything, and reads
+# the whole catalogue for every page of a first sync. What has a limit is looked up key by key.
+_GIVEN = select(func.unnest(bindparam("given", type_=ARRAY(String)), type_=String).column_valued("key")).subquery()
+_OF_KEY = select(*_COLUMNS).where(_OF_KIND, EntryRow.key == _GIVEN.c.key).limit(1).correlate(_GIVEN).lateral()
+_OF_KEYS_POSTGRESQL = select(*_OF_KEY.c).select_from(_GIVEN).join(_OF_KEY, true())
+
+_MANY = 50
+_PLAN_ANEW = text("SET LOCAL plan_cache_mode = force_custom_plan")
+"""A plan that was made for an empty mirror, by whichever index, would be kept while that grows to any size."""
+
+_INSERT_SQLITE = insert(EntryRow.__table__)  # type: ignore[arg-type]  # declared as any FromClause, and is a table
+# One statement with a value for each column takes PostgreSQL half as long as one for each row.
+_ARRAYS: Mapping[str, TypeEngine[Any]] = {
+    "kind": String(),
+    "key": String(),
+    "seq": BigInteger(),
+    "rev": BigInteger(),
+    "document": Text(),
+    "sha256": String(),
+    "deleted": Boolean(),
+    "changed_at": UtcDateTime(),
+}
+_INSERT_POSTGRESQL = insert(EntryRow.__table__).from_select(  # type: ignore[arg-type]
+    ["catalogue_id", *_ARRAYS],
+    select(
+        bindparam("in", type_=BigInteger),
+        *func.unnest(*(bindparam(name, type_=ARRAY(type_)) for name, type_ in _ARRAYS.items()))
+        .table_valued(*(column(name, type_) for name, type_ in _ARRAYS.items()))
+        .render_derived()
+        .c,
+    ),
+)
+_UPDATE = (
+    update(EntryRow.__table__)  # type: ignore[arg-type]
+    .where(_OF_KIND, EntryRow.key == bindparam("named"))
+    .values({name: bindparam(name) for name in ("seq", "rev", "document", "sha256", "deleted", "changed_at")})
+)
+
+
 def _entry(row: Row[EntryKind, str, int, int, str | None, str, bool, datetime]) -> Entry:
     kind, key, seq, rev, document, sha256, deleted, changed_at = row
     return Entry(EntryId(kind, key), seq, rev, document, sha256, deleted, changed_at)
 
 
-def _row(catalogue: CatalogueId, entry: Entry) -> dict[str, object]:
+async def _insert(session: Session, catalogue: CatalogueId, entries: Sequence[Entry]) -> None:
+    """Past the unit of work: no objects are to be kept in step, and a page of a first sync has a thousand rows."""
+    connection = await session.connection()
+    if connection.dialect.name == "sqlite":
+        rows = [{"catalogue_id": catalogue, "kind": one.id.kind, "key": one.id.key, **_state(one)} for one in entries]
+        await connection.execute(_INSERT_SQLITE, rows)
+        return
+    columns: dict[str, list[object]] = {name: [] for name in _ARRAYS}
+    for one in entries:
+        for name, value in {"kind": one.id.kind.value, "key": one.id.key, **_state(one)}.items():
+            columns[name].append(value)
+    await connection.execute(_INSERT_POSTGRESQL, {"in": catalogue, **columns})
+
+
+def _state(entry: Entry) -> dict[str, object]:
     return {
-        "catalogue_id": catalogue,
-        "kind": entry.id.kind,
-        "key": entry.id.key,
         "seq": entry.seq,
         "rev": entry.rev,
         "document": entry.document,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
-from typing import Final, Protocol
+from typing import Protocol
 
 from skillyard.database import Database, Session, utcnow
 from skillyard.errors import ConflictError, InputError
@@ -17,16 +17,15 @@ from skillyard.marketplace_sync.catalogue.documents import SkillDocument, moment
 from skillyard.marketplace_sync.catalogue.entry import Entry, EntryId, EntryKind, canonical
 from skillyard.marketplace_sync.conflicts import store
 from skillyard.marketplace_sync.conflicts.detect import detect_skill
-from skillyard.marketplace_sync.conflicts.finding import THEIRS, ConflictUndecidedError, Finding, send
+from skillyard.marketplace_sync.conflicts.finding import ConflictUndecidedError, Finding, send
 from skillyard.marketplace_sync.conflicts.settle import Send, Settlement, TakeTheirs, Wait, made_from, settle_skill
-from skillyard.marketplace_sync.conflicts.values import Conflict, ConflictId, ConflictState, Strategy
+from skillyard.marketplace_sync.conflicts.values import MOST_AT_ONCE, Conflict, ConflictId, ConflictState, Strategy
 from skillyard.marketplace_sync.metrics.figures import SyncMetrics
 from skillyard.marketplace_sync.remotes import store as remotes_store
 from skillyard.marketplace_sync.remotes.remote import RemoteId, RemoteMarket
 from skillyard.marketplace_sync.upwards import store as uploads_store
-from skillyard.marketplace_sync.upwards.values import Upload, UploadDraft, UploadId, UploadState
-
-MOST_AT_ONCE: Final = 200
+from skillyard.marketplace_sync.upwards.lost import say_again
+from skillyard.marketplace_sync.upwards.values import DropReason, Upload, UploadDraft, UploadId, UploadState
 
 
 class ConflictRenewedError(ConflictError):
@@ -53,6 +52,10 @@ class Conflicts:
         """For the follower, inside the transaction that applies these entries; see ``Finding``."""
         return await self.finding.on_entries(session, remote, entries)
 
+    async def on_read_again(self, session: Session, remote: RemoteMarket) -> int:
+        """For the follower, inside a transaction behind a whole reading; see ``upwards.lost``."""
+        return await say_again(session, remote)
+
     # Looking
 
     async def list(
@@ -74,11 +77,6 @@ class Conflicts:
         async with self._database.reading() as session:
             (found,) = await store.get_many(session, workspace, [conflict])
             return found
-
-    async def open_counts(self) -> Mapping[RemoteId, int]:
-        """How many open conflicts each remote has, of all workspaces."""
-        async with self._database.reading() as session:
-            return await store.open_counts(session)
 
     # Resolving by hand
 
@@ -173,11 +171,10 @@ class Conflicts:
         upload = await _upload(session, conflict)
         remote = await remotes_store.find(session, RemoteId(conflict.remote))
         if isinstance(settlement, TakeTheirs):
-            await uploads_store.drop(session, upload.id, at=utcnow(), error=THEIRS)
+            await uploads_store.drop(session, upload.id, DropReason.THEIRS, at=utcnow())
         else:
-            entry = await _entry(session, conflict)
-            rev = conflict.remote_rev if entry is None else max(entry.rev, conflict.remote_rev)
-            await send(session, upload.id, settlement, rev=rev, theirs=conflict.theirs)
+            rev = _seen(conflict, await _entry(session, conflict))
+            await send(session, upload.id, settlement, rev=rev, theirs=conflict.theirs, before=None)
         actor = f"{by.actor.kind.value} {by.actor.id}"
         await self.finding.settled(session, remote, conflict.id, strategy, result=settlement.result, by=actor)
         facts: dict[str, JsonValue] = {"remote": remote.name, "key": conflict.key, "strategy": strategy.value}
@@ -201,6 +198,14 @@ async def _entry(session: Session, conflict: Conflict) -> Entry | None:
     remote = await remotes_store.find(session, RemoteId(conflict.remote))
     kind = EntryKind.VERSION if conflict.of_version else EntryKind.SKILL
     return await catalogue_store.get(session, remote.catalogue, EntryId(kind, conflict.key))
+
+
+def _seen(conflict: Conflict, entry: Entry | None) -> int:
+    """The newest revision that says what was decided about. Anything else nobody has seen, and the remote answers what
+    was made from an older one with a conflict."""
+    if conflict.of_version or entry is None or entry.document is None or entry.rev <= conflict.remote_rev:
+        return conflict.remote_rev
+    return conflict.remote_rev if detect_skill(entry.document, conflict.theirs, entry.document) else entry.rev
 
 
 def _chosen(

@@ -100,6 +100,19 @@ async def settle(
     )
 
 
+async def reopen(session: Session, conflict: ConflictId, upload: UploadId) -> None:
+    """What was settled did not settle it: it waits for somebody, with this upload."""
+    nothing = {"strategy": None, "result_json": None, "resolved_by": None, "resolved_at": None}
+    await _set(session, conflict, {"state": ConflictState.OPEN, "upload_id": upload, **nothing})
+
+
+async def settled_by(session: Session, upload: UploadId, by: str) -> int:
+    """How many conflicts about an upload were settled by somebody."""
+    query = select(func.count()).select_from(ConflictRow)
+    found = await session.scalar(query.where(ConflictRow.upload_id == upload, ConflictRow.resolved_by == by))
+    return found or 0
+
+
 async def open_of(session: Session, upload: UploadId) -> Conflict | None:
     """The open conflict that holds an upload."""
     query = _of_remotes().where(ConflictRow.upload_id == upload, ConflictRow.state == ConflictState.OPEN)
@@ -133,16 +146,6 @@ async def list_conflicts(
     if remote is not None:
         query = query.where(ConflictRow.remote_id == remote)
     return await _values(session, query.order_by(ConflictRow.id).limit(limit))
-
-
-async def open_counts(session: Session) -> Mapping[RemoteId, int]:
-    """How many open conflicts each remote has."""
-    query = (
-        select(ConflictRow.remote_id, func.count())
-        .where(ConflictRow.state == ConflictState.OPEN)
-        .group_by(ConflictRow.remote_id)
-    )
-    return {RemoteId(id_): count for id_, count in await session.execute(query)}
 
 
 async def _set(session: Session, conflict: ConflictId, values: Mapping[str, object]) -> None:

@@ -5,11 +5,14 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import datetime
 from enum import IntEnum, StrEnum
-from typing import NewType
+from typing import Final, NewType
 
 from skillyard.ids import WorkspaceId
 
 ConflictId = NewType("ConflictId", int)
+
+MOST_AT_ONCE: Final = 200
+"""Conflicts that are settled in one transaction."""
 
 
 class ConflictKind(StrEnum):

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from datetime import timedelta
 
-from skillyard.database import Session
+from semver import Version
+
+from skillyard.database import Session, utcnow
 from skillyard.errors import InputError, NotFoundError
 from skillyard.ids import WorkspaceId
 from skillyard.marketplace_sync.catalogue import standing
@@ -16,10 +19,12 @@ from skillyard.marketplace_sync.catalogue.documents import (
     read_document,
 )
 from skillyard.marketplace_sync.catalogue.entry import Entry, EntryId, EntryKind
+from skillyard.marketplace_sync.catalogue.standing import levels
 from skillyard.marketplace_sync.errors import NotInstallableError
 from skillyard.marketplace_sync.follower import store
 from skillyard.marketplace_sync.follower.address import RemoteAddress
-from skillyard.marketplace_sync.follower.words import scopes
+from skillyard.marketplace_sync.follower.values import MirrorPhase
+from skillyard.marketplace_sync.hub.channels import latest_of
 from skillyard.marketplace_sync.remotes import store as remote_store
 from skillyard.marketplace_sync.remotes.remote import RemoteMarket, RemoteState
 
@@ -45,12 +50,15 @@ class Choice:
         return f"remote:{self.remote.name}/{self.key}"
 
 
-async def choose(session: Session, workspace: WorkspaceId, address: RemoteAddress) -> Choice:
-    """What an address means now. Raises ``NotFoundError``, ``InputError`` where several remotes have it, and
-    ``NotInstallableError``."""
+async def choose(session: Session, workspace: WorkspaceId, address: RemoteAddress, *, oldest: timedelta) -> Choice:
+    """What an address means now. ``oldest`` is how long ago the mirror may have been read to its head.
+
+    Raises ``NotFoundError``, ``InputError`` where several remotes have it, and ``NotInstallableError``.
+    """
     remote = await _remote(session, workspace, address)
     if remote.state is not RemoteState.ENABLED:
         raise NotInstallableError(f"remote {remote.name} is {remote.state.value}; nothing is installed from it")
+    await _require_known(session, remote, oldest=oldest)
     skill = await _document(session, remote, EntryId(EntryKind.SKILL, address.skill))
     version = await _version(session, remote, address, read_document(SkillDocument, skill))
     id_ = EntryId(EntryKind.VERSION, f"{address.skill}@{version}")
@@ -88,7 +96,23 @@ async def _version(session: Session, remote: RemoteMarket, address: RemoteAddres
     if channel not in skill.channels:
         wanted = "channel latest" if which is None else f"version or channel {which}"
         raise NotFoundError(f"{address.skill} has no {wanted} at {remote.name}, as far as its mirror knows")
-    return skill.channels[channel]
+    number = skill.channels[channel]
+    return number if which is not None else await _shown(session, remote, address.skill, number)
+
+
+async def _shown(session: Session, remote: RemoteMarket, skill: str, latest: str) -> str:
+    """``latest``; where it is not shown any more, the newest version that is. Hubs of ours move the channel themselves,
+    and one yanked version hides no skill at others either."""
+    if (await standing.standing_of(session, remote.catalogue, f"{skill}@{latest}")).listed:
+        return latest
+    keys: list[str] = []
+    while page := await entries_of.with_prefix(
+        session, remote.catalogue, EntryKind.VERSION, f"{skill}@", after=keys[-1] if keys else ""
+    ):
+        keys += [entry.id.key for entry in page]
+    found = await standing.standings(session, remote.catalogue, keys)
+    shown = [key.partition("@")[2] for key in keys if found[key].listed]
+    return latest_of(number for number in shown if Version.is_valid(number)) or latest
 
 
 async def _document(session: Session, remote: RemoteMarket, id_: EntryId) -> str:
@@ -100,13 +124,35 @@ async def _document(session: Session, remote: RemoteMarket, id_: EntryId) -> str
     return entry.document
 
 
+async def _require_known(session: Session, remote: RemoteMarket, *, oldest: timedelta) -> None:
+    """That nothing is known against a version says something only where what was said is known: all of it, and
+    lately."""
+    mirror = await store.mirror_of(session, remote.id)
+    read = mirror is not None and not remote.resync and mirror.phase in (MirrorPhase.SWEEPING, MirrorPhase.FEED)
+    if remote.succeeded_at is None or not read:
+        raise NotInstallableError(f"the mirror of {remote.name} was not read to its head yet; sync it first")
+    # In both directions: what a clock that was ahead wrote down must not count for ever.
+    if abs(utcnow() - remote.succeeded_at) > oldest:
+        why = f": {remote.error}" if remote.error else ""
+        raise NotInstallableError(
+            f"the mirror of {remote.name} was last read to its head at {remote.succeeded_at:%Y-%m-%d %H:%M} UTC, "
+            f"longer ago than the setting marketplace_mirror_hours allows{why}"
+        )
+
+
 async def _require_installable(session: Session, remote: RemoteMarket, key: str, *, exact: bool) -> None:
-    words = await store.words(session, remote.id, scopes(key))
+    if unread := await store.unread_words(session, remote.id, levels(key)):
+        raise NotInstallableError(
+            f"{remote.name} says something of {unread[0]} that could not be read; "
+            f"`skillyard mirrors set-aside {remote.name}` shows it"
+        )
+    words = await store.words(session, remote.id, levels(key))
     for word in words.values():
         raise NotInstallableError(f"{remote.name} says that {word.key} is {word.state.value}: {word.reason}")
     stands = await standing.standing_of(session, remote.catalogue, key)
     if not stands.installable:
         state = (stands.stop or stands.state).value
-        raise NotInstallableError(f"{remote.name} says that {key} is {state}: {stands.reason}")
+        reason = stands.stop_reason or stands.reason
+        raise NotInstallableError(f"{remote.name} says that {key} is {state}: {reason}")
     if not stands.listed and not exact:
         raise NotInstallableError(f"{key} is yanked at {remote.name} ({stands.reason}); name it exactly to have it")

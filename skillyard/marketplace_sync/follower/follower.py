@@ -5,9 +5,11 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Sequence
+from datetime import timedelta
 from pathlib import Path
 
-from skillyard.errors import SkillyardError
+from skillyard.database import utcnow
+from skillyard.errors import NotFoundError, SkillyardError
 from skillyard.governance import workspaces
 from skillyard.ids import WorkspaceId
 from skillyard.marketplace_sync.catalogue import store as entries_of
@@ -20,11 +22,11 @@ from skillyard.marketplace_sync.follower.run import Run
 from skillyard.marketplace_sync.follower.signers import Signers
 from skillyard.marketplace_sync.follower.source import RemoteSource
 from skillyard.marketplace_sync.follower.taking import EntryListener
-from skillyard.marketplace_sync.follower.values import MirrorState, SetAsideItem, SyncReport
+from skillyard.marketplace_sync.follower.values import MirrorPhase, MirrorState, SetAsideItem, SyncReport
 from skillyard.marketplace_sync.follower.words import Stopped
 from skillyard.marketplace_sync.metrics.figures import SyncMetrics
 from skillyard.marketplace_sync.remotes import store as remote_store
-from skillyard.marketplace_sync.remotes.remote import RemoteMarket
+from skillyard.marketplace_sync.remotes.remote import Remote, RemoteId, RemoteMarket
 from skillyard.marketplace_sync.remotes.remotes import Remotes
 from skillyard.marketplace_sync.revocations import enforce
 from skillyard.runtime.runtime import Runtime
@@ -46,6 +48,7 @@ class Follower:
     ) -> None:
         self._runtime = runtime
         self._database = runtime.database
+        self._oldest = timedelta(hours=runtime.settings.marketplace_mirror_hours)
         self._remotes = remotes
         self._projection = projection
         self._listener = listener
@@ -58,10 +61,11 @@ class Follower:
         applied until then stays, and how the run ended is recorded either way."""
         begun = time.monotonic()
         label = await self._label(remote)
-        client = self._remotes.client(remote)
+        client: Remote | None = None
         try:
+            client = self._remotes.client(remote)
             run = Run(
-                remote.id,
+                remote,
                 client,
                 database=self._database,
                 projection=self._projection,
@@ -76,12 +80,35 @@ class Follower:
             await self._remotes.record(remote, error=shown)
             raise
         finally:
-            await client.close()
+            if client is not None:
+                await client.close()
         await self._remotes.record(remote, error=None)
         self._metrics.sync_ended(label, time.monotonic() - begun, at=time.time())
         for _ in range(run.tally.ahead):
             self._metrics.stamp_clamped(label)
         return report
+
+    async def cut_short(self, remote: RemoteId, error: SkillyardError) -> None:
+        """A run was ended from outside, because it took longer than runs may: it failed like any other."""
+        try:
+            market = await self._remotes.find(remote)
+        except NotFoundError:
+            return
+        self._metrics.sync_ended(await self._label(market), self._runtime.settings.sync_run_timeout, at=None)
+        await self._remotes.record(market, error=str(error))
+
+    async def forget(self) -> None:
+        """Deletions of mirrors that are older than they are kept: whoever follows is told of them once."""
+        before = utcnow() - timedelta(days=self._runtime.settings.marketplace_tombstone_days)
+        async with self._database.reading() as session:
+            markets = await remote_store.list_remotes(session, None)
+        for market in markets:
+            async with self._database.transaction() as session:
+                mirror = await store.mirror_of(session, market.id)
+                # While everything is read again, nothing but what was read tells what is gone.
+                if mirror is not None and mirror.phase is MirrorPhase.FEED:
+                    catalogue = await entries_of.find(session, market.catalogue)
+                    await entries_of.purge(session, catalogue, deleted_before=before)
 
     async def mirror(self, workspace: WorkspaceId, name: str) -> MirrorState:
         """How fresh a mirror is, and what is in it. Raises ``NotFoundError``."""
@@ -124,11 +151,11 @@ class Follower:
         """
         address = parse_remote_address(text)
         async with self._database.reading() as session:
-            choice = await choose(session, workspace, address)
+            choice = await choose(session, workspace, address, oldest=self._oldest)
             known = await store.installed_bundles(session, workspace, SkillRef(choice.publisher, choice.name))
         await self.signers.require(choice)
         here = await asyncio.to_thread(self._files_here, known)
-        return RemoteSource(choice, remotes=self._remotes, here=here), choice.publisher
+        return RemoteSource(choice, connect=self._remotes.client, here=here), choice.publisher
 
     def _files_here(self, known: Sequence[Bundle]) -> dict[str, Path]:
         """Files of versions that are installed here, by SHA-256. What they hold is checked when the whole is."""
@@ -141,7 +168,7 @@ class Follower:
         }
 
     async def _enforce(self, stopped: Stopped) -> None:
-        await enforce(self._runtime, stopped.versions, reason=stopped.reason)
+        await enforce(self._runtime, stopped.versions)
 
     async def _label(self, remote: RemoteMarket) -> str:
         async with self._database.reading() as session:

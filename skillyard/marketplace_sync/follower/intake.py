@@ -8,6 +8,8 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from datetime import datetime
 
+import orjson
+
 from skillyard.marketplace_sync.catalogue.documents import (
     DOCUMENTS,
     Document,
@@ -17,7 +19,7 @@ from skillyard.marketplace_sync.catalogue.documents import (
     VersionDocument,
     read_document,
 )
-from skillyard.marketplace_sync.catalogue.entry import Entry, EntryId, entry_hash
+from skillyard.marketplace_sync.catalogue.entry import MAX_INTEGER, Entry, EntryId, EntryKind, entry_hash, member
 from skillyard.marketplace_sync.catalogue.stamp import clamped, parse_stamp
 from skillyard.marketplace_sync.errors import DocumentError
 from skillyard.marketplace_sync.follower.values import SetAside
@@ -32,6 +34,9 @@ class Intake:
 
     entries: tuple[Entry, ...]
     moderation: dict[EntryId, ModerationDocument]
+    unread: dict[EntryId, int]
+    """Words of moderators that came whole and say something that this release cannot read, with their epoch as far as
+    it can be told, else 1. They are set aside as well."""
     versions: dict[EntryId, VersionDocument]
     left_out: frozenset[EntryId]
     """Entries outside of the filters: kept without their document."""
@@ -46,9 +51,10 @@ class Intake:
 
 def judge(page: ChangePage, filters: Filters, *, now: datetime) -> Intake:
     """Read everything on a page."""
-    aside = [SetAside(one.kind, one.key, one.seq, one.reason, one.raw) for one in page.unreadable]
+    aside = [SetAside(one.kind, one.key, one.seq, one.reason, one.raw, one.member) for one in page.unreadable]
     entries: list[Entry] = []
     moderation: dict[EntryId, ModerationDocument] = {}
+    unread: dict[EntryId, int] = {}
     versions: dict[EntryId, VersionDocument] = {}
     left_out: set[EntryId] = set()
     ahead = 0
@@ -60,7 +66,11 @@ def judge(page: ChangePage, filters: Filters, *, now: datetime) -> Intake:
                 stamp = parse_stamp(document.stamp)
                 ahead += clamped(stamp, now_ms=now_ms) != stamp
         except DocumentError as error:
-            aside.append(SetAside(entry.id.kind.value, entry.id.key, entry.seq, str(error), entry.document or ""))
+            claimed = None if entry.deleted else member(entry.id, entry.sha256)
+            raw = entry.document or ""
+            aside.append(SetAside(entry.id.kind.value, entry.id.key, entry.seq, str(error), raw, claimed))
+            if entry.id.kind is EntryKind.MODERATION and entry.document is not None and is_whole(entry):
+                unread[entry.id] = _epoch_in(entry.document)
             continue
         entries.append(entry)
         match document:
@@ -72,7 +82,7 @@ def judge(page: ChangePage, filters: Filters, *, now: datetime) -> Intake:
                 pass
         if document is not None and not wanted(entry.id, document, filters):
             left_out.add(entry.id)
-    return Intake(tuple(entries), moderation, versions, frozenset(left_out), tuple(aside), ahead)
+    return Intake(tuple(entries), moderation, unread, versions, frozenset(left_out), tuple(aside), ahead)
 
 
 def wanted(id_: EntryId, document: Document, filters: Filters) -> bool:
@@ -102,6 +112,19 @@ def _read(entry: Entry) -> Document | None:
         raise DocumentError("deleted, and yet with a document", field="document")
     if not entry.deleted and entry.document is None:
         raise DocumentError("without its document", field="document")
-    if entry_hash(entry.id, entry.rev, entry.document, deleted=entry.deleted) != entry.sha256:
+    if not is_whole(entry):
         raise DocumentError("its hash is of something else", field="sha256")
     return None if entry.document is None else read_document(DOCUMENTS[entry.id.kind], entry.document)
+
+
+def is_whole(entry: Entry) -> bool:
+    return entry_hash(entry.id, entry.rev, entry.document, deleted=entry.deleted) == entry.sha256
+
+
+def _epoch_in(document: str) -> int:
+    try:
+        value = orjson.loads(document)
+    except orjson.JSONDecodeError:
+        return 1
+    epoch = value.get("epoch") if isinstance(value, dict) else None
+    return epoch if isinstance(epoch, int) and not isinstance(epoch, bool) and 1 <= epoch <= MAX_INTEGER else 1

@@ -29,7 +29,7 @@ from skillyard.skills.sources.archive import ArchiveSource
 
 
 class Offline:
-    """Parcels out and in. Holds nothing of its own but where brought wheels are kept."""
+    """Parcels out and in. Holds nothing of its own but where brought packages are kept."""
 
     def __init__(self, *, runtime: Runtime) -> None:
         self._runtime = runtime
@@ -38,10 +38,11 @@ class Offline:
 
     @asynccontextmanager
     async def packed(self, workspace: WorkspaceId, ref: SkillRef) -> AsyncIterator[Path]:
-        """An installed version as a parcel, a file that is gone after the block. The wheels are fetched by the lock's
+        """An installed version as a parcel, a file that is gone after the block. Its packages are fetched by the lock's
         hashes from the index, but for those that were brought here themselves.
 
-        Raises ``NotFoundError``, ``WheelError`` for packages that cannot be taken along, ``ResolverUnavailableError``.
+        Raises ``NotFoundError``, ``WheelError`` for packages that cannot be taken along, ``BuildError`` for sources
+        that are not what the lock names, ``ResolverUnavailableError``.
         """
         version = await self._runtime.version(workspace, ref)
         archives = WheelArchives(self._runtime.settings)
@@ -54,8 +55,9 @@ class Offline:
                 fetched = await archives.fetch(lock, into)
                 named |= fetched
                 places |= {sha256: into / sha256 for sha256 in fetched}
+            wheels, sources = parcel.packages_of(named)
             contents = Contents(
-                format=1,
+                format=2 if sources else 1,
                 publisher=version.publisher,
                 name=version.name,
                 version=version.version,
@@ -63,12 +65,13 @@ class Offline:
                 bundle=version.skill.bundle.digest,
                 locks=version.locks,
                 report=report_to_json(version.report).decode(),
-                wheels=parcel.wheels_of(named),
+                wheels=wheels,
+                sources=sources,
             )
             path = folder / "parcel.tar"
             kept = self._runtime.bundles.path(version.skill.bundle.digest)
             await asyncio.to_thread(
-                parcel.pack, contents, folder=kept, bundle=version.skill.bundle, wheels=places, into=path
+                parcel.pack, contents, folder=kept, bundle=version.skill.bundle, packages=places, into=path
             )
             yield path
 
@@ -78,12 +81,12 @@ class Offline:
         """Install what a parcel holds, through this instance's own scan and policy, with the locks that it brings.
 
         Raises ``InputError`` for a parcel that is none, or whose locks are not those of its skill, and what installing
-        raises.
+        raises: ``ReportRefusedError`` where its packages are known to be bad by now, for one.
         """
         async with staged(self._staging, self._runtime.lease) as folder:
             unpacked = await asyncio.to_thread(parcel.unpack, path, folder)
-            if missing := parcel.missing_wheels(unpacked.contents):
-                raise InputError(f"no wheel is in it of {', '.join(missing[:10])}", field="parcel")
+            if missing := parcel.missing_packages(unpacked.contents):
+                raise InputError(f"nothing is in it of {', '.join(missing[:10])}", field="parcel")
             prepared = await self._prepared(unpacked)
             await asyncio.to_thread(self._keep, unpacked)
             return await self._runtime.install_prepared(
@@ -104,14 +107,11 @@ class Offline:
             require_fitting(skill, contents.locks)
             return contents.locks
 
-        prepared = await self._runtime.prepare(_BundleSource(unpacked), known_locks=known)
-        if not prepared.locks_known and prepared.locks:
-            raise InputError("its packages are known to be bad by now; take along a newer one", field="parcel")
-        return prepared
+        return await self._runtime.prepare(_BundleSource(unpacked), known_locks=known, resolve_anew=False)
 
     def _keep(self, unpacked: Unpacked) -> None:
-        for wheel in unpacked.contents.wheels:
-            self._house.put(unpacked.wheels[wheel.sha256], wheel.filename, wheel.sha256)
+        for one in unpacked.contents.packages:
+            self._house.put(unpacked.packages[one.sha256], one.filename, one.sha256)
 
 
 class _BundleSource:

@@ -1,4 +1,4 @@
-"""Asking a remote for pages, one ahead of what is applied, and reading what comes."""
+"""Asking a remote for pages, and reading what comes, one ahead of what is applied."""
 
 from __future__ import annotations
 
@@ -12,13 +12,14 @@ from skillyard.marketplace_sync.errors import (
     CursorError,
     CursorGoneError,
     RemoteAnswerError,
-    RemoteError,
     RemoteUnavailableError,
 )
 from skillyard.marketplace_sync.follower.intake import Intake, judge
 from skillyard.marketplace_sync.follower.trust import check_fresh
 from skillyard.marketplace_sync.remotes.remote import ChangePage, Filters, Remote
 from skillyard.times import utcnow
+
+Judged = tuple[ChangePage, Intake]
 
 PAGE: Final = 1000
 _MOST_CURSOR: Final = 1000
@@ -43,26 +44,30 @@ class Pages:
     def __init__(self, client: Remote, tally: Tally) -> None:
         self._client = client
         self._tally = tally
-        self._ahead: tuple[str, asyncio.Task[ChangePage]] | None = None
+        self._ahead: tuple[str, Filters, asyncio.Task[Judged]] | None = None
 
-    async def get(self, cursor: str | None) -> ChangePage:
-        """The page behind a cursor, perhaps one that was asked for before. Raises ``RemoteError``, ``FeedTrustError``
-        for a head that is out of date, ``CursorGoneError``."""
+    async def get(self, cursor: str | None, filters: Filters) -> Judged:
+        """The page behind a cursor with what of it can be taken, perhaps one that was begun before. Raises
+        ``RemoteError``, ``FeedTrustError`` for a head that is out of date, ``CursorGoneError``."""
         asked, self._ahead = self._ahead, None
-        if asked is not None and asked[0] == cursor:
-            page = await asked[1]
+        if asked is not None and asked[:2] == (cursor, filters):
+            page, intake = await asked[2]
         else:
             await _ended(asked)
-            page = await self.ask(cursor)
-        if len(page.cursor) > _MOST_CURSOR or (page.more and page.cursor == cursor):
-            raise RemoteAnswerError("its cursor leads nowhere")
+            page, intake = await self._read(cursor, filters)
         if page.head is not None:
             check_fresh(page.head, now=utcnow())
-        return page
+        return page, intake
 
-    def begin(self, cursor: str) -> None:
-        """Ask for the next page while this one is applied."""
-        self._ahead = (cursor, asyncio.create_task(self.ask(cursor)))
+    def begin(self, cursor: str, filters: Filters) -> None:
+        """Ask for the next page, and read it, while this one is applied."""
+        self._ahead = (cursor, filters, asyncio.create_task(self._read(cursor, filters)))
+
+    async def _read(self, cursor: str | None, filters: Filters) -> Judged:
+        page = await self.ask(cursor)
+        if len(page.cursor) > _MOST_CURSOR or (page.more and page.cursor == cursor):
+            raise RemoteAnswerError("its cursor leads nowhere")
+        return page, await self._judged(page, cursor, filters)
 
     async def ask(self, cursor: str | None, *, limit: int = PAGE) -> ChangePage:
         page = await self._client.changes(cursor, limit=limit)
@@ -71,7 +76,7 @@ class Pages:
         self._tally.received_bytes += page.received_bytes
         return page
 
-    async def judged(self, page: ChangePage, asked: str | None, filters: Filters) -> Intake:
+    async def _judged(self, page: ChangePage, asked: str | None, filters: Filters) -> Intake:
         """What of a page can be taken. One with anything wrong is asked for once more: it may have been the way."""
         intake = await asyncio.to_thread(judge, page, filters, now=utcnow())
         if not intake.set_aside:
@@ -89,11 +94,10 @@ class Pages:
         await _ended(asked)
 
 
-async def _ended(asked: tuple[str, asyncio.Task[ChangePage]] | None) -> None:
+async def _ended(asked: tuple[str, Filters, asyncio.Task[Judged]] | None) -> None:
     if asked is not None:
-        asked[1].cancel()
-        with contextlib.suppress(asyncio.CancelledError, RemoteError, CursorGoneError):
-            await asked[1]
+        asked[2].cancel()
+        await asyncio.gather(asked[2], return_exceptions=True)
 
 
 def at_head(page: ChangePage) -> bool:

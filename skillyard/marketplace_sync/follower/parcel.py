@@ -1,8 +1,9 @@
-"""A skill as one file for machines without a network: bundle, locks, the wheels that they name, and the report.
+"""A skill as one file for machines without a network: bundle, locks, the packages that they name, and the report.
 
 A plain tar archive. ``parcel.json`` comes first and says what is in it; ``bundle.tar`` is the deterministic archive of
-the bundle; ``wheels/<sha256>/<file name>`` are the wheels. The report is there to be read, and proves nothing: whoever
-takes a parcel in scans for themselves.
+the bundle; ``wheels/<sha256>/<file name>`` are the wheels, ``sources/<sha256>/<file name>`` the archives of packages
+that are built where the parcel is taken in. One with sources has format 2, which older releases do not read; any other
+has format 1. The report is there to be read, and proves nothing: whoever takes a parcel in scans for themselves.
 """
 
 from __future__ import annotations
@@ -14,17 +15,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Annotated, Final, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError, model_validator
 
 from skillyard.errors import InputError
 from skillyard.skills.bundle import write_archive
 from skillyard.skills.lock import Lock, LockedArtefact
 from skillyard.skills.skill import Bundle
 
-FORMAT: Final = 1
 NAME: Final = "parcel.json"
 BUNDLE: Final = "bundle.tar"
-MOST_BYTES: Final = 4 * 1024**3
 _MOST_NAME_BYTES: Final = 16 * 1024**2
 _MOST_BUNDLE: Final = 32 * 1024**2
 _CHUNK: Final = 1024 * 1024
@@ -41,13 +40,35 @@ class Wheel(BaseModel):
     filename: Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9._+!-]{0,250}\.whl$")]
     sha256: Sha256
 
+    @property
+    def place(self) -> str:
+        """Where it is in the tar archive."""
+        return f"wheels/{self.sha256}/{self.filename}"
+
+
+class Source(BaseModel):
+    """An archive of the parcel that a package is built from."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    filename: Annotated[
+        str,
+        StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9._+!-]{0,245}\.(zip|tgz|tar\.gz|tar\.bz2|tar\.xz)$"),
+    ]
+    sha256: Sha256
+
+    @property
+    def place(self) -> str:
+        """Where it is in the tar archive."""
+        return f"sources/{self.sha256}/{self.filename}"
+
 
 class Contents(BaseModel):
     """``parcel.json``. ``locks`` and ``report`` are in the form that the database keeps."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    format: Literal[1]
+    format: Literal[1, 2]
     publisher: Slug
     name: Slug
     version: Annotated[str, StringConstraints(max_length=128)]
@@ -56,83 +77,131 @@ class Contents(BaseModel):
     locks: tuple[Lock, ...]
     report: str
     wheels: Annotated[tuple[Wheel, ...], Field(max_length=4000)]
+    sources: Annotated[tuple[Source, ...], Field(max_length=400)] = ()
+
+    @property
+    def packages(self) -> tuple[Wheel | Source, ...]:
+        """Everything that is brought along."""
+        return (*self.wheels, *self.sources)
+
+    @model_validator(mode="after")
+    def _sources_are_of_format_2(self) -> Contents:
+        if (self.format == 2) is not bool(self.sources):
+            raise ValueError("format 2 has sources, and format 1 none")
+        return self
 
 
 @dataclass(frozen=True, slots=True)
 class Unpacked:
-    """A parcel on disk: its contents, the bundle's archive, and each wheel by its SHA-256."""
+    """A parcel on disk: its contents, the bundle's archive, and each package by its SHA-256."""
 
     contents: Contents
     bundle: Path
-    wheels: Mapping[str, Path]
+    packages: Mapping[str, Path]
 
 
-def pack(contents: Contents, *, folder: Path, bundle: Bundle, wheels: Mapping[str, Path], into: Path) -> None:
-    """Write a parcel. ``folder`` is where the bundle is kept. Blocks."""
+def pack(contents: Contents, *, folder: Path, bundle: Bundle, packages: Mapping[str, Path], into: Path) -> None:
+    """Write a parcel. ``folder`` is where the bundle is kept; ``packages`` are by their SHA-256. Blocks."""
     plain = into.with_name(f"{into.name}.bundle")
     try:
         with plain.open("wb") as file:
             write_archive(folder, bundle, file)
         described = into.with_name(f"{into.name}.json")
-        described.write_bytes(contents.model_dump_json().encode())
+        # What an older release reads has no field that it does not know.
+        described.write_bytes(contents.model_dump_json(exclude_defaults=True).encode())
         with tarfile.open(into, "w", format=tarfile.PAX_FORMAT) as archive:
             _add(archive, described, NAME)
             _add(archive, plain, BUNDLE)
-            for wheel in contents.wheels:
-                _add(archive, wheels[wheel.sha256], f"wheels/{wheel.sha256}/{wheel.filename}")
+            for one in contents.packages:
+                _add(archive, packages[one.sha256], one.place)
         described.unlink()
     finally:
         plain.unlink(missing_ok=True)
 
 
 def unpack(parcel: Path, into: Path) -> Unpacked:
-    """Read a parcel below an empty folder, everything counted and every wheel checked against its hash. Blocks.
+    """Read a parcel below an empty folder, everything counted and every package checked against its hash. Blocks.
 
-    Raises ``InputError`` for what is none.
+    What is unpacked takes no more room than the parcel itself: nothing in it is compressed. Raises ``InputError`` for
+    what is none.
     """
+    room = _Room(parcel.stat().st_size)
     try:
         with tarfile.open(parcel, "r:") as archive:
             contents = _contents(archive)
-            named = {f"wheels/{one.sha256}/{one.filename}": one.sha256 for one in contents.wheels}
-            bundle, wheels = into / BUNDLE, dict[str, Path]()
+            named = {one.place: one.sha256 for one in contents.packages}
+            bundle, packages = into / BUNDLE, dict[str, Path]()
             for member in archive:
-                source = archive.extractfile(member) if member.isreg() else None
+                source = _content(archive, member)
                 if source is None:
                     raise InputError(f"{member.name[:80]!r} is no file", field="parcel")
                 if member.name == BUNDLE:
-                    _copy(source, bundle, most=_MOST_BUNDLE)
-                elif member.name in named and named[member.name] not in wheels:
+                    if member.size > _MOST_BUNDLE:
+                        raise InputError("its bundle is larger than any may be", field="parcel")
+                    room.copy(source, bundle)
+                elif member.name in named and named[member.name] not in packages:
                     sha256 = named[member.name]
-                    wheels[sha256] = into / sha256
-                    if _copy(source, wheels[sha256], most=MOST_BYTES) != sha256:
+                    packages[sha256] = into / sha256
+                    if room.copy(source, packages[sha256]) != sha256:
                         raise InputError(f"{member.name} is not what its hash says", field="parcel")
                 elif member.name != NAME:
                     raise InputError(f"{member.name[:80]!r} has no place in it", field="parcel")
     except (tarfile.TarError, EOFError) as error:
         raise InputError(f"not a parcel: {error}", field="parcel") from error
-    if not bundle.is_file() or wheels.keys() != set(named.values()):
+    if not bundle.is_file() or packages.keys() != set(named.values()):
         raise InputError("not a whole parcel: a file that it names is missing", field="parcel")
-    return Unpacked(contents, bundle, wheels)
+    return Unpacked(contents, bundle, packages)
 
 
-def missing_wheels(contents: Contents) -> tuple[str, ...]:
-    """Packages of the locks that no wheel of the parcel is of."""
-    brought = {wheel.sha256 for wheel in contents.wheels}
+def missing_packages(contents: Contents) -> tuple[str, ...]:
+    """Packages of the locks, and of what their builds need, that nothing in the parcel is of."""
+    brought = {one.sha256 for one in contents.packages}
     return tuple(
         f"{package.name} {package.version}"
         for lock in contents.locks
-        for package in lock.packages
+        for package in (*lock.packages, *(one for build in lock.builds for one in build.requirements))
         if brought.isdisjoint(artefact.sha256 for artefact in package.artefacts)
     )
 
 
-def wheels_of(artefacts: Mapping[str, LockedArtefact]) -> tuple[Wheel, ...]:
-    return tuple(Wheel(filename=one.filename, sha256=sha256) for sha256, one in sorted(artefacts.items()))
+def packages_of(artefacts: Mapping[str, LockedArtefact]) -> tuple[tuple[Wheel, ...], tuple[Source, ...]]:
+    """Wheels and sources, by their file names."""
+    wheels, sources = list[Wheel](), list[Source]()
+    for sha256, one in sorted(artefacts.items()):
+        if one.filename.endswith(".whl"):
+            wheels.append(Wheel(filename=one.filename, sha256=sha256))
+        else:
+            sources.append(Source(filename=one.filename, sha256=sha256))
+    return tuple(wheels), tuple(sources)
+
+
+class _Room:
+    """How much may still be written."""
+
+    def __init__(self, left: int) -> None:
+        self._left = left
+
+    def copy(self, source: IO[bytes], into: Path) -> str:
+        """The SHA-256 of what was copied."""
+        digest = hashlib.sha256()
+        with into.open("xb") as target:
+            while chunk := source.read(_CHUNK):
+                self._left -= len(chunk)
+                if self._left < 0:
+                    raise InputError("it unpacks to more than it is", field="parcel")
+                digest.update(chunk)
+                target.write(chunk)
+        return digest.hexdigest()
+
+
+def _content(archive: tarfile.TarFile, member: tarfile.TarInfo) -> IO[bytes] | None:
+    """``None`` for what is no plain file; of a sparse one a few bytes become as many as it likes."""
+    return archive.extractfile(member) if member.isreg() and not member.issparse() else None
 
 
 def _contents(archive: tarfile.TarFile) -> Contents:
     first = archive.next()
-    source = archive.extractfile(first) if first is not None and first.isreg() else None
+    source = None if first is None else _content(archive, first)
     if first is None or source is None or first.name != NAME or first.size > _MOST_NAME_BYTES:
         raise InputError(f"not a parcel: it does not begin with {NAME}", field="parcel")
     try:
@@ -148,15 +217,3 @@ def _add(archive: tarfile.TarFile, path: Path, name: str) -> None:
     member.size = path.stat().st_size
     with path.open("rb") as file:
         archive.addfile(member, file)
-
-
-def _copy(source: IO[bytes], into: Path, *, most: int) -> str:
-    digest, size = hashlib.sha256(), 0
-    with into.open("xb") as target:
-        while chunk := source.read(_CHUNK):
-            size += len(chunk)
-            if size > most:
-                raise InputError("larger than anything that belongs in a parcel", field="parcel")
-            digest.update(chunk)
-            target.write(chunk)
-    return digest.hexdigest()

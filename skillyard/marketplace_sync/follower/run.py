@@ -25,6 +25,7 @@ from skillyard.marketplace_sync.errors import (
     RemoteError,
 )
 from skillyard.marketplace_sync.follower import store
+from skillyard.marketplace_sync.follower.account import accounted_for
 from skillyard.marketplace_sync.follower.intake import Intake, judge
 from skillyard.marketplace_sync.follower.pages import Pages, Tally, at_head, position
 from skillyard.marketplace_sync.follower.taking import EntryListener, Taking, counted_anew, moved
@@ -34,10 +35,8 @@ from skillyard.marketplace_sync.follower.words import Stopped
 from skillyard.marketplace_sync.remotes import store as remote_store
 from skillyard.marketplace_sync.remotes.remote import (
     ChangePage,
-    Filters,
     Head,
     Remote,
-    RemoteId,
     RemoteMarket,
     RemoteState,
 )
@@ -60,7 +59,7 @@ class Run:
 
     def __init__(
         self,
-        remote: RemoteId,
+        market: RemoteMarket,
         client: Remote,
         *,
         database: Database,
@@ -68,8 +67,10 @@ class Run:
         listener: EntryListener,
         on_stopped: Callable[[Stopped], Awaitable[None]],
     ) -> None:
-        """``on_stopped`` is told after the commit, of what must not run any more."""
-        self._id = remote
+        """``market`` is what the client was made for; ``on_stopped`` is told after the commit, of what must not run any
+        more."""
+        self._id = market.id
+        self._asked = market
         self._database = database
         self._taking = Taking(projection=projection, listener=listener)
         self._on_stopped = on_stopped
@@ -114,24 +115,42 @@ class Run:
     # Where it stands
 
     async def _begin(self) -> None:
-        async with self._database.transaction() as session:
-            market = await remote_store.find(session, self._id)
-            if market.state is RemoteState.DISTRUSTED:
-                raise FeedTrustError(market.error or "it is distrusted; an operator has to look at it")
-            if market.state is RemoteState.DISABLED:
-                raise RemoteError("it is disabled")
-            mirror = await store.mirror_of(session, self._id)
-            if mirror is None or market.resync or mirror.filters != _sorted(market):
-                believed = None if mirror is None or market.head is None else mirror.believed
-                checked_at = None if mirror is None else mirror.checked_at
-                mirror = Mirror(self._id, MirrorPhase.MARKING, None, _sorted(market), believed, checked_at)
-                await store.keep(session, market, mirror)
-                await remote_store.trust(session, self._id, None, resync=False)
-                market = replace(market, resync=False)
-            if market.head is None:
-                # An operator let go of what was believed before.
-                mirror = replace(mirror, believed=None)
+        # Mostly there is nothing to be written, and then no writer to be waited for either.
+        async with self._database.reading() as session:
+            market, mirror = await self._standing(session)
+        if not _goes_on(market, mirror):
+            async with self._database.transaction() as session:
+                market, mirror = await self._standing(session)
+                if not _goes_on(market, mirror):
+                    believed = None if mirror is None or market.head is None else mirror.believed
+                    checked_at = None if mirror is None else mirror.checked_at
+                    mirror = Mirror(self._id, MirrorPhase.MARKING, None, market.filters, believed, checked_at)
+                    await store.keep(session, market, mirror)
+                    await remote_store.trust(session, self._id, None, resync=False)
+                    market = replace(market, resync=False)
+        assert mirror is not None  # noqa: S101 - it goes on, or was made
+        if market.head is None:
+            # An operator let go of what was believed before.
+            mirror = replace(mirror, believed=None)
         self._market, self._mirror = market, mirror
+
+    async def _standing(self, session: Session) -> tuple[RemoteMarket, Mirror | None]:
+        market = await remote_store.find(session, self._id)
+        if market.state is RemoteState.DISTRUSTED:
+            raise FeedTrustError(market.error or "it is distrusted; an operator has to look at it")
+        if market.state is RemoteState.DISABLED:
+            raise RemoteError("it is disabled")
+        self._require_asked(market)
+        return market, await store.mirror_of(session, self._id)
+
+    def _require_asked(self, market: RemoteMarket) -> None:
+        """What was asked for at another address, or under another key, is not taken for what is there now. Raises
+        ``RemoteError``."""
+        asked = self._asked
+        # Where none was pinned, the first head that is believed pins one.
+        key = None if asked.public_key is None else market.public_key
+        if (market.url, market.token, key) != (asked.url, asked.token, asked.public_key):
+            raise RemoteError("it was changed while it was being followed; the next run goes on")
 
     async def _mine(self, session: Session) -> RemoteMarket:
         """The remote as it is in this transaction. Raises ``ChangedMeanwhileError``."""
@@ -146,7 +165,7 @@ class Run:
             or market.state is not RemoteState.ENABLED
             or (market.head is None) != (self._market.head is None)
             or market.public_key != self._market.public_key
-            or mirror.filters != _sorted(market)
+            or mirror.filters != market.filters
             or (mirror.phase, mirror.cursor) != (self._mirror.phase, self._mirror.cursor)
         ):
             raise ChangedMeanwhileError
@@ -217,11 +236,15 @@ class Run:
         while marked == _MARKED_TOGETHER:
             async with self._database.transaction() as session:
                 await self._mine(session)
+                # What still cannot be taken comes again, and what is gone does not.
+                await store.drop_set_aside(session, self._id)
                 marked = await store.mark_unseen(session, self._market.catalogue, most=_MARKED_TOGETHER)
         await self._to(MirrorPhase.SNAPSHOT, cursor=None)
 
     async def _sweep(self) -> None:
         """Forget what a whole reading did not bring. Words that stop something are kept apart, and stay."""
+        async with self._database.transaction() as session:
+            await self._taking.read_again(session, await self._mine(session))
         while True:
             async with self._database.transaction() as session:
                 await self._mine(session)
@@ -247,12 +270,10 @@ class Run:
         """Read and apply pages until the head; the head, where the remote has one."""
         lags, confirmed = 0, self._mirror.phase is MirrorPhase.FEED
         while lags <= _LAGS:
-            asked = self._mirror.cursor
-            page = await self._pages.get(asked)
-            intake = await self._pages.judged(page, asked, self._mirror.filters)
+            page, intake = await self._pages.get(self._mirror.cursor, self._mirror.filters)
             if page.more:
                 # The next one is under way while this one is applied.
-                self._pages.begin(page.cursor)
+                self._pages.begin(page.cursor, self._mirror.filters)
             await self._apply(page, intake)
             if page.more:
                 lags = 0 if page.entries or page.unreadable else lags + 1
@@ -333,21 +354,30 @@ class Run:
         """Raises ``_NotEqualError``."""
         async with self._database.transaction() as session:
             market = await self._mine(session)
+            await self._taking.settled(session, market.catalogue)
             aside = await store.count_set_aside(session, self._id)
             catalogue = await entries_of.find(session, market.catalogue)
             if head is None:
                 return None, aside, catalogue.seq
             equal = (catalogue.digest_hex, catalogue.live) == (head.digest, head.live)
-            if not equal and aside:
+            if not equal and aside and await accounted_for(session, self._id, catalogue, head):
                 return None, aside, catalogue.seq
-            if not equal:
+            if not equal and not aside:
                 raise _NotEqualError(
                     f"the mirror is not what it signed at {head.seq}: {catalogue.live} entries with the digest "
                     f"{catalogue.digest_hex[:16]}…, and not {head.live} with {head.digest[:16]}… (mix-up)"
                 )
-            await store.drop_set_aside(session, self._id)
-            mirror = replace(self._mirror, checked_at=utcnow())
-            await self._move(session, mirror)
+            mirror = self._mirror
+            if equal:
+                await store.drop_set_aside(session, self._id)
+                mirror = replace(mirror, checked_at=utcnow())
+                await self._move(session, mirror)
+        if not equal:
+            # What was good is taken all the same.
+            raise RemoteAnswerError(
+                f"{aside} entries of it could not be taken, and they do not account for what else the mirror lacks of "
+                f"what it signed at {head.seq}; `skillyard mirrors set-aside {market.name}` shows them"
+            )
         self._mirror = mirror
         return True, 0, catalogue.seq
 
@@ -364,6 +394,6 @@ class _NotEqualError(Exception):
     """The mirror is not what the head says: a reason to read again, and then to distrust."""
 
 
-def _sorted(market: RemoteMarket) -> Filters:
-    filters = market.filters
-    return Filters(*(tuple(sorted(set(one))) for one in (filters.publishers, filters.categories, filters.kinds)))
+def _goes_on(market: RemoteMarket, mirror: Mirror | None) -> bool:
+    """Whether what was read so far is of what is asked for now."""
+    return mirror is not None and not market.resync and mirror.filters == market.filters

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import asyncio
 import shutil
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Final
 
@@ -14,8 +14,7 @@ from skillyard.marketplace_sync.catalogue.entry import EntryId, EntryKind
 from skillyard.marketplace_sync.errors import DocumentError, RemoteAnswerError, RemoteUnavailableError
 from skillyard.marketplace_sync.follower.choice import Choice
 from skillyard.marketplace_sync.hub.assembly import AssembledSource, require_manifest
-from skillyard.marketplace_sync.remotes.remote import Remote
-from skillyard.marketplace_sync.remotes.remotes import Remotes
+from skillyard.marketplace_sync.remotes.remote import Remote, RemoteMarket
 from skillyard.skills.bundle import MAX_BUNDLE_BYTES, make_bundle
 from skillyard.skills.skill import BundleFile
 from skillyard.skills.source import Fetched
@@ -29,11 +28,12 @@ _INCOMING: Final = ".incoming"
 
 
 class RemoteSource:
-    """The ``Source`` of a chosen version. ``here`` says where files lie that this machine has, by SHA-256."""
+    """The ``Source`` of a chosen version. ``connect`` gives a client, which is closed again; ``here`` says where files
+    lie that this machine has, by SHA-256."""
 
-    def __init__(self, choice: Choice, *, remotes: Remotes, here: Mapping[str, Path]) -> None:
+    def __init__(self, choice: Choice, *, connect: Callable[[RemoteMarket], Remote], here: Mapping[str, Path]) -> None:
         self._choice = choice
-        self._remotes = remotes
+        self._connect = connect
         self.here = here
 
     async def fetch(self, into: Path) -> Fetched:
@@ -42,7 +42,7 @@ class RemoteSource:
         async with emptied_on_failure(into):
             incoming = into / _INCOMING
             incoming.mkdir()
-            client = self._remotes.client(choice.remote)
+            client = self._connect(choice.remote)
             try:
                 files = await self._manifest(client)
                 places = await self._places(client, files, incoming)

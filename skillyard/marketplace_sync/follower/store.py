@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from datetime import datetime
 
-import orjson
 from sqlalchemy import bindparam, delete, func, insert, select, tuple_, update
 
 from skillyard.database import Session
@@ -16,6 +15,7 @@ from skillyard.marketplace_sync.catalogue.tables import EntryRow
 from skillyard.marketplace_sync.follower.tables import MirrorRow, WordRow
 from skillyard.marketplace_sync.follower.values import (
     Believed,
+    Claim,
     Mirror,
     SetAside,
     SetAsideItem,
@@ -34,6 +34,7 @@ _AT_ONCE = 500
 _MOST_RAW = 16 * 1024
 _MOST_REASON = 500
 _VERSIONS = 5
+_RENEWED = ("seq", "reason", "document", "member", "last_at")
 UNSEEN = 0
 """The number of an entry that a snapshot has not brought yet. Feeds count from 1."""
 
@@ -53,7 +54,7 @@ async def keep(session: Session, remote: RemoteMarket, mirror: Mirror) -> None:
         "workspace_id": remote.workspace,
         "phase": mirror.phase,
         "cursor": mirror.cursor,
-        "filters_json": filters_text(mirror.filters),
+        "filters_json": mirror.filters.text,
         "feed_id": None if believed is None else believed.feed_id,
         "epoch": None if believed is None else believed.epoch,
         "seq": None if believed is None else believed.seq,
@@ -146,25 +147,54 @@ async def _set_seq(session: Session, catalogue: CatalogueId, numbers: Sequence[t
 
 async def set_aside(session: Session, remote: RemoteMarket, items: Iterable[SetAside], *, at: datetime) -> None:
     """Keep what could not be taken; one that is there already is counted once more."""
-    for item in items:
-        kind, key = item.kind[:40], item.key[:300]
-        values = {
+    # One page may have the same twice: the last counts.
+    kept = {(_plain(item.kind)[:40], _plain(item.key)[:300]): item for item in items}
+    names = list(kept)
+    known: set[tuple[str, str]] = set()
+    for begin in range(0, len(names), _AT_ONCE):
+        pair = tuple_(SetAsideRow.kind, SetAsideRow.key)
+        query = select(SetAsideRow.kind, SetAsideRow.key).where(SetAsideRow.remote_id == remote.id)
+        rows = await session.execute(query.where(pair.in_(names[begin : begin + _AT_ONCE])))
+        known |= {(kind, key) for kind, key in rows}
+    added, again = [], []
+    for (kind, key), item in kept.items():
+        values: dict[str, object] = {
             "seq": item.seq,
-            "reason": item.reason[:_MOST_REASON],
-            "document": item.raw[:_MOST_RAW],
+            "reason": _plain(item.reason)[:_MOST_REASON],
+            "document": _plain(item.raw)[:_MOST_RAW],
+            "member": item.member,
             "last_at": at,
         }
-        where = (SetAsideRow.remote_id == remote.id, SetAsideRow.kind == kind, SetAsideRow.key == key)
-        again = await session.scalar(
-            update(SetAsideRow)
-            .where(*where)
-            .values(tries=SetAsideRow.tries + 1, **values)
-            .returning(SetAsideRow.id)
-            .execution_options(synchronize_session=False)
+        if (kind, key) in known:
+            again.append({"the_kind": kind, "the_key": key, **{f"new_{name}": value for name, value in values.items()}})
+        else:
+            new = {"workspace_id": remote.workspace, "remote_id": remote.id, "kind": kind, "key": key}
+            added.append({"first_at": at, "tries": 1, **new, **values})
+    if added:
+        await session.execute(insert(SetAsideRow), added)
+    if again:
+        table = SetAsideRow.__table__
+        where = (
+            table.c.remote_id == remote.id,
+            table.c.kind == bindparam("the_kind"),
+            table.c.key == bindparam("the_key"),
         )
-        if again is None:
-            names = {"workspace_id": remote.workspace, "remote_id": remote.id, "kind": kind, "key": key}
-            await session.execute(insert(SetAsideRow).values(first_at=at, tries=1, **names, **values))
+        news = {name: bindparam(f"new_{name}", type_=table.c[name].type) for name in _RENEWED}
+        connection = await session.connection()
+        statement = update(table).where(*where).values(tries=table.c.tries + 1, **news)  # type: ignore[arg-type]
+        await connection.execute(statement, again)
+
+
+def _plain(text: str) -> str:
+    """What a remote said, as both engines keep it: PostgreSQL has no NUL in texts."""
+    return text.replace("\0", "\N{REPLACEMENT CHARACTER}")
+
+
+async def claims(session: Session, remote: RemoteId) -> list[Claim]:
+    """What everything that is set aside says that it is."""
+    row = SetAsideRow
+    rows = await session.execute(select(row.kind, row.key, row.seq, row.member).where(row.remote_id == remote))
+    return [Claim(kind, key, seq, member) for kind, key, seq, member in rows]
 
 
 async def taken_after_all(session: Session, remote: RemoteId, ids: Iterable[EntryId]) -> None:
@@ -187,6 +217,20 @@ async def drop_set_aside(session: Session, remote: RemoteId, ids: Collection[int
     if ids is not None:
         where.append(SetAsideRow.id.in_(ids))
     await session.execute(delete(SetAsideRow).where(*where).execution_options(synchronize_session=False))
+
+
+async def unread_words(session: Session, remote: RemoteId, keys: Collection[str]) -> tuple[str, ...]:
+    """Those of the keys that a moderator's word which could not be taken is about."""
+    rows = await session.scalars(
+        select(SetAsideRow.key)
+        .where(
+            SetAsideRow.remote_id == remote,
+            SetAsideRow.kind == EntryKind.MODERATION.value,
+            SetAsideRow.key.in_(sorted(keys)),
+        )
+        .order_by(SetAsideRow.key)
+    )
+    return tuple(rows)
 
 
 async def count_set_aside(session: Session, remote: RemoteId) -> int:
@@ -261,7 +305,7 @@ async def drop_word(session: Session, remote: RemoteId, key: str) -> None:
     )
 
 
-async def installed_from(session: Session, workspace: WorkspaceId, origin: str) -> tuple[BundleDigest, ...]:
+async def installed_from(session: Session, workspace: WorkspaceId, origin: str) -> set[BundleDigest]:
     """Bundles of versions that were installed from an origin, or from one below it where it ends with a separator."""
     below = origin.endswith(("/", "@"))
     row = SkillVersionRow
@@ -271,7 +315,7 @@ async def installed_from(session: Session, workspace: WorkspaceId, origin: str) 
         .where(row.workspace_id == workspace, row.state != SkillState.REMOVED, named)
         .distinct()
     )
-    return tuple(BundleDigest(one) for one in rows)
+    return {BundleDigest(one) for one in rows}
 
 
 async def installed_bundles(session: Session, workspace: WorkspaceId, skill: SkillRef) -> tuple[Bundle, ...]:
@@ -348,17 +392,7 @@ async def live_counts(session: Session, catalogue: CatalogueId) -> tuple[dict[st
     return counts, without
 
 
-def filters_text(filters: Filters) -> str:
-    named: Mapping[str, tuple[str, ...]] = {
-        "publishers": filters.publishers,
-        "categories": filters.categories,
-        "kinds": filters.kinds,
-    }
-    return orjson.dumps({name: sorted(set(values)) for name, values in named.items()}).decode()
-
-
 def _mirror(row: MirrorRow) -> Mirror:
-    value = orjson.loads(row.filters_json)
     believed = None
     if row.feed_id is not None:
         if row.epoch is None or row.seq is None or row.moderation is None or row.issued_at is None:
@@ -368,7 +402,7 @@ def _mirror(row: MirrorRow) -> Mirror:
         remote=RemoteId(row.remote_id),
         phase=row.phase,
         cursor=row.cursor,
-        filters=Filters(tuple(value["publishers"]), tuple(value["categories"]), tuple(value["kinds"])),
+        filters=Filters.parse(row.filters_json),
         believed=believed,
         checked_at=row.checked_at,
     )

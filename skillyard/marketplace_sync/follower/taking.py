@@ -29,6 +29,10 @@ class EntryListener(Protocol):
     async def on_entries(self, session: Session, remote: RemoteMarket, entries: Sequence[Entry]) -> object:
         """These are news, with their documents as received, also where filters keep those out of the mirror."""
 
+    async def on_read_again(self, session: Session, remote: RemoteMarket) -> object:
+        """The remote was read whole. What of the mirror has the number ``UNSEEN`` was not there any more, and is
+        forgotten next."""
+
 
 class Taking:
     """Writes what was read, with everything that follows from it."""
@@ -53,6 +57,14 @@ class Taking:
         stopped = await words.hear(session, market, intake, fresh, at=utcnow())
         await self._set_aside(session, market, intake)
         return len(fresh), stopped
+
+    async def read_again(self, session: Session, market: RemoteMarket) -> None:
+        """Everything was read; what was not brought is still there to be looked at."""
+        await self._listener.on_read_again(session, market)
+
+    async def settled(self, session: Session, catalogue: CatalogueId) -> None:
+        """Everything up to the head was read."""
+        await self._projection.settled(session, catalogue)
 
     async def _set_aside(self, session: Session, market: RemoteMarket, intake: Intake) -> None:
         if intake.set_aside:

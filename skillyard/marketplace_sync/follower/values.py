@@ -69,6 +69,18 @@ class SetAside:
     seq: int
     reason: str
     raw: str
+    member: bytes | None
+    """See ``remotes.remote.Unreadable``."""
+
+
+@dataclass(frozen=True, slots=True)
+class Claim:
+    """What a row that was set aside says that it is."""
+
+    kind: str
+    key: str
+    seq: int
+    member: bytes | None
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,7 +8,7 @@ what was stopped here stays so until a person of the workspace looks at it.
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -23,18 +23,19 @@ from skillyard.marketplace_sync.catalogue.documents import (
     read_document,
 )
 from skillyard.marketplace_sync.catalogue.entry import CatalogueId, Entry, EntryId, EntryKind
+from skillyard.marketplace_sync.catalogue.standing import levels, stricter
 from skillyard.marketplace_sync.follower import store
 from skillyard.marketplace_sync.follower.intake import Intake
 from skillyard.marketplace_sync.follower.values import Word
-from skillyard.marketplace_sync.remotes.remote import RemoteMarket
-from skillyard.marketplace_sync.revocations import stop_installed, withdraw_stops
+from skillyard.marketplace_sync.remotes.remote import RemoteMarket, stop_source
+from skillyard.marketplace_sync.revocations import stop_installed, withdraw_word
 from skillyard.runtime.bundle_stops import StoppedVersion
 
-STRICTNESS = tuple(ModerationState)
-"""From what is said last in the list nothing is taken back by what is said before it."""
+_STRICTNESS = tuple(ModerationState)
 _MILD = (ModerationState.VISIBLE, ModerationState.YANKED, ModerationState.HELD)
 _PAGE = 1000
 _MOST_REASON = 500
+_UNREAD = "something that this release cannot read; until it can, nothing of it is run"
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,97 +46,97 @@ class Stopped:
     reason: str
 
 
-def source_of(remote: RemoteMarket) -> str:
-    """How the stops of a remote are named."""
-    return f"remote {remote.id}"
-
-
-def scopes(key: str) -> tuple[str, ...]:
-    """What words may be about for them to count for a version: it, its skill, its publisher."""
-    skill = key.partition("@")[0]
-    return (key, skill, skill.partition("/")[0])
-
-
 async def hear(
     session: Session, remote: RemoteMarket, intake: Intake, fresh: Sequence[Entry], *, at: datetime
 ) -> tuple[Stopped, ...]:
     """Act on the words and versions that a page brought; the mirror holds them already."""
     said = {entry.id.key: intake.moderation[entry.id] for entry in fresh if entry.id in intake.moderation}
-    changed = await _note(session, remote, said, at=at)
+    kept, dropped = await _note(session, remote, said, at=at)
+    kept += await _note_unread(session, remote, intake, at=at)
+    for key in dropped:
+        await withdraw_word(session, remote.workspace, source=stop_source(remote.id), key=key)
+    about: defaultdict[Word, set[BundleDigest]] = defaultdict(set)
+    for word in kept:
+        about[word] |= await bundles_under(session, remote, word.key)
     versions = {entry.id.key: intake.versions[entry.id] for entry in fresh if entry.id in intake.versions}
-    if not changed and (not versions or not await store.any_word(session, remote.id)):
-        return ()
-    about = {key: BundleDigest(version.bundle) for key, version in versions.items()}
-    for key in changed:
-        about |= await bundles_under(session, remote, key)
-    return await _act(session, remote, about)
+    if versions and await store.any_word(session, remote.id):
+        words = await store.words(session, remote.id, {level for key in versions for level in levels(key)})
+        for key, version in versions.items():
+            for level in levels(key):
+                if level in words:
+                    about[words[level]].add(BundleDigest(version.bundle))
+    return await _stop(session, remote, about)
 
 
 async def _note(
     session: Session, remote: RemoteMarket, said: Mapping[str, ModerationDocument], *, at: datetime
-) -> set[str]:
-    """Keep words that stop, forget those that were taken back; what changed."""
+) -> tuple[list[Word], list[str]]:
+    """Keep words that stop, and forget those that were taken back."""
     held = await store.words(session, remote.id, said)
-    changed = set()
+    kept, dropped = [], []
     for key, document in said.items():
         before = held.get(key)
         if document.state.stops:
-            if before is not None and before.epoch > document.epoch and _stricter(before.state, document.state):
+            if before is not None and before.epoch > document.epoch and stricter(before.state, document.state):
                 continue
-            await store.keep_word(session, remote, Word(key, document.state, document.reason, document.epoch), at=at)
-            changed.add(key)
+            word = Word(key, document.state, document.reason, document.epoch)
+            await store.keep_word(session, remote, word, at=at)
+            kept.append(word)
         elif before is not None and document.state in _MILD and document.epoch > before.epoch:
             await store.drop_word(session, remote.id, key)
-            changed.add(key)
-    return changed
+            dropped.append(key)
+    return kept, dropped
 
 
-async def _act(session: Session, remote: RemoteMarket, about: Mapping[str, BundleDigest]) -> tuple[Stopped, ...]:
-    words = await store.words(session, remote.id, {scope for key in about for scope in scopes(key)})
-    stops: dict[BundleDigest, Word] = {}
-    free: set[BundleDigest] = set()
-    for key, bundle in about.items():
-        strictest = _strictest([words[scope] for scope in scopes(key) if scope in words])
-        if strictest is None:
-            free.add(bundle)
-        elif bundle not in stops or _stricter(strictest.state, stops[bundle].state):
-            stops[bundle] = strictest
-    source = source_of(remote)
-    if free := free - stops.keys():
-        await withdraw_stops(session, remote.workspace, free - await _spoken_of(session, remote), source=source)
-    grouped: defaultdict[Word, list[BundleDigest]] = defaultdict(list)
-    for bundle, word in stops.items():
-        grouped[word].append(bundle)
+async def _note_unread(session: Session, remote: RemoteMarket, intake: Intake, *, at: datetime) -> list[Word]:
+    """What a moderator said and this release cannot read may be that something must not run, so that is how it is
+    taken until a word comes that can be read, which may be the same one read by a later release."""
+    if not intake.unread:
+        return []
+    held = await store.words(session, remote.id, {id_.key for id_ in intake.unread})
+    # One that was said since, and was taken, is not undone by an older page that comes again.
+    mirrored = await entries_of.get_many(session, remote.catalogue, intake.unread)
+    numbers = {item.key: item.seq for item in intake.set_aside if item.kind == EntryKind.MODERATION.value}
+    kept = []
+    for id_, epoch in intake.unread.items():
+        since = mirrored.get(id_)
+        if id_.key in held or (since is not None and since.seq >= numbers[id_.key]):
+            continue
+        word = Word(id_.key, ModerationState.QUARANTINED, _UNREAD, epoch - 1)
+        await store.keep_word(session, remote, word, at=at)
+        kept.append(word)
+    return kept
+
+
+async def _stop(session: Session, remote: RemoteMarket, about: Mapping[Word, set[BundleDigest]]) -> tuple[Stopped, ...]:
+    """The strictest first, so that each version changes once."""
     done = []
-    for word, bundles in grouped.items():
+    for word in sorted(about, key=lambda word: (-_STRICTNESS.index(word.state), word.key)):
         reason = f"{remote.name} says of {word.key}: {word.reason}"[:_MOST_REASON]
         versions = await stop_installed(
-            session, remote.workspace, bundles, reason=reason, by=SYSTEM, state=word.state, source=source
+            session,
+            remote.workspace,
+            about[word],
+            reason=reason,
+            by=SYSTEM,
+            state=word.state,
+            source=stop_source(remote.id),
+            key=word.key,
         )
-        done.append(Stopped(versions, reason))
+        if versions:
+            done.append(Stopped(versions, reason))
     return tuple(done)
 
 
-async def _spoken_of(session: Session, remote: RemoteMarket) -> set[BundleDigest]:
-    """Bundles that some word is about: the same content may be there under several names."""
+async def bundles_under(session: Session, remote: RemoteMarket, key: str) -> set[BundleDigest]:
+    """Bundles of the versions that a word is about: of the mirror, and of what was installed from it."""
     found: set[BundleDigest] = set()
-    for key in await store.words(session, remote.id):
-        found |= set((await bundles_under(session, remote, key)).values())
-    return found
-
-
-async def bundles_under(session: Session, remote: RemoteMarket, key: str) -> dict[str, BundleDigest]:
-    """Versions that a word is about, with their bundles: of the mirror, and of what was installed from it."""
-    found: dict[str, BundleDigest] = {}
     async for entry in _versions(session, remote.catalogue, key):
         if entry.document is not None:
-            found[entry.id.key] = BundleDigest(read_document(VersionDocument, entry.document).bundle)
+            found.add(BundleDigest(read_document(VersionDocument, entry.document).bundle))
     # Of what filters left out, or the mirror lost since, only the place it was installed from tells.
-    origin = f"remote:{remote.name}/{key}"
     separator = "" if "@" in key else "@" if "/" in key else "/"
-    for number, bundle in enumerate(await store.installed_from(session, remote.workspace, origin + separator)):
-        if bundle not in found.values():
-            found[key if "@" in key else f"{key}{separator}{number}"] = bundle
+    found |= await store.installed_from(session, remote.workspace, f"remote:{remote.name}/{key}{separator}")
     return found
 
 
@@ -150,11 +151,3 @@ async def _versions(session: Session, catalogue: CatalogueId, key: str) -> Async
         for entry in page:
             yield entry
         after = page[-1].id.key
-
-
-def _strictest(words: Iterable[Word]) -> Word | None:
-    return max(words, key=lambda word: STRICTNESS.index(word.state), default=None)
-
-
-def _stricter(one: ModerationState, other: ModerationState) -> bool:
-    return STRICTNESS.index(one) > STRICTNESS.index(other)

@@ -6,6 +6,7 @@ import threading
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
+from skillyard.errors import MachineError
 from skillyard.marketplace_sync.errors import DocumentError
 from skillyard.skills.bundle import MAX_FILES
 from skillyard.skills.skill import BundleFile
@@ -13,6 +14,12 @@ from skillyard.skills.source import Fetched
 from skillyard.skills.sources.staging import Staging, emptied_on_failure, in_thread
 
 _CHUNK = 256 * 1024
+
+
+class FilesGoneError(MachineError):
+    """A file that was sent went away, because something else was published of it; send the publication again."""
+
+    code = "files_gone"
 
 
 class AssembledSource:
@@ -35,7 +42,10 @@ class AssembledSource:
         folder.mkdir()
         staging = Staging(folder, stop)
         for one in self._files:
-            staging.write(one.path, _chunks(self._places[one.sha256]), executable=one.executable)
+            try:
+                staging.write(one.path, _chunks(self._places[one.sha256]), executable=one.executable)
+            except FileNotFoundError as error:
+                raise FilesGoneError(f"{one.path} went away while it was being read") from error
         return folder
 
 

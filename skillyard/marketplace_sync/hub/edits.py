@@ -16,6 +16,7 @@ from skillyard.marketplace_sync.errors import DocumentError, RevisionConflictErr
 from skillyard.marketplace_sync.hub import store as hub_store
 from skillyard.marketplace_sync.hub.channels import LATEST
 from skillyard.marketplace_sync.hub.ground import Ground
+from skillyard.marketplace_sync.hub.latest import Latest
 from skillyard.marketplace_sync.hub.values import Sender
 
 _FIELDS = ("description", "license", "topics", "categories", "channels", "deprecated")
@@ -24,8 +25,9 @@ _FIELDS = ("description", "license", "topics", "categories", "channels", "deprec
 class Edits:
     """Edits in the caller's transaction, each made from a revision that must be the present one."""
 
-    def __init__(self, *, ground: Ground) -> None:
+    def __init__(self, *, ground: Ground, latest: Latest) -> None:
         self._ground = ground
+        self._latest = latest
 
     async def replace(
         self, session: Session, sender: Sender, key: str, wanted: SkillDocument, *, base_rev: int
@@ -68,6 +70,8 @@ class Edits:
             return entry, False
         now = moment(utcnow())
         document = wanted.model_copy(update={"updated_at": now})
+        if wanted.channels[LATEST] != before.channels.get(LATEST):
+            document = await self._latest.following(session, key, document, kept=changed)
         _, (written,) = await self._ground.change(session, [Change(id_, document.text)], at=now)
         facts: dict[str, JsonValue] = {"changed": changed, "channels": dict(wanted.channels), **sender.facts}
         record = AuditRecord(sender.workspace, now, sender.actor, Action.MARKET_SKILL_CHANGED, key, facts)

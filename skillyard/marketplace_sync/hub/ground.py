@@ -7,7 +7,7 @@ from dataclasses import replace
 from datetime import datetime
 from typing import TypeVar
 
-from skillyard.database import Database, Session, after_commit, tell, utcnow
+from skillyard.database import Database, Session, after_commit, utcnow
 from skillyard.errors import NotFoundError
 from skillyard.marketplace_sync.catalogue import store
 from skillyard.marketplace_sync.catalogue.documents import Document, read_document
@@ -56,9 +56,10 @@ class Ground:
         now = await self.catalogue(session)
         if moderated:
             now = replace(now, moderation=now.moderation + 1)
-        await tell(session)
-        after_commit(session, self._on_change)
-        return await store.write(session, now, changes, projection=self._projection, at=at)
+        after, written = await store.write(session, now, changes, projection=self._projection, at=at)
+        if written:
+            after_commit(session, self._on_change)
+        return after, written
 
     async def entry(self, session: Session, id_: EntryId) -> Entry | None:
         """The live entry."""

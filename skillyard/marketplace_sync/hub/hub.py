@@ -4,22 +4,21 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Callable, Sequence
-from datetime import datetime, timedelta
+from collections.abc import AsyncIterator, Callable
 
-from skillyard.database import Session, utcnow
 from skillyard.governance.administrators import Administrator
 from skillyard.governance.identity import PersonPrincipal
 from skillyard.governance.report import Report
 from skillyard.marketplace_sync import revocations
-from skillyard.marketplace_sync.catalogue.documents import Deprecation, ModerationState, SkillDocument
+from skillyard.marketplace_sync.catalogue.documents import Deprecation, ModerationState, SkillDocument, checked
 from skillyard.marketplace_sync.catalogue.entry import CatalogueId, Entry
-from skillyard.marketplace_sync.catalogue.store import Catalogue, Change, Projection
-from skillyard.marketplace_sync.hub import store as hub_store
+from skillyard.marketplace_sync.catalogue.store import Projection
+from skillyard.marketplace_sync.hub.archives import Archives
 from skillyard.marketplace_sync.hub.categories import Categories
 from skillyard.marketplace_sync.hub.edits import Edits
 from skillyard.marketplace_sync.hub.ground import Ground
 from skillyard.marketplace_sync.hub.incoming import Incoming
+from skillyard.marketplace_sync.hub.latest import Latest
 from skillyard.marketplace_sync.hub.listing import Listing
 from skillyard.marketplace_sync.hub.moderation import Moderated, Moderation
 from skillyard.marketplace_sync.hub.namespaces import Namespaces
@@ -33,16 +32,14 @@ from skillyard.marketplace_sync.metrics.figures import SyncMetrics
 from skillyard.runtime.runtime import Runtime
 from skillyard.skills.bundle_store import BundleStore
 
-PUSHES_KEPT = timedelta(days=90)
-"""How long an idempotency key is remembered."""
-
 
 def unheard() -> None:
     """The null listener."""
 
 
 class Hub:
-    """Use cases of the hub. ``namespaces``, ``categories`` and ``tokens`` are parts with their own."""
+    """Use cases of the hub. ``files``, ``archives``, ``namespaces``, ``categories`` and ``tokens`` are parts with their
+    own."""
 
     def __init__(
         self,
@@ -68,17 +65,22 @@ class Hub:
             bundles=BundleStore(folder / "bundles"),
             incoming=self._incoming,
         )
+        self.archives = Archives(database=database, files=self.files)
         self.namespaces = Namespaces(database=database, ground=self._ground)
         self.categories = Categories(database=database, ground=self._ground)
         self.tokens = InstanceTokens(database=database)
-        self._moderation = Moderation(runtime=runtime, ground=self._ground)
-        self._edits = Edits(ground=self._ground)
+        latest = Latest(ground=self._ground, files=self.files)
+        self._moderation = Moderation(runtime=runtime, ground=self._ground, latest=latest)
+        self._edits = Edits(ground=self._ground, latest=latest)
         self._ratings = Ratings(ground=self._ground, metrics=metrics)
         self._push = Push(
             database=database,
             ground=self._ground,
             publishing=Publishing(
-                runtime=runtime, ground=self._ground, files=self.files, listing=Listing(ground=self._ground)
+                runtime=runtime,
+                ground=self._ground,
+                files=self.files,
+                listing=Listing(ground=self._ground, latest=latest),
             ),
             edits=self._edits,
             ratings=self._ratings,
@@ -87,22 +89,14 @@ class Hub:
         self.push = self._push.take
 
     async def begin(self) -> None:
-        """Make the own catalogue where there is none, forget uploads and idempotency keys whose time is over."""
+        """Make the own catalogue where there is none, forget uploads whose time is over."""
         await self._ground.begin()
         await asyncio.to_thread(self._incoming.sweep, time.time())
-        async with self._runtime.database.transaction() as session:
-            await hub_store.forget_pushes(session, before=utcnow() - PUSHES_KEPT)
 
     @property
     def catalogue(self) -> CatalogueId:
         """The own one."""
         return self._ground.id
-
-    async def change(
-        self, session: Session, changes: Sequence[Change], *, at: datetime, moderated: bool = False
-    ) -> tuple[Catalogue, tuple[Entry, ...]]:
-        """The only way that anything is written to the own catalogue; see ``Ground.change``."""
-        return await self._ground.change(session, changes, at=at, moderated=moderated)
 
     # Files that come ahead of a publication
 
@@ -135,7 +129,7 @@ class Hub:
             channels = {name: at for name, at in before.channels.items() if name != channel}
             if number is not None:
                 channels[channel] = number
-            return SkillDocument.model_validate({**before.model_dump(), "channels": channels})
+            return checked(SkillDocument, {**before.model_dump(), "channels": channels})
 
         async with self._runtime.database.transaction() as session:
             entry, _ = await self._edits.change(session, sender, key, edit)
@@ -158,15 +152,17 @@ class Hub:
         """A publisher yanks or deletes what is theirs, or takes a yank back; see ``Moderation.by_publisher``."""
         async with self._runtime.database.transaction() as session:
             said = await self._moderation.by_publisher(session, sender, key, state, reason)
-        await revocations.enforce(self._runtime, said.stopped, reason=reason)
+        await revocations.enforce(self._runtime, said.stopped)
         return said
 
     async def moderate(self, key: str, state: ModerationState, reason: str, *, by: Administrator) -> Moderated:
         """See ``Moderation.moderate``."""
         return await self._moderation.moderate(key, state, reason, by=by)
 
-    async def words(self, *, after: str, limit: int, state: ModerationState | None) -> tuple[Entry, ...]:
-        """Moderation entries by key, beginning behind ``after``; of one state, or all."""
+    async def words(
+        self, *, after: str, limit: int, state: ModerationState | None
+    ) -> tuple[tuple[Entry, ...], str | None]:
+        """Moderation entries by key, beginning behind ``after``; see ``Moderation.page``."""
         async with self._runtime.database.reading() as session:
             return await self._moderation.page(session, after=after, limit=limit, state=state)
 
@@ -184,3 +180,8 @@ class Hub:
     async def strike(self, key: str, reason: str, *, by: Administrator) -> None:
         async with self._runtime.database.transaction() as session:
             await self._ratings.strike(session, key, reason, by=by)
+
+    async def lift(self, key: str, reason: str, *, by: Administrator) -> None:
+        """See ``Ratings.lift``."""
+        async with self._runtime.database.transaction() as session:
+            await self._ratings.lift(session, key, reason, by=by)

@@ -8,32 +8,34 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from skillyard.database import Session
+from skillyard.governance.report import Verdict
 from skillyard.governance.report_json import report_to_json
 from skillyard.marketplace_sync.catalogue.documents import (
-    MAX_BODY,
     ModerationDocument,
     ModerationState,
     PackageFact,
     SkillDocument,
     VersionDocument,
+    checked,
     moment,
     read_document,
 )
-from skillyard.marketplace_sync.catalogue.entry import Entry, EntryId, EntryKind
+from skillyard.marketplace_sync.catalogue.entry import MAX_DOCUMENT_BYTES, Entry, EntryId, EntryKind
 from skillyard.marketplace_sync.catalogue.store import Change
-from skillyard.marketplace_sync.errors import DocumentError
 from skillyard.marketplace_sync.hub import store as hub_store
 from skillyard.marketplace_sync.hub.channels import LATEST, latest_of
 from skillyard.marketplace_sync.hub.ground import Ground
+from skillyard.marketplace_sync.hub.latest import Latest, Shown, printable, with_text
 from skillyard.marketplace_sync.hub.lookalikes import lookalike
 from skillyard.marketplace_sync.hub.values import HubVersion, WantedVersion
-from skillyard.marketplace_sync.hub.words import HUB, PUBLISHER, is_by, word_of
+from skillyard.marketplace_sync.hub.words import HUB, PUBLISHER, is_by, listed_of, word_of
 from skillyard.runtime.install import Prepared
 from skillyard.runtime.stored import locks_to_json, skill_to_json
 from skillyard.skills.lock import closure_digest
 
 _MOST_PACKAGES = 400
-_MOST_CHANNELS = 20
+_VERDICTS = {Verdict.PASS: "PASS", Verdict.FLAG: "FLAG"}
+"""What may be published. No other verdict has a name here."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,20 +48,23 @@ class WhyHeld:
 
 @dataclass(frozen=True, slots=True)
 class NewVersion:
-    """A version that was looked at. ``body`` is its SKILL.md behind the frontmatter."""
+    """A version that was looked at. ``body`` is its SKILL.md behind the frontmatter, ``archive`` the SHA-256 of what it
+    is packed into."""
 
     kept: HubVersion
     prepared: Prepared
     wanted: WantedVersion
     body: str
+    archive: str
     held: WhyHeld
 
 
 class Listing:
     """Writes versions into the catalogue, in the caller's transaction."""
 
-    def __init__(self, *, ground: Ground) -> None:
+    def __init__(self, *, ground: Ground, latest: Latest) -> None:
         self._ground = ground
+        self._latest_text = latest
 
     async def add(self, session: Session, new: NewVersion, *, at: datetime) -> Entry:
         """The version's entry. The skill's is made with the first version, and follows the latest."""
@@ -88,6 +93,7 @@ class Listing:
             lock_json=locks_to_json(new.prepared.locks),
             files=new.prepared.skill.bundle.files,
         )
+        await hub_store.add_archives(session, {new.kept.bundle: new.archive})
         _, written = await self._ground.change(session, changes, at=at, moderated=len(changes) > 2)
         return next(one for one in written if one.id == version)
 
@@ -107,28 +113,17 @@ class Listing:
             channels[new.wanted.channel] = number
         if new.wanted.channel is None or LATEST not in channels:
             channels[LATEST] = await self._latest(session, new.kept.skill, number)
-        if len(channels) > _MOST_CHANNELS:
-            raise DocumentError(f"more than {_MOST_CHANNELS} channels", field="channel")
-        if old is not None and channels[LATEST] != number:
-            return old.model_copy(update={"channels": channels, "updated_at": now})
-        said = {
-            "description": skill.description,
-            "license": skill.license,
-            "channels": channels,
-            "body": _printable(new.body)[:MAX_BODY],
-            "updated_at": now,
-        }
-        made = SkillDocument.model_validate(said)
-        return made if old is None else old.model_copy(update=said)
+        fields = {**({} if old is None else old.model_dump()), "channels": channels, "updated_at": now}
+        if channels[LATEST] == number:
+            return with_text(fields, Shown(skill.description, skill.license, printable(new.body)))
+        made = checked(SkillDocument, fields)
+        same = old is not None and old.channels.get(LATEST) == channels[LATEST]
+        return made if same else await self._latest_text.following(session, new.kept.skill, made)
 
     async def _latest(self, session: Session, skill: str, number: str) -> str:
         """The highest release of those that are shown and the new one."""
-        shown = [number]
-        for one in await hub_store.versions_below(session, skill):
-            word = None if one.deleted else await word_of(session, self._ground.id, one.key)
-            if not one.deleted and (word is None or word.state.listed):
-                shown.append(one.number)
-        return latest_of(shown) or number
+        versions = [one for one in await hub_store.versions_below(session, skill) if not one.deleted]
+        return latest_of([number, *await listed_of(session, self._ground.id, versions)]) or number
 
     async def why_held(self, session: Session, skill: str, *, since: WhyHeld | None = None) -> WhyHeld:
         """Why a new skill waits for a moderator: its name, or its publisher's, looks like another's.
@@ -162,28 +157,33 @@ def _resemblance(skill: str, keys: Sequence[str]) -> str | None:
 
 
 def _version_document(new: NewVersion, now: datetime) -> VersionDocument:
+    """Names as many packages as a document holds, and says how many there are. Raises ``DocumentError``."""
     skill, locks = new.prepared.skill, new.prepared.locks
     packages = [
-        PackageFact(ecosystem=lock.ecosystem, name=one.name, version=one.version)
+        {"ecosystem": lock.ecosystem, "name": one.name, "version": one.version}
         for lock in locks
         for one in lock.packages
     ]
-    return VersionDocument(
-        bundle=skill.bundle.digest,
-        bundle_bytes=skill.bundle.size,
-        files=len(skill.bundle.files),
-        lock=closure_digest(locks),
-        kind=skill.kind,
-        ecosystems=tuple(lock.ecosystem for lock in locks),
-        packages=tuple(packages[:_MOST_PACKAGES]),
-        packages_in_all=len(packages),
-        verdict="PASS" if new.prepared.report.verdict.name == "PASS" else "FLAG",
-        scanned_at=moment(new.prepared.report.made_at),
-        published_at=now,
-        signature=new.wanted.signature,
-    )
-
-
-def _printable(text: str) -> str:
-    """Without characters that no text holds: PostgreSQL keeps no NUL, and nobody searches for the others."""
-    return "".join(one for one in text if one.isprintable() or one in "\n\t")
+    fields: dict[str, object] = {
+        "bundle": skill.bundle.digest,
+        "bundle_bytes": skill.bundle.size,
+        "files": len(skill.bundle.files),
+        "lock": closure_digest(locks),
+        "kind": skill.kind,
+        "ecosystems": tuple(lock.ecosystem for lock in locks),
+        "packages_in_all": len(packages),
+        "verdict": _VERDICTS[new.prepared.report.verdict],
+        "scanned_at": moment(new.prepared.report.made_at),
+        "published_at": now,
+        "signature": new.wanted.signature,
+    }
+    room = MAX_DOCUMENT_BYTES - len(checked(VersionDocument, fields).text.encode())
+    named: list[PackageFact] = []
+    for package in packages[:_MOST_PACKAGES]:
+        fact = checked(PackageFact, package)
+        # And the comma behind it.
+        room -= len(fact.text.encode()) + 1
+        if room < 0:
+            break
+        named.append(fact)
+    return checked(VersionDocument, {**fields, "packages": named})

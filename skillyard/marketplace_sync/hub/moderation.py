@@ -18,7 +18,7 @@ from skillyard.governance.identity import Actor
 from skillyard.ids import BundleDigest, WorkspaceId
 from skillyard.json_value import JsonValue
 from skillyard.marketplace_sync import revocations
-from skillyard.marketplace_sync.catalogue import standing, store
+from skillyard.marketplace_sync.catalogue import standing
 from skillyard.marketplace_sync.catalogue.documents import (
     ModerationDocument,
     ModerationState,
@@ -32,13 +32,16 @@ from skillyard.marketplace_sync.errors import NotAllowedError, RemovedError
 from skillyard.marketplace_sync.hub import store as hub_store
 from skillyard.marketplace_sync.hub.channels import LATEST, latest_of
 from skillyard.marketplace_sync.hub.ground import Ground
+from skillyard.marketplace_sync.hub.latest import Latest
 from skillyard.marketplace_sync.hub.values import HubVersion, Sender
-from skillyard.marketplace_sync.hub.words import MODERATOR, PUBLISHER, is_by, word_of
+from skillyard.marketplace_sync.hub.words import MODERATOR, PUBLISHER, is_by, listed_of, word_of
 from skillyard.runtime.bundle_stops import StoppedVersion
 from skillyard.runtime.runtime import Runtime
 
 _BY_PUBLISHERS = (ModerationState.YANKED, ModerationState.VISIBLE, ModerationState.DELETED)
 _LOOKED_AT = 500
+_PAGES = 10
+"""Of so many words each that one request looks through for those of a state."""
 _KINDS = {0: EntryKind.PUBLISHER, 1: EntryKind.SKILL, 2: EntryKind.VERSION}
 
 
@@ -54,9 +57,10 @@ class Moderated:
 class Moderation:
     """Each word is one transaction; what it stops is stopped after the commit."""
 
-    def __init__(self, *, runtime: Runtime, ground: Ground) -> None:
+    def __init__(self, *, runtime: Runtime, ground: Ground, latest: Latest) -> None:
         self._runtime = runtime
         self._ground = ground
+        self._latest = latest
 
     async def moderate(self, key: str, state: ModerationState, reason: str, *, by: Administrator) -> Moderated:
         """An operator's word about a publisher, a skill or a version. Raises ``NotFoundError`` for what is not there,
@@ -67,7 +71,7 @@ class Moderation:
             done = await self.say(session, key, state, reason, said=said, by=by.actor)
             facts: dict[str, JsonValue] = {"state": state.value, "reason": reason, **by.facts}
             await self._record(session, by.workspace, by.actor, key, facts)
-        await revocations.enforce(self._runtime, done.stopped, reason=reason)
+        await revocations.enforce(self._runtime, done.stopped)
         return done
 
     async def by_publisher(
@@ -93,15 +97,22 @@ class Moderation:
 
     async def page(
         self, session: Session, *, after: str, limit: int, state: ModerationState | None
-    ) -> tuple[Entry, ...]:
-        """Words by key, beginning behind ``after``; those of one state, or all."""
+    ) -> tuple[tuple[Entry, ...], str | None]:
+        """Words by key, beginning behind ``after``, of one state or all; and the key to go on behind, where there may
+        be more: fewer than ``limit`` where many others had to be looked through."""
         found: list[Entry] = []
-        while len(found) < limit and (
-            page := await self._ground.page(session, EntryKind.MODERATION, after=after, limit=_LOOKED_AT)
-        ):
+        for _ in range(_PAGES):
+            page = await self._ground.page(session, EntryKind.MODERATION, after=after, limit=_LOOKED_AT)
+            for one in page:
+                if state is not None and _read(one).state is not state:
+                    continue
+                if len(found) == limit:
+                    return tuple(found), found[-1].id.key
+                found.append(one)
+            if len(page) < _LOOKED_AT:
+                return tuple(found), None
             after = page[-1].id.key
-            found += [one for one in page if state is None or _read(one).state is state]
-        return tuple(found[:limit])
+        return tuple(found), after
 
     async def say(
         self, session: Session, key: str, state: ModerationState, reason: str, *, said: str, by: Actor
@@ -123,8 +134,9 @@ class Moderation:
         if state is ModerationState.DELETED:
             changes += await self._tombstones(session, subject, versions)
         _, written = await self._ground.change(session, changes, at=now, moderated=True)
-        await self._follow(session, subject, state, now)
-        stopped = await self._stop(session, versions, reason=reason, by=by)
+        was = ModerationState.VISIBLE if before is None else before.state
+        await self._follow(session, subject, state, now, other_text=was.installable != state.installable)
+        stopped = await self._stop(session, versions, by=by)
         return Moderated(next(one for one in written if one.id == id_), document, stopped)
 
     async def _require_sayable(
@@ -152,19 +164,15 @@ class Moderation:
         if subject.kind is EntryKind.SKILL:
             changes.append(Change(subject, None))
             for kind in (EntryKind.RATING, EntryKind.COUNTS):
-                changes += [Change(id_, None) for id_ in await self._all(session, kind, f"{subject.key}#")]
+                keys = await hub_store.keys_with_prefix(session, self._ground.id, kind, f"{subject.key}#")
+                changes += [Change(EntryId(kind, key), None) for key in keys]
         return changes
 
-    async def _all(self, session: Session, kind: EntryKind, prefix: str) -> list[EntryId]:
-        found: list[EntryId] = []
-        while page := await store.with_prefix(
-            session, self._ground.id, kind, prefix, after=found[-1].key if found else ""
-        ):
-            found += [one.id for one in page]
-        return found
-
-    async def _follow(self, session: Session, subject: EntryId, state: ModerationState, at: datetime) -> None:
-        """``latest`` of a skill names the newest version that is shown; other channels leave what is deleted."""
+    async def _follow(
+        self, session: Session, subject: EntryId, state: ModerationState, at: datetime, *, other_text: bool
+    ) -> None:
+        """``latest`` of a skill names the newest version that is shown, and the skill shows that version's text; other
+        channels leave what is deleted. ``other_text``: whether the subject's own text is to be seen changed."""
         if subject.kind is not EntryKind.VERSION:
             return
         skill = EntryId(EntryKind.SKILL, subject.key.partition("@")[0])
@@ -175,55 +183,47 @@ class Moderation:
         versions = [one for one in await hub_store.versions_below(session, skill.key) if not one.deleted]
         there = {one.number for one in versions}
         channels = {name: number for name, number in before.channels.items() if number in there}
-        # Whether the skill itself is held says nothing about which of its versions is the latest.
-        words = await self._words(session, _keys(versions))
-        listed = [one.number for one in versions if words.get(one.key, ModerationState.VISIBLE).listed]
+        listed = await listed_of(session, self._ground.id, versions)
         latest = latest_of(listed)
         released = state is ModerationState.VISIBLE and subject.key == f"{skill.key}@{latest}"
         if latest is not None and (released or channels.get(LATEST) not in listed):
             channels[LATEST] = latest
-        if channels != before.channels:
-            document = before.model_copy(update={"channels": channels, "updated_at": at})
+        document = before.model_copy(update={"channels": channels})
+        target = channels.get(LATEST)
+        if target != before.channels.get(LATEST) or (other_text and subject.key == f"{skill.key}@{target}"):
+            document = await self._latest.following(session, skill.key, document)
+        if document != before:
+            document = document.model_copy(update={"updated_at": at})
             await self._ground.change(session, [Change(skill, document.text)], at=at)
 
     async def _stop(
-        self, session: Session, versions: tuple[HubVersion, ...], *, reason: str, by: Actor
+        self, session: Session, versions: tuple[HubVersion, ...], *, by: Actor
     ) -> tuple[StoppedVersion, ...]:
-        """Bring what this instance's workspaces may run in line with what is said of these versions now."""
+        """Bring what this instance's workspaces may run in line with what is said of these versions now.
+
+        The reason is that of the word that stops, whoever spoke last.
+        """
         bundles = {one.bundle for one in versions}
         everywhere = await hub_store.versions_with(session, bundles)
-        found = await standing.standings(session, self._ground.id, _keys(everywhere))
-        strictest: dict[BundleDigest, ModerationState | None] = dict.fromkeys(bundles)
+        found = await standing.standings(session, self._ground.id, [one.key for one in everywhere])
+        strictest: dict[BundleDigest, tuple[ModerationState, str]] = {}
         for one in everywhere:
-            stop = found[one.key].stop
-            if stop is not None and strictest[one.bundle] is not ModerationState.REVOKED:
-                strictest[one.bundle] = stop
+            said = found[one.key]
+            held = strictest.get(one.bundle)
+            if said.stop is not None and (held is None or standing.stricter(said.stop, held[0])):
+                strictest[one.bundle] = said.stop, said.stop_reason
         stopped: list[StoppedVersion] = []
-        for state in (ModerationState.QUARANTINED, ModerationState.REVOKED):
-            of_state = [bundle for bundle, stop in strictest.items() if stop is state]
-            stopped += await revocations.stop_installed(session, None, of_state, reason=reason, by=by, state=state)
-        free = [bundle for bundle, stop in strictest.items() if stop is None]
-        await revocations.withdraw_stops(session, None, free)
+        for state, reason in dict.fromkeys(strictest.values()):
+            some = [bundle for bundle, stop in strictest.items() if stop == (state, reason)]
+            stopped += await revocations.stop_installed(session, None, some, reason=reason, by=by, state=state)
+        await revocations.withdraw_stops(session, None, bundles - strictest.keys())
         return tuple(stopped)
-
-    async def _words(self, session: Session, keys: list[str]) -> dict[str, ModerationState]:
-        ids = (EntryId(EntryKind.MODERATION, key) for key in keys)
-        found = await store.get_many(session, self._ground.id, ids)
-        return {
-            id_.key: read_document(ModerationDocument, entry.document).state
-            for id_, entry in found.items()
-            if entry.document is not None
-        }
 
     @staticmethod
     async def _record(
         session: Session, workspace: WorkspaceId, by: Actor, key: str, facts: dict[str, JsonValue]
     ) -> None:
         await audit.append(session, AuditRecord(workspace, utcnow(), by, Action.MARKET_MODERATED, key, facts))
-
-
-def _keys(versions: tuple[HubVersion, ...] | list[HubVersion]) -> list[str]:
-    return [one.key for one in versions]
 
 
 def _read(entry: Entry) -> ModerationDocument:

@@ -27,10 +27,11 @@ from skillyard.marketplace_sync.catalogue.documents import (
     VersionDocument,
 )
 from skillyard.marketplace_sync.catalogue.entry import Entry, EntryId, EntryKind, entry_id
-from skillyard.marketplace_sync.catalogue.statement import read_statement
+from skillyard.marketplace_sync.catalogue.statement import Statement, read_statement
 from skillyard.marketplace_sync.errors import DocumentError, HubBusyError, RemovedError, ReservedError
+from skillyard.marketplace_sync.hub import archive
 from skillyard.marketplace_sync.hub import store as hub_store
-from skillyard.marketplace_sync.hub.assembly import AssembledSource, require_manifest, same_files
+from skillyard.marketplace_sync.hub.assembly import AssembledSource, FilesGoneError, require_manifest, same_files
 from skillyard.marketplace_sync.hub.ground import Ground
 from skillyard.marketplace_sync.hub.listing import Listing, NewVersion, WhyHeld
 from skillyard.marketplace_sync.hub.values import HubVersion, Sender, WantedVersion
@@ -49,6 +50,8 @@ _AT_ONCE = 2
 """Publications that are scanned at the same time in one process; more wait."""
 _MOST_WAITING = 32
 """Those included that are being scanned; more are told to come again."""
+_LOOKS = 3
+"""How often the files of a version are looked for, where some go away as they are being read."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,13 +70,21 @@ class MissingFiles:
 
 
 @dataclass(frozen=True, slots=True)
+class Scanned:
+    """What was found out of a version: with the body of SKILL.md, and the SHA-256 of its archive."""
+
+    prepared: Prepared
+    body: str
+    archive: str
+
+
+@dataclass(frozen=True, slots=True)
 class Ready:
     """A version that was looked at and may be written down."""
 
     key: str
     wanted: WantedVersion
-    prepared: Prepared
-    body: str
+    scanned: Scanned
     held: WhyHeld
 
 
@@ -101,25 +112,41 @@ class Publishing:
             await self._require_open(session, sender, key)
             known = await self._known(session, id_, wanted, files)
             held = await self._listing.why_held(session, key.partition("@")[0])
+            if known is None:
+                await self._stated(session, key, wanted.signature)
         if known is not None:
             return known
-        places = await self._files.places(files, workspace=sender.workspace)
-        missing = sorted({one.sha256 for one in files} - places.keys())
-        if missing:
-            return MissingFiles(tuple(missing))
+        left = _LOOKS
+        while True:
+            left -= 1
+            places = await self._files.places(files, workspace=sender.workspace)
+            missing = sorted({one.sha256 for one in files} - places.keys())
+            if missing:
+                return MissingFiles(tuple(missing))
+            try:
+                scanned = await self._in_turn(sender, key, files, places)
+            except FilesGoneError:
+                # Another publication of the workspace had one of them too, and is through: it is there under its name.
+                if not left:
+                    raise
+            else:
+                return Ready(key, wanted, scanned, held)
+
+    async def _in_turn(
+        self, sender: Sender, key: str, files: Sequence[BundleFile], places: Mapping[str, Path]
+    ) -> Scanned:
         if self._waiting >= _MOST_WAITING:
             raise HubBusyError(f"{self._waiting} publications wait already; try again later")
         self._waiting += 1
         try:
             async with self._turns:
-                prepared, body = await self._scanned(sender, key, files, places)
+                return await self._scanned(sender, key, files, places)
         finally:
             self._waiting -= 1
-        return Ready(key, wanted, prepared, body, held)
 
     async def write(self, session: Session, sender: Sender, ready: Ready) -> Published:
         """Make it visible, in the caller's transaction: version, skill, channel, and whether it is held."""
-        key, prepared = ready.key, ready.prepared
+        key, prepared = ready.key, ready.scanned.prepared
         await self._require_open(session, sender, key)
         id_ = EntryId(EntryKind.VERSION, key)
         known = await self._known(session, id_, ready.wanted, prepared.skill.bundle.files)
@@ -138,9 +165,8 @@ class Publishing:
             published_at=now,
             deleted=False,
         )
-        entry = await self._listing.add(
-            session, NewVersion(kept, prepared, ready.wanted, ready.body, ready.held), at=now
-        )
+        new = NewVersion(kept, prepared, ready.wanted, ready.scanned.body, ready.scanned.archive, ready.held)
+        entry = await self._listing.add(session, new, at=now)
         facts: dict[str, JsonValue] = {
             "bundle": kept.bundle,
             "verdict": prepared.report.verdict.name,
@@ -156,8 +182,7 @@ class Publishing:
         key: str,
         files: Sequence[BundleFile],
         places: Mapping[str, Path],
-    ) -> tuple[Prepared, str]:
-        """What was found out, and the body of SKILL.md."""
+    ) -> Scanned:
         skill_key, _, number = key.partition("@")
         name = skill_key.partition("/")[2]
         source = AssembledSource(name, files, places, origin=f"marketplace:{key}")
@@ -174,7 +199,7 @@ class Publishing:
             await self._refuse(sender, key, prepared)
         kept = await asyncio.to_thread(self._files.keep, self._runtime.bundles.path(skill.bundle.digest), skill.bundle)
         manifest = await asyncio.to_thread(read_manifest, kept, Tolerance(ParseMode.LENIENT))
-        return prepared, manifest.body
+        return Scanned(prepared, manifest.body, await asyncio.to_thread(archive.digest, kept, skill.bundle))
 
     async def _refuse(self, sender: Sender, key: str, prepared: Prepared) -> None:
         report = prepared.report
@@ -195,7 +220,7 @@ class Publishing:
         await self._ground.require_owner(session, sender, publisher)
         found = await standing.standing_of(session, self._ground.id, skill)
         if found.stop is not None:
-            raise RemovedError(f"{skill} is {found.stop.value} by a moderator: {found.reason}")
+            raise RemovedError(f"{skill} is {found.stop.value} by a moderator: {found.stop_reason}")
         if found.state is ModerationState.DELETED and not await self._listing.deleted_by_publisher(session, skill):
             raise RemovedError(f"{skill} is deleted by a moderator: {found.reason}")
 
@@ -219,17 +244,28 @@ class Publishing:
         return Published(entry, created=False)
 
     async def _require_signer(self, session: Session, ready: Ready) -> None:
+        """Looked at before the scan as well, when the bundle was not known yet."""
+        stated = await self._stated(session, ready.key, ready.wanted.signature)
+        if stated is not None and stated.bundle != ready.scanned.prepared.skill.bundle.digest:
+            raise DocumentError(f"is about {stated.version} ({stated.bundle})", field="signature")
+
+    async def _stated(self, session: Session, key: str, signature: str | None) -> Statement | None:
         """A publisher who has keys signs with one of them; a signature by nobody we know is refused."""
-        publisher = EntryId(EntryKind.PUBLISHER, ready.key.partition("/")[0])
+        publisher = EntryId(EntryKind.PUBLISHER, key.partition("/")[0])
         _, document = await self._ground.document(session, publisher, PublisherDocument)
         keys = [PublicKey(bytes.fromhex(one.key)) for one in document.keys if one.revoked_at is None]
-        if ready.wanted.signature is None:
+        if signature is None:
             if keys:
                 raise DocumentError("this publisher signs its versions", field="signature")
-            return
-        stated, _ = read_statement(ready.wanted.signature, keys)
-        if (stated.version, stated.bundle) != (ready.key, ready.prepared.skill.bundle.digest):
+            return None
+        stated, _ = read_statement(signature, keys)
+        if stated.version != key:
             raise DocumentError(f"is about {stated.version} ({stated.bundle})", field="signature")
+        return stated
+
+    async def settled(self, sender: Sender, files: Sequence[BundleFile]) -> None:
+        """It is published: what was sent for it is not needed any more. Call it once that is committed."""
+        await self._files.forget_sent(files, workspace=sender.workspace)
 
     @staticmethod
     async def _record(

@@ -30,10 +30,12 @@ from skillyard.marketplace_sync.catalogue.documents import (
 from skillyard.marketplace_sync.catalogue.entry import Entry, EntryKind, entry_id
 from skillyard.marketplace_sync.errors import (
     DocumentError,
+    HubBusyError,
     ItemReusedError,
     MarketplaceError,
     ReservedError,
     RevisionConflictError,
+    TokenEndedError,
 )
 from skillyard.marketplace_sync.hub import store as hub_store
 from skillyard.marketplace_sync.hub.edits import Edits
@@ -50,6 +52,7 @@ _TOGETHER = 25
 _REGISTERS_TOGETHER = 200
 """Of ratings and counts alone, which are written by a few statements in all."""
 
+_TAKEN = (PushStatus.APPLIED, PushStatus.DUPLICATE)
 _RESULT = TypeAdapter(PushResult)
 
 
@@ -96,7 +99,8 @@ class Push:
         self._turns: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
 
     async def take(self, sender: Sender, items: Sequence[PushItem]) -> tuple[Answered, ...]:
-        """Results in the items' order. Raises ``MachineError`` and its kin: those before are taken, and known again."""
+        """Results in the items' order. Raises ``MachineError`` and its kin, ``HubBusyError`` and ``TokenEndedError``:
+        those before are taken, and known again."""
         if len(items) > MOST_ITEMS:
             raise InputError(f"more than {MOST_ITEMS} items", field="items")
         if len({one.item for one in items}) != len(items):
@@ -127,7 +131,8 @@ class Push:
             for one in items:
                 answer = _known(one, known)
                 if answer is None:
-                    write = at_once.get(one.item.item) or partial(self._write, session, sender, one.item)
+                    said = at_once.get(one.item.item)
+                    write = said or _apart(session, partial(self._write, session, sender, one.item))
                     answer = await _judged(one.item, write)
                     taken += _to_remember(one, answer)
                 answers.append(await self._with_current(session, one.item, answer))
@@ -184,9 +189,12 @@ class Push:
                 status = PushStatus.APPLIED if done.created else PushStatus.DUPLICATE
                 return PushResult(one.item.item, status, rev=done.entry.rev)
 
-            answer = await _judged(one.item, write)
+            answer = await _judged(one.item, _apart(session, write))
             await hub_store.remember(session, sender.id, _to_remember(one, answer), at=utcnow())
-            return await self._with_current(session, one.item, answer)
+            answer = await self._with_current(session, one.item, answer)
+        if answer.result.status in _TAKEN:
+            await self._publishing.settled(sender, one.item.files)
+        return answer
 
     async def _write(self, session: Session, sender: Sender, item: PushItem) -> PushResult:
         match item.kind:
@@ -223,10 +231,21 @@ async def _judged(item: PushItem, work: Callable[[], Awaitable[PushResult]]) -> 
         return Answered(PushResult(item.item, PushStatus.CONFLICT, code=error.code, detail=str(error)))
     except ReportRefusedError as error:
         return Answered(_refused(item, error), error.report)
-    except MachineError:
+    except (MachineError, HubBusyError, TokenEndedError):
+        # Nothing is wrong with the item: refused, it would never be sent again.
         raise
     except (InputError, ConflictError, NotFoundError, MarketplaceError) as error:
         return Answered(_refused(item, error))
+
+
+def _apart(session: Session, work: Callable[[], Awaitable[PushResult]]) -> Callable[[], Awaitable[PushResult]]:
+    """The work within a savepoint: of an item that is refused nothing stays in the transaction that it shares."""
+
+    async def within() -> PushResult:
+        async with session.begin_nested():
+            return await work()
+
+    return within
 
 
 def _refused(item: PushItem, error: SkillyardError) -> PushResult:
@@ -245,7 +264,7 @@ def _known(one: _Item, known: dict[str, tuple[str, str]]) -> Answered | None:
 
 
 def _to_remember(one: _Item, answer: Answered) -> list[tuple[str, str, str]]:
-    if answer.result.status not in (PushStatus.APPLIED, PushStatus.DUPLICATE):
+    if answer.result.status not in _TAKEN:
         return []
     return [(one.item.item, one.body, _RESULT.dump_json(answer.result).decode())]
 

@@ -6,8 +6,8 @@ grow.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from datetime import datetime
 
 from skillyard.database import Session, utcnow
@@ -16,6 +16,7 @@ from skillyard.governance import audit
 from skillyard.governance.administrators import Administrator, require_operator
 from skillyard.governance.audit import Action, AuditRecord
 from skillyard.governance.identity import PersonPrincipal
+from skillyard.json_value import JsonValue
 from skillyard.marketplace_sync.catalogue import standing, store
 from skillyard.marketplace_sync.catalogue.documents import (
     CountsDocument,
@@ -27,7 +28,8 @@ from skillyard.marketplace_sync.catalogue.documents import (
 from skillyard.marketplace_sync.catalogue.entry import Entry, EntryId, EntryKind, entry_id
 from skillyard.marketplace_sync.catalogue.stamp import Stamp, clamped, next_stamp, parse_stamp
 from skillyard.marketplace_sync.catalogue.store import Change
-from skillyard.marketplace_sync.errors import DocumentError, NotAllowedError
+from skillyard.marketplace_sync.errors import DocumentError, NotAllowedError, RemovedError
+from skillyard.marketplace_sync.hub import store as hub_store
 from skillyard.marketplace_sync.hub import token_store
 from skillyard.marketplace_sync.hub.ground import Ground
 from skillyard.marketplace_sync.hub.values import InstancePrincipal, InstanceScope, Sender
@@ -54,6 +56,26 @@ class Register:
     document: str
 
 
+@dataclass(frozen=True, slots=True)
+class _Found:
+    """What registers are judged by, looked up for all of them. ``refused`` is by origin; ``held`` has tombstones."""
+
+    held: Mapping[EntryId, Entry]
+    refused: Mapping[str, SkillyardError]
+    struck: frozenset[str]
+    rateable: frozenset[str]
+    bound: set[str] = field(default_factory=set)
+
+    def require_open(self, id_: EntryId) -> None:
+        """Raises what keeps anybody, or this sender, from writing the register."""
+        if (why := self.refused.get(_origin(id_.key))) is not None:
+            raise why
+        if id_.key in self.struck:
+            raise _struck(id_.key)
+        if _skill(id_.key) not in self.rateable:
+            raise NotFoundError(f"there is no skill {_skill(id_.key)} to be rated")
+
+
 class Ratings:
     """Writes registers in the caller's transaction."""
 
@@ -62,9 +84,12 @@ class Ratings:
         self._metrics = metrics
 
     async def rate(self, session: Session, person: PersonPrincipal, skill: str, stars: int, review: str) -> Entry:
-        """A person of this hub rates. Raises ``NotFoundError``, ``DocumentError``."""
+        """A person of this hub rates. Raises ``NotFoundError``, ``DocumentError``, and ``RemovedError`` where a
+        moderator took their review away."""
         id_ = await self._own_register(session, person, skill)
         await self._require_rateable(session, skill)
+        if await hub_store.struck(session, [id_.key]):
+            raise _struck(id_.key)
         before = await self._ground.entry(session, id_)
         last = None if before is None or before.document is None else _stamp(before.document)
         now = utcnow()
@@ -87,12 +112,22 @@ class Ratings:
         await audit.append(session, record)
 
     async def strike(self, session: Session, key: str, reason: str, *, by: Administrator) -> None:
-        """An operator takes a review away, whoever wrote it."""
+        """An operator takes a review away, whoever wrote it: no other comes in its place until one lifts that."""
         await require_operator(session, by)
         await self._remove(session, entry_id(EntryKind.RATING, key))
-        facts = {"removed": True, "reason": reason, **by.facts}
-        record = AuditRecord(by.workspace, utcnow(), by.actor, Action.MARKET_RATED, key, facts)
-        await audit.append(session, record)
+        await hub_store.add_strike(session, key, at=utcnow())
+        await self._record_strike(session, key, {"removed": True, "reason": reason, **by.facts}, by)
+
+    async def lift(self, session: Session, key: str, reason: str, *, by: Administrator) -> None:
+        """Its rater may rate again. What was struck does not come back by itself. Raises ``NotFoundError``."""
+        await require_operator(session, by)
+        if not await hub_store.remove_strike(session, entry_id(EntryKind.RATING, key).key):
+            raise NotFoundError(f"no review of {key} was taken away")
+        await self._record_strike(session, key, {"lifted": True, "reason": reason, **by.facts}, by)
+
+    @staticmethod
+    async def _record_strike(session: Session, key: str, facts: dict[str, JsonValue], by: Administrator) -> None:
+        await audit.append(session, AuditRecord(by.workspace, utcnow(), by.actor, Action.MARKET_RATED, key, facts))
 
     async def take(self, session: Session, sender: Sender, key: str, document: str | None) -> Taken:
         """A rating that an instance brings of its own raters; ``None`` takes one back. The later stamp stays."""
@@ -102,6 +137,7 @@ class Ratings:
         await self._require_origin(session, sender, _origin(key))
         if await self._ground.entry(session, id_) is None:
             return Taken(None, changed=False)
+        await self._bind(session, sender, _origin(key), set())
         await self._remove(session, id_)
         return Taken(None, changed=True)
 
@@ -123,42 +159,47 @@ class Ratings:
         now = utcnow()
         ids = {one: _id_or_error(one) for one in registers}
         known = [id_ for id_ in ids.values() if isinstance(id_, EntryId)]
-        refused = {
-            origin: await self._why_not(session, sender, origin) for origin in {_origin(id_.key) for id_ in known}
-        }
-        skills = {_skill(id_.key) for id_ in known}
-        standings = await standing.standings(session, self._ground.id, skills)
-        there = await store.get_many(session, self._ground.id, [EntryId(EntryKind.SKILL, skill) for skill in skills])
-        rateable = {id_.key for id_, one in there.items() if not one.deleted and standings[id_.key].installable}
-        held = await store.get_many(session, self._ground.id, known)
+        found = await self._found(session, sender, known)
         taken: dict[Register, Taken | SkillyardError] = {}
         changes: dict[EntryId, Register] = {}
-        documents: dict[EntryId, Document] = {}
+        texts: dict[EntryId, str] = {}
         for one, id_ in ids.items():
             if not isinstance(id_, EntryId):
                 taken[one] = id_
                 continue
-            before = held.get(id_)
-            before = None if before is None or before.deleted else before
-            if (why := refused[_origin(id_.key)]) is not None:
-                taken[one] = why
-                continue
+            held = found.held.get(id_)
+            before = None if held is None or held.deleted else held
             try:
+                found.require_open(id_)
                 document = self._merged(one, before, now)
-            except DocumentError as error:
+                text = None if document is None else document.text
+                await self._bind(session, sender, _origin(id_.key), found.bound)
+            except (DocumentError, NotAllowedError, NotFoundError, RemovedError) as error:
                 taken[one] = error
                 continue
-            if _skill(id_.key) not in rateable:
-                taken[one] = NotFoundError(f"there is no skill {_skill(id_.key)} to be rated")
-                continue
             taken[one] = Taken(before, changed=False)
-            if document is not None:
-                changes[id_], documents[id_] = one, document
+            if text is not None:
+                changes[id_], texts[id_] = one, text
         if changes:
-            wanted = [Change(id_, documents[id_].text) for id_ in changes]
+            wanted = [Change(id_, texts[id_]) for id_ in changes]
             _, written = await self._ground.change(session, wanted, at=now)
             taken |= {changes[entry.id]: Taken(entry, changed=True) for entry in written}
         return [taken[one] for one in registers]
+
+    async def _found(self, session: Session, sender: Sender, ids: Sequence[EntryId]) -> _Found:
+        origins = dict.fromkeys(_origin(id_.key) for id_ in ids)
+        refused = {origin: await self._why_not(session, sender, origin) for origin in origins}
+        skills = {_skill(id_.key) for id_ in ids}
+        standings = await standing.standings(session, self._ground.id, skills)
+        there = await store.get_many(session, self._ground.id, [EntryId(EntryKind.SKILL, skill) for skill in skills])
+        return _Found(
+            held=await store.get_many(session, self._ground.id, ids),
+            refused={origin: why for origin, why in refused.items() if why is not None},
+            struck=await hub_store.struck(session, [id_.key for id_ in ids]),
+            rateable=frozenset(
+                id_.key for id_, one in there.items() if not one.deleted and standings[id_.key].installable
+            ),
+        )
 
     def _merged(self, register: Register, held: Entry | None, now: datetime) -> Document | None:
         """What the register is to say; ``None`` where it says that, or something later, already."""
@@ -168,11 +209,15 @@ class Ratings:
         stamp, origin = parse_stamp(wanted.stamp), _origin(register.key)
         if stamp.node != origin:
             raise DocumentError(f"was stamped by {stamp.node}, and is of {origin}", field="stamp")
+        before = None if held is None or held.document is None else _stamp(held.document)
+        if before is not None and stamp <= before:
+            return None
         if (counts := clamped(stamp, now_ms=int(now.timestamp() * 1000))) != stamp:
             self._metrics.stamp_clamped(HUB_LABEL)
+            if before is not None and counts <= before:
+                # What was clamped before lies as far ahead, or our clock was set back since: later is later.
+                counts = next_stamp(before, now_ms=0, node=origin)
             wanted = wanted.model_copy(update={"stamp": str(counts)})
-        if held is not None and held.document is not None and counts <= _stamp(held.document):
-            return None
         return wanted
 
     async def _why_not(self, session: Session, sender: Sender, origin: str) -> SkillyardError | None:
@@ -205,7 +250,14 @@ class Ratings:
         await token_store.require_valid(session, sender.principal, utcnow())
         if origin == (await self._ground.catalogue(session)).feed_id:
             raise NotAllowedError(f"{origin} is this hub itself, whose people rate here")
-        await token_store.bind_origin(session, sender.principal, origin)
+        await token_store.require_origin(session, sender.principal, origin)
+
+    @staticmethod
+    async def _bind(session: Session, sender: Sender, origin: str, bound: set[str]) -> None:
+        """From the first that is taken on a token brings the ratings of one instance; what is refused binds nothing."""
+        if origin not in bound and isinstance(sender.principal, InstancePrincipal):
+            await token_store.bind_origin(session, sender.principal, origin)
+            bound.add(origin)
 
 
 def _id_or_error(register: Register) -> EntryId | SkillyardError:
@@ -213,6 +265,10 @@ def _id_or_error(register: Register) -> EntryId | SkillyardError:
         return entry_id(register.kind, register.key)
     except DocumentError as error:
         return error
+
+
+def _struck(key: str) -> RemovedError:
+    return RemovedError(f"a moderator took the review {key} away")
 
 
 def _counted(wanted: CountsDocument, held: Entry | None) -> CountsDocument | None:

@@ -2,18 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime
 
-from sqlalchemy import delete, func, insert, select, update
+from sqlalchemy import delete, insert, select, update
 
 from skillyard.database import Session
 from skillyard.ids import BundleDigest, PersonId, WorkspaceId
 from skillyard.marketplace_sync.catalogue.documents import SkillDocument, read_document
 from skillyard.marketplace_sync.catalogue.entry import CatalogueId, EntryKind
 from skillyard.marketplace_sync.catalogue.tables import EntryRow
-from skillyard.marketplace_sync.hub.tables import HubFileRow, HubVersionRow, NamespaceRow, PushedRow
-from skillyard.marketplace_sync.hub.values import HubVersion, Namespace
+from skillyard.marketplace_sync.hub.tables import (
+    ArchiveRow,
+    HubFileRow,
+    HubVersionRow,
+    NamespaceRow,
+    PushedRow,
+    StrikeRow,
+)
+from skillyard.marketplace_sync.hub.values import Holder, HubVersion, Namespace
 from skillyard.skills.skill import BundleFile
 
 _AT_ONCE = 500
@@ -52,6 +59,10 @@ async def version(session: Session, key: str) -> HubVersion | None:
 
 async def report_json(session: Session, key: str) -> str:
     return (await session.scalars(select(HubVersionRow.report_json).where(HubVersionRow.key == key))).one()
+
+
+async def skill_json(session: Session, key: str) -> str:
+    return (await session.scalars(select(HubVersionRow.skill_json).where(HubVersionRow.key == key))).one()
 
 
 async def add_version(
@@ -124,29 +135,74 @@ async def files_of(session: Session, key: str) -> tuple[BundleFile, ...]:
     return tuple(sorted(found, key=lambda one: one.path.encode()))
 
 
-async def holders(
-    session: Session, digests: Collection[str], *, limit: int
-) -> dict[str, list[tuple[HubVersion, BundleFile]]]:
-    """By SHA-256 of files: versions that are not deleted and hold one, at most so many for each."""
-    found: dict[str, list[tuple[HubVersion, BundleFile]]] = {}
-    row = HubFileRow
-    for digest in sorted(set(digests)):
-        query = (
-            select(HubVersionRow, row)
-            .join(row, row.version_key == HubVersionRow.key)
-            .where(row.sha256 == digest, HubVersionRow.deleted.is_(False))
-            .order_by(HubVersionRow.key.desc())
-            .limit(limit)
+async def holders(session: Session, sha256: str, *, below: str | None, limit: int) -> tuple[Holder, ...]:
+    """Versions that are not deleted and hold a file, the greatest keys first, all below ``below``."""
+    row, version = HubFileRow, HubVersionRow
+    query = (
+        select(version.key, version.bundle_digest, row.path, row.size, row.executable)
+        .join(row, row.version_key == version.key)
+        .where(row.sha256 == sha256, version.deleted.is_(False))
+        .order_by(row.version_key.desc())
+        .limit(limit)
+    )
+    if below is not None:
+        query = query.where(row.version_key < below)
+    return tuple(
+        Holder(key, BundleDigest(bundle), BundleFile(path, sha256, size, executable))
+        for key, bundle, path, size, executable in await session.execute(query)
+    )
+
+
+async def bundles_in_use(session: Session, bundles: Collection[BundleDigest]) -> frozenset[BundleDigest]:
+    """Those of the bundles that a version is of which is not deleted."""
+    wanted = sorted(set(bundles))
+    found: set[BundleDigest] = set()
+    for begin in range(0, len(wanted), _AT_ONCE):
+        query = select(HubVersionRow.bundle_digest).where(
+            HubVersionRow.bundle_digest.in_(wanted[begin : begin + _AT_ONCE]), HubVersionRow.deleted.is_(False)
         )
-        for kept, file in await session.execute(query):
-            member = BundleFile(file.path, file.sha256, file.size, file.executable)
-            found.setdefault(digest, []).append((_version(kept), member))
+        found.update(BundleDigest(one) for one in await session.scalars(query))
+    return frozenset(found)
+
+
+async def bundles_of(session: Session, keys: Collection[str]) -> Mapping[str, BundleDigest]:
+    """By version; those that were never published are left out."""
+    found: dict[str, BundleDigest] = {}
+    wanted = sorted(set(keys))
+    for begin in range(0, len(wanted), _AT_ONCE):
+        query = select(HubVersionRow.key, HubVersionRow.bundle_digest)
+        rows = await session.execute(query.where(HubVersionRow.key.in_(wanted[begin : begin + _AT_ONCE])))
+        found |= {key: BundleDigest(bundle) for key, bundle in rows}
     return found
 
 
-async def published_count(session: Session) -> int:
-    """How many versions were ever published."""
-    return int((await session.execute(select(func.count()).select_from(HubVersionRow))).scalar_one())
+async def archives(session: Session, bundles: Collection[BundleDigest]) -> Mapping[BundleDigest, str]:
+    """The digests of their archives, as far as they are known."""
+    found: dict[BundleDigest, str] = {}
+    wanted = sorted(set(bundles))
+    for begin in range(0, len(wanted), _AT_ONCE):
+        query = select(ArchiveRow.bundle_digest, ArchiveRow.sha256)
+        rows = await session.execute(query.where(ArchiveRow.bundle_digest.in_(wanted[begin : begin + _AT_ONCE])))
+        found |= {BundleDigest(bundle): sha256 for bundle, sha256 in rows}
+    return found
+
+
+async def add_archives(session: Session, found: Mapping[BundleDigest, str]) -> None:
+    """What is known already stays: it is the same."""
+    known = await archives(session, found.keys())
+    rows = [{"bundle_digest": one, "sha256": sha256} for one, sha256 in found.items() if one not in known]
+    if rows:
+        await session.execute(insert(ArchiveRow), rows)
+
+
+async def without_archive(session: Session, *, after: str, limit: int) -> tuple[BundleDigest, ...]:
+    """Published bundles of whose archives the digest is not known, in order, beginning behind ``after``."""
+    row = HubVersionRow
+    query = select(row.bundle_digest).where(
+        row.bundle_digest > after, row.bundle_digest.not_in(select(ArchiveRow.bundle_digest))
+    )
+    found = await session.scalars(query.distinct().order_by(row.bundle_digest).limit(limit))
+    return tuple(BundleDigest(one) for one in found)
 
 
 async def skill_keys(session: Session, catalogue: CatalogueId, *, after: int) -> tuple[str, ...]:
@@ -156,6 +212,19 @@ async def skill_keys(session: Session, catalogue: CatalogueId, *, after: int) ->
         row.catalogue_id == catalogue, row.kind == EntryKind.SKILL, row.deleted.is_(False), row.seq > after
     )
     return tuple(await session.scalars(query))
+
+
+async def keys_with_prefix(session: Session, catalogue: CatalogueId, kind: EntryKind, prefix: str) -> tuple[str, ...]:
+    """Keys of all live entries of a kind that begin so; without their documents."""
+    row = EntryRow
+    query = select(row.key).where(
+        row.catalogue_id == catalogue,
+        row.kind == kind,
+        row.key >= prefix,
+        row.key < f"{prefix}\x7f",
+        row.deleted.is_(False),
+    )
+    return tuple(await session.scalars(query.order_by(row.key)))
 
 
 async def skill_in_category(session: Session, catalogue: CatalogueId, slug: str) -> str | None:
@@ -171,6 +240,30 @@ async def skill_in_category(session: Session, catalogue: CatalogueId, slug: str)
         if slug in read_document(SkillDocument, document or "").categories:
             return key
     return None
+
+
+async def struck(session: Session, keys: Collection[str]) -> frozenset[str]:
+    """Those of the keys whose review an operator took away."""
+    found: set[str] = set()
+    wanted = sorted(set(keys))
+    for begin in range(0, len(wanted), _AT_ONCE):
+        query = select(StrikeRow.key).where(StrikeRow.key.in_(wanted[begin : begin + _AT_ONCE]))
+        found.update(await session.scalars(query))
+    return frozenset(found)
+
+
+async def add_strike(session: Session, key: str, *, at: datetime) -> None:
+    session.add(StrikeRow(key=key, at=at))
+    await session.flush()
+
+
+async def remove_strike(session: Session, key: str) -> bool:
+    """Whether there was one."""
+    row = await session.get(StrikeRow, key)
+    if row is not None:
+        await session.delete(row)
+        await session.flush()
+    return row is not None
 
 
 async def pushed(session: Session, sender: str, items: Collection[str]) -> dict[str, tuple[str, str]]:
@@ -190,8 +283,12 @@ async def remember(session: Session, sender: str, results: Sequence[tuple[str, s
         await session.execute(insert(PushedRow), rows)
 
 
-async def forget_pushes(session: Session, *, before: datetime) -> None:
-    await session.execute(delete(PushedRow).where(PushedRow.at < before))
+async def forget_pushes(session: Session, *, before: datetime, limit: int) -> int:
+    """Forget idempotency keys from before a moment, at most so many; returns how many."""
+    old = select(PushedRow.id).where(PushedRow.at < before).order_by(PushedRow.at).limit(limit)
+    ids = list(await session.scalars(old))
+    await session.execute(delete(PushedRow).where(PushedRow.id.in_(ids)))
+    return len(ids)
 
 
 def _namespace(row: NamespaceRow) -> Namespace:

@@ -58,9 +58,11 @@ class HubVersionRow(Base):
     """``publisher/name@version``; stays when the version is deleted, so that the number is not given again."""
     bundle_digest: Mapped[str] = mapped_column(String(71), index=True)
     workspace_id: Mapped[int] = mapped_column(Key, ForeignKey("workspaces.id", ondelete="RESTRICT"), index=True)
-    skill_json: Mapped[str] = mapped_column(Text)
-    lock_json: Mapped[str] = mapped_column(Text)
-    report_json: Mapped[str] = mapped_column(Text)
+    # These three are large, and read of one version at a time where somebody asks for them.
+    skill_json: Mapped[str] = mapped_column(Text, deferred=True)
+    lock_json: Mapped[str] = mapped_column(Text, deferred=True)
+    """What the document's ``lock`` is the digest of: all of it, where the document names the first packages only."""
+    report_json: Mapped[str] = mapped_column(Text, deferred=True)
     published_by: Mapped[str] = mapped_column(String(100))
     """``person 3``, ``token 5``."""
     published_at: Mapped[datetime] = mapped_column(UtcDateTime)
@@ -71,7 +73,7 @@ class HubFileRow(Base):
     """A file of a published version. Its bytes are in the bundle of the home that took it."""
 
     __tablename__ = "hub_files"
-    __table_args__ = (Index("ix_hub_files_sha256", "sha256"),)
+    __table_args__ = (Index("ix_hub_files_sha256_version_key", "sha256", "version_key"),)
 
     version_key: Mapped[str] = mapped_column(
         KeyText, ForeignKey("hub_versions.key", ondelete="CASCADE"), primary_key=True
@@ -80,6 +82,25 @@ class HubFileRow(Base):
     sha256: Mapped[str] = mapped_column(String(64))
     size: Mapped[int] = mapped_column(Key)
     executable: Mapped[bool] = mapped_column(Boolean)
+
+
+class ArchiveRow(Base):
+    """The digest of the archive that a published bundle is packed into; it follows from the bundle's."""
+
+    __tablename__ = "hub_archives"
+
+    bundle_digest: Mapped[str] = mapped_column(String(71), primary_key=True)
+    sha256: Mapped[str] = mapped_column(String(64))
+
+
+class StrikeRow(Base):
+    """A review that an operator took away: under its key none is taken until that is lifted."""
+
+    __tablename__ = "hub_strikes"
+
+    key: Mapped[str] = mapped_column(KeyText, primary_key=True)
+    """Of the rating: ``publisher/name#origin/rater``."""
+    at: Mapped[datetime] = mapped_column(UtcDateTime)
 
 
 class PushedRow(Base):

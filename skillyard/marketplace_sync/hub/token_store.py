@@ -9,12 +9,12 @@ import secrets
 from collections.abc import Collection
 from datetime import datetime
 
-from sqlalchemy import or_, select, update
+from sqlalchemy import ColumnElement, or_, select, update
 
 from skillyard.database import Session, in_utc
 from skillyard.errors import NotFoundError
 from skillyard.ids import PersonId, WorkspaceId
-from skillyard.marketplace_sync.errors import NotAllowedError
+from skillyard.marketplace_sync.errors import NotAllowedError, TokenEndedError
 from skillyard.marketplace_sync.hub.tables import InstanceTokenRow
 from skillyard.marketplace_sync.hub.values import HubTokenId, InstancePrincipal, InstanceScope, InstanceToken
 
@@ -71,10 +71,10 @@ async def authenticate(session: Session, text: str, now: datetime) -> tuple[Inst
 
 
 async def require_valid(session: Session, principal: InstancePrincipal, now: datetime) -> None:
-    """What was looked at when a request came still counts as it is done. Raises ``NotAllowedError``."""
+    """What was looked at when a request came still counts as it is done. Raises ``TokenEndedError``."""
     row = await session.get(InstanceTokenRow, principal.token, populate_existing=True)
     if row is None or not _is_valid(row, now):
-        raise NotAllowedError(f"the token {principal.name} was revoked or expired meanwhile")
+        raise TokenEndedError(f"the token {principal.name} was revoked or expired meanwhile")
 
 
 async def find(session: Session, workspace: WorkspaceId, token: HubTokenId) -> InstanceToken:
@@ -107,16 +107,15 @@ async def used(session: Session, token: HubTokenId, *, at: datetime) -> None:
     await _change(session, token, last_used_at=at)
 
 
-async def bind_origin(session: Session, principal: InstancePrincipal, origin: str) -> None:
-    """Keep which instance this token's ratings are of, at the first that it brings; it brings no other's after that.
+async def require_origin(session: Session, principal: InstancePrincipal, origin: str) -> bool:
+    """Whether this token's ratings are of this instance; ``False`` where they are of none yet.
 
     An instance's name belongs to the workspace whose token used it first. Raises ``NotAllowedError``.
     """
     row = InstanceTokenRow
-    ours = or_(row.id == principal.line, row.first_id == principal.line)
-    bound = {one for one in await session.scalars(select(row.origin).where(ours)) if one is not None}
+    bound = {one for one in await session.scalars(select(row.origin).where(_line(principal))) if one is not None}
     if bound == {origin}:
-        return
+        return True
     if bound:
         raise NotAllowedError(f"the token {principal.name} brings what {bound.pop()} said, and nothing of {origin}")
     others = await session.scalar(
@@ -124,7 +123,22 @@ async def bind_origin(session: Session, principal: InstancePrincipal, origin: st
     )
     if others is not None:
         raise NotAllowedError(f"{origin} is known here as an instance of others")
-    await session.execute(update(row).where(ours).values(origin=origin).execution_options(synchronize_session=False))
+    return False
+
+
+async def bind_origin(session: Session, principal: InstancePrincipal, origin: str) -> None:
+    """Keep which instance this token's ratings are of, at the first that is taken; it brings no other's after that.
+
+    Raises ``NotAllowedError`` as ``require_origin`` does.
+    """
+    if not await require_origin(session, principal, origin):
+        query = update(InstanceTokenRow).where(_line(principal)).values(origin=origin)
+        await session.execute(query.execution_options(synchronize_session=False))
+
+
+def _line(principal: InstancePrincipal) -> ColumnElement[bool]:
+    """The tokens of one line of rotations."""
+    return or_(InstanceTokenRow.id == principal.line, InstanceTokenRow.first_id == principal.line)
 
 
 async def _change(session: Session, token: HubTokenId, **values: object) -> None:

@@ -83,13 +83,19 @@ class InstanceTokens:
         return new, text
 
     async def revoke(self, token: HubTokenId, *, by: Administrator) -> None:
-        """End a token now. Ending it again changes nothing."""
+        """End a token now, and every one that rotations put in its place: whoever it leaked to may have rotated it.
+
+        Ending it again changes nothing.
+        """
         async with self._database.transaction() as session:
             await require_person(session, by)
-            found = await token_store.find(session, by.workspace, token)
-            if found.revoked_at is None:
-                await token_store.revoke(session, token, at=utcnow())
-                await self._record(session, Action.MARKET_TOKEN_REVOKED, found, by)
+            after: HubTokenId | None = token
+            while after is not None:
+                found = await token_store.find(session, by.workspace, after)
+                if found.revoked_at is None:
+                    await token_store.revoke(session, found.id, at=utcnow())
+                    await self._record(session, Action.MARKET_TOKEN_REVOKED, found, by)
+                after = found.replaced_by
 
     async def page(self, workspace: WorkspaceId, *, after: int, limit: int) -> tuple[InstanceToken, ...]:
         async with self._database.reading() as session:

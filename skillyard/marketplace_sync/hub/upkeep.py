@@ -1,15 +1,16 @@
-"""What keeps a hub's feed in order: deletions are forgotten after their time, and a feed that was put back says so."""
+"""What keeps a hub in order: what was kept for a time is forgotten behind it, and a feed that was put back says so."""
 
 from __future__ import annotations
 
 import asyncio
 import random
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import replace
 from datetime import timedelta
 
 import structlog
 
-from skillyard.database import Database, DatabaseError, tell, utcnow
+from skillyard.database import Database, tell, utcnow
 from skillyard.errors import InputError
 from skillyard.governance import audit
 from skillyard.governance.administrators import Administrator, require_operator
@@ -17,11 +18,15 @@ from skillyard.governance.audit import Action, AuditRecord
 from skillyard.json_value import JsonValue
 from skillyard.marketplace_sync.catalogue import store
 from skillyard.marketplace_sync.catalogue.store import Catalogue
+from skillyard.marketplace_sync.hub import store as hub_store
 from skillyard.settings import Settings
 
 _FIRST_SECONDS = 300.0
 _EVERY_SECONDS = 6 * 3600.0
 _MAX_REASON = 500
+PUSHES_KEPT = timedelta(days=90)
+"""How long an idempotency key is remembered."""
+_AT_ONCE = 1000
 
 _log = structlog.get_logger("skillyard.feed")
 
@@ -29,8 +34,12 @@ _log = structlog.get_logger("skillyard.feed")
 class FeedUpkeep:
     """Of the own catalogue. ``start`` begins what recurs, ``close`` ends it."""
 
-    def __init__(self, *, database: Database, settings: Settings) -> None:
+    def __init__(
+        self, *, database: Database, settings: Settings, further: Sequence[Callable[[], Awaitable[object]]]
+    ) -> None:
+        """``further`` is done as often, one after the other."""
         self._database = database
+        self._further = tuple(further)
         self._keep = timedelta(days=settings.marketplace_tombstone_days)
         self._task: asyncio.Task[None] | None = None
 
@@ -50,6 +59,16 @@ class FeedUpkeep:
             catalogue = await store.own(session, at=now)
             return await store.purge(session, catalogue, deleted_before=now - self._keep)
 
+    async def forget_pushes(self) -> int:
+        """Forget idempotency keys whose time is over, in parts, so that others write in between; returns how many."""
+        before, gone = utcnow() - PUSHES_KEPT, 0
+        while True:
+            async with self._database.transaction() as session:
+                some = await hub_store.forget_pushes(session, before=before, limit=_AT_ONCE)
+            gone += some
+            if some < _AT_ONCE:
+                return gone
+
     async def put_back(self, reason: str, *, by: Administrator) -> Catalogue:
         """Say that an older state of the catalogue was put back on purpose, from a backup for one.
 
@@ -62,7 +81,10 @@ class FeedUpkeep:
             await require_operator(session, by)
             now = utcnow()
             before = await store.own(session, at=now)
-            after = replace(before, epoch=max(before.epoch + 1, int(now.timestamp())))
+            moment = int(now.timestamp())
+            # Moderators' words are counted on from the moment as well: one of a number that was given already, in the
+            # time that was lost, would not count for more than what was said then.
+            after = replace(before, epoch=max(before.epoch + 1, moment), moderation=max(before.moderation + 1, moment))
             await store.save(session, after)
             facts: dict[str, JsonValue] = {"from": before.epoch, "to": after.epoch, "seq": after.seq}
             facts["reason"] = reason
@@ -74,9 +96,11 @@ class FeedUpkeep:
     async def _recur(self) -> None:
         # Not all processes at once, and none while it is busy starting.
         await asyncio.sleep(_FIRST_SECONDS * (1 + random.random()))  # noqa: S311 - to spread load
+        works: tuple[Callable[[], Awaitable[object]], ...] = (self.forget, self.forget_pushes, *self._further)
         while True:
-            try:
-                await self.forget()
-            except DatabaseError as error:
-                _log.warning("feed_upkeep_failed", error=str(error))
+            for work in works:
+                try:
+                    await work()
+                except Exception as error:  # noqa: BLE001 - what fails now is done the next time, and the rest today
+                    _log.warning("feed_upkeep_failed", work=work.__name__, error=repr(error))
             await asyncio.sleep(_EVERY_SECONDS)

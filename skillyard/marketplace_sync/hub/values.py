@@ -15,6 +15,7 @@ from skillyard.ids import BundleDigest, PersonId, WorkspaceId
 from skillyard.json_value import JsonValue
 from skillyard.marketplace_sync.catalogue.documents import Document, Slug
 from skillyard.marketplace_sync.errors import NotAllowedError
+from skillyard.skills.skill import BundleFile
 
 MOST_ITEMS = 500
 """Of one push."""
@@ -130,6 +131,15 @@ class HubVersion:
     @property
     def number(self) -> str:
         return self.key.partition("@")[2]
+
+
+@dataclass(frozen=True, slots=True)
+class Holder:
+    """A version that holds a file."""
+
+    key: str
+    bundle: BundleDigest
+    file: BundleFile
 
 
 class WantedVersion(Document):

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import random
+import time
 from collections.abc import Awaitable, Callable, Mapping
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
@@ -19,7 +20,7 @@ from skillyard.database import Database, utcnow
 from skillyard.errors import SkillyardError
 from skillyard.marketplace_sync.errors import RemoteUnavailableError
 from skillyard.marketplace_sync.jobs import store
-from skillyard.marketplace_sync.jobs.runner import Runner
+from skillyard.marketplace_sync.jobs.runner import Runner, RunTooLongError
 from skillyard.marketplace_sync.jobs.schedule import Schedule
 from skillyard.marketplace_sync.jobs.values import Busy, Followed, Job, JobId, JobKey, JobState, NotDue, Run, RunTrigger
 from skillyard.marketplace_sync.live.client import LiveChannels, Pace
@@ -31,6 +32,8 @@ if TYPE_CHECKING:
     from _typeshed import DataclassInstance
 
 _LOOK_SECONDS = 1.0
+_LOST_SIGHT_SECONDS = 30.0
+"""Who could not look for so long does not keep up."""
 _TIDY_SECONDS = 3600.0
 _BUSY_SECONDS = 0.25
 """How long somebody who has to run after another process's run waits between two looks at it."""
@@ -55,8 +58,10 @@ class Jobs:
         send: Callable[[RemoteMarket], Awaitable[DataclassInstance]],
         update_advisories: Callable[[], Awaitable[DataclassInstance]],
         tidy: Callable[[], Awaitable[object]],
+        cut_short: Callable[[RemoteId, SkillyardError], Awaitable[object]],
     ) -> None:
-        """``follow``, ``send`` and ``update_advisories`` are the work; ``tidy`` forgets what is over, once an hour."""
+        """``follow``, ``send`` and ``update_advisories`` are the work; ``tidy`` forgets what is over, once an hour;
+        ``cut_short`` is told of a remote whose following was ended because it took too long."""
         self._database = database
         self._settings = settings
         self._lease = lease
@@ -67,6 +72,7 @@ class Jobs:
         self._send = send
         self._update_advisories = update_advisories
         self._tidy = tidy
+        self._cut_short = cut_short
         self._tidied: float | None = None
         self._hold = timedelta(seconds=settings.lease_ttl)
         self._runner = Runner(
@@ -94,6 +100,8 @@ class Jobs:
         self._watched: dict[JobId, tuple[datetime, float]] = {}
         """The claim of each job as last seen, and for how many seconds it was watched without being renewed."""
         self._looked: float | None = None
+        self._kept_up = float("-inf")
+        """When all that was looked at was last seen to its end, by ``time.monotonic``."""
         self._asked: dict[RemoteId, datetime | None] = {}
         """When each remote's channel was last asked for by hand, as this process has seen it."""
         self._waiting: dict[JobKey, asyncio.Task[None]] = {}
@@ -105,12 +113,14 @@ class Jobs:
 
     @property
     def running(self) -> bool:
-        """Whether this process keeps up with remotes by itself."""
-        return self._looking is not None and not self._looking.done() and self._schedule.running
+        """Whether this process keeps up with remotes by itself: it looked lately, and could."""
+        looking = self._looking is not None and not self._looking.done() and self._schedule.running
+        return looking and time.monotonic() - self._kept_up < _LOST_SIGHT_SECONDS
 
     async def start(self) -> None:
         """Begin what recurs."""
         self._schedule.start()
+        self._kept_up = time.monotonic()
         self._looking = asyncio.create_task(self._look_on())
 
     async def close(self) -> None:
@@ -132,15 +142,9 @@ class Jobs:
 
     def news(self, remote: RemoteId, seq: int | None) -> None:
         """A remote may have something new: up to a number, or of which nothing is known."""
-        followed, key = self._remotes.get(remote), JobKey(Job.CATALOGUE, remote)
-        if followed is not None and followed.state is RemoteState.ENABLED:
+        key = JobKey(Job.CATALOGUE, remote)
+        if self._is_wanted(key):
             self._begin(key, RunTrigger.LIVE, wanted=seq)
-
-    def uploads_waiting(self, remote: RemoteId) -> None:
-        """Something was put into the outbox. Found within a second without being told as well."""
-        followed = self._remotes.get(remote)
-        if followed is not None and followed.state is RemoteState.ENABLED and Job.UPLOADS in followed.jobs:
-            self._begin(JobKey(Job.UPLOADS, remote), RunTrigger.SCHEDULE)
 
     def carry_out(self, run: Run) -> None:
         """Do what was claimed already, for somebody who asked for it."""
@@ -190,7 +194,8 @@ class Jobs:
         async with self._database.reading() as session:
             remotes = await store.followed(session)
             states = await store.states(session)
-            uploads = await store.with_due_uploads(session, now)
+            open_ = [one.id for one in remotes if one.state is RemoteState.ENABLED and Job.UPLOADS in one.jobs]
+            uploads = await store.with_due_uploads(session, open_, now)
             orphaned = await store.orphaned(session)
         for gone in self._remotes.keys() - {one.id for one in remotes}:
             self._metrics.gone(self._remotes[gone].label)
@@ -209,11 +214,19 @@ class Jobs:
         self.live.want(one for one in remotes if one.channel_wanted)
         self._reconnect_asked()
         for remote in uploads:
-            self.uploads_waiting(remote)
-        clock = asyncio.get_running_loop().time()
+            if self._is_wanted(key := JobKey(Job.UPLOADS, remote)):
+                self._begin(key, RunTrigger.SCHEDULE)
+        clock = time.monotonic()
         if self._tidied is None or clock - self._tidied > _TIDY_SECONDS:
             self._tidied = clock
             await self._tidy()
+        self._kept_up = clock
+
+    def _is_wanted(self, key: JobKey) -> bool:
+        """Whether it may be begun by itself: neither its remote nor the job itself is told to rest."""
+        followed = None if key.remote is None else self._remotes.get(key.remote)
+        state = self._states.get(key)
+        return followed is not None and followed.state is RemoteState.ENABLED and not (state and state.paused)
 
     def _arrange(self, now: datetime) -> None:
         wanted = []
@@ -298,6 +311,9 @@ class Jobs:
                 await asyncio.wait((running,))
             if not due and (pause := self._not_before.get(key, 0.0) - clock()) > 0:
                 await asyncio.sleep(pause)
+            if not self._is_wanted(key):
+                # An operator may have said so while this waited for its turn.
+                return None
             if (wanted := self._wanted.get(key)) is not None:
                 async with self._database.reading() as session:
                     mirrored = await store.mirrored(session, remote.id)
@@ -327,7 +343,16 @@ class Jobs:
                 case Busy() if due:
                     return None
                 case Busy():
-                    await asyncio.sleep(_BUSY_SECONDS)
+                    await self._ended_elsewhere(key)
+
+    async def _ended_elsewhere(self, key: JobKey) -> None:
+        """Wait until another process's run gives up its claim; who looks is in nobody's way. A claim that is nobody's
+        any more is given up by ``look``."""
+        while True:
+            await asyncio.sleep(_BUSY_SECONDS)
+            async with self._database.reading() as session:
+                if not await store.claimed(session, key):
+                    return
 
     async def _carry_out(self, run: Run) -> None:
         key = run.key
@@ -341,6 +366,8 @@ class Jobs:
         if isinstance(error, RemoteUnavailableError) and error.retry_after is not None:
             pause = max(pause, min(error.retry_after, _LONGEST_RETRY_AFTER))
         self._not_before[key] = asyncio.get_running_loop().time() + pause
+        if isinstance(error, RunTooLongError) and key.job is Job.CATALOGUE and key.remote is not None:
+            await self._cut_short(key.remote, error)
 
     def _next_at(self, key: JobKey, error: SkillyardError | None) -> datetime | None:
         if key.remote is None:

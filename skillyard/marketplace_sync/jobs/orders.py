@@ -18,7 +18,9 @@ from skillyard.json_value import JsonValue
 from skillyard.marketplace_sync.jobs import store
 from skillyard.marketplace_sync.jobs.jobs import Jobs
 from skillyard.marketplace_sync.jobs.values import Busy, Followed, Job, JobId, JobKey, JobState, Run, RunTrigger
+from skillyard.marketplace_sync.remotes import store as remotes_store
 from skillyard.marketplace_sync.remotes.remote import RemoteState
+from skillyard.marketplace_sync.upwards import store as uploads_store
 
 SHORTEST_PERIOD: Final = 5.0
 LONGEST_PERIOD: Final = 7 * 86_400.0
@@ -63,7 +65,8 @@ class Orders:
         self._lease = lease
 
     async def run_now(self, remote: str | None, job: Job, *, by: Administrator) -> Run:
-        """Begin a run and return it. Raises ``JobRunningError`` where one is under way, ``NotFoundError``.
+        """Begin a run and return it; of uploads it also sends what was put off, but for what the remote asked time for.
+        Raises ``JobRunningError`` where one is under way, ``NotFoundError``.
 
         Without a ``remote``, the instance's job: for operators.
         """
@@ -87,6 +90,9 @@ class Orders:
             if isinstance(outcome, Busy):
                 raise _running(job, outcome.run)
             assert isinstance(outcome, Run)  # noqa: S101 - only what is scheduled can be too early or paused
+            if job is Job.UPLOADS and key.remote is not None:
+                # Who asks by hand knows that the remote is there again, and does not wait for a quarter of an hour.
+                await uploads_store.hasten(session, key.remote, at=at)
             record = _record(by, at, Action.SYNC_JOB_RUN, _subject(job, remote), run=outcome.id)
             await audit.append(session, record)
         self._jobs.carry_out(outcome)
@@ -131,11 +137,11 @@ class Orders:
 
     async def runs(
         self, workspace: WorkspaceId, *, remote: str | None, job: Job | None, before: int, limit: int
-    ) -> tuple[Run, ...]:
-        """Runs of a workspace and of the instance, the newest first."""
+    ) -> tuple[tuple[Run, str | None], ...]:
+        """Runs of a workspace, each with its remote's name, and of the instance; the newest first."""
         async with self._database.reading() as session:
             named = None if remote is None else await _named(session, workspace, remote)
-            return await store.runs(
+            found = await store.runs(
                 session,
                 workspace,
                 job=job,
@@ -143,6 +149,8 @@ class Orders:
                 before=before,
                 limit=limit,
             )
+            names = {one.id: one.name for one in await remotes_store.list_remotes(session, workspace)}
+        return tuple((run, None if run.key.remote is None else names[run.key.remote]) for run in found)
 
     def _row(self, remote: Followed, job: Job, state: JobState | None, last: Mapping[JobId, Run]) -> JobTable:
         run = None if state is None else last.get(state.id)

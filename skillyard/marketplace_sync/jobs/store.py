@@ -6,12 +6,11 @@ when the caller has watched it long enough without seeing it renewed. No clock o
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from datetime import datetime, timedelta
 
 import orjson
-from sqlalchemy import Select, delete, exists, select, update
-from sqlalchemy.orm import aliased
+from sqlalchemy import Select, delete, func, select, update
 
 from skillyard.database import Session
 from skillyard.governance.identity import WorkspaceState
@@ -35,8 +34,8 @@ from skillyard.marketplace_sync.jobs.values import (
 )
 from skillyard.marketplace_sync.remotes.remote import RemoteId
 from skillyard.marketplace_sync.remotes.tables import RemoteRow
+from skillyard.marketplace_sync.upwards import store as uploads_store
 from skillyard.marketplace_sync.upwards.tables import UploadRow
-from skillyard.marketplace_sync.upwards.values import UploadState
 from skillyard.runtime.tables import LeaseRow
 
 _MAX_ERROR = 500
@@ -75,22 +74,10 @@ async def mirrored(session: Session, remote: RemoteId) -> int | None:
     return await session.scalar(query.where(RemoteRow.id == remote))
 
 
-async def with_due_uploads(session: Session, now: datetime) -> frozenset[RemoteId]:
-    """Remotes for which something waits whose time has come, that nobody is sending and that no older item of the same
-    key holds up: what a run would send (``upwards.store.claim``)."""
-    older = aliased(UploadRow)
-    held_up = exists(
-        select(older.id).where(
-            older.remote_id == UploadRow.remote_id,
-            older.kind == UploadRow.kind,
-            older.key == UploadRow.key,
-            older.id < UploadRow.id,
-            older.state.in_((UploadState.WAITING, UploadState.CONFLICT)),
-        )
-    )
-    free = UploadRow.claimed_until.is_(None) | (UploadRow.claimed_until < now)
-    due = select(UploadRow.remote_id).where(UploadRow.state == UploadState.WAITING, UploadRow.next_at <= now)
-    return frozenset(RemoteId(remote) for remote in await session.scalars(due.where(free, ~held_up).distinct()))
+async def with_due_uploads(session: Session, remotes: Collection[RemoteId], now: datetime) -> frozenset[RemoteId]:
+    """Those of some remotes to which a run would send something now."""
+    query = select(UploadRow.remote_id).where(UploadRow.remote_id.in_(remotes), uploads_store.due(now))
+    return frozenset(RemoteId(remote) for remote in await session.scalars(query.distinct()))
 
 
 async def states(session: Session, workspace: WorkspaceId | None = None) -> Mapping[JobKey, JobState]:
@@ -110,6 +97,12 @@ async def ensure(session: Session, key: JobKey, workspace: WorkspaceId | None) -
         session.add(row)
         await session.flush()
     return _state(row)
+
+
+async def claimed(session: Session, key: JobKey) -> bool:
+    """Whether a run is under way somewhere, as far as its claim says."""
+    query = select(JobRow.claimed_by).where(JobRow.job == key.job, JobRow.remote_id == key.remote)
+    return await session.scalar(query) is not None
 
 
 async def claim(
@@ -268,13 +261,10 @@ async def under_way(session: Session, lease: str) -> tuple[Run, ...]:
 
 async def last_runs(session: Session, jobs: Iterable[JobId]) -> Mapping[JobId, Run]:
     """The newest run of each of some jobs."""
-    found: dict[JobId, Run] = {}
-    for job in jobs:
-        query = select(RunRow, JobRow).join(JobRow, JobRow.id == RunRow.job_id).where(RunRow.job_id == job)
-        row = (await session.execute(query.order_by(RunRow.id.desc()).limit(1))).first()
-        if row is not None:
-            found[job] = _run(row[0], _key(row[1]))
-    return found
+    newest = select(func.max(RunRow.id)).where(RunRow.job_id.in_(list(jobs))).group_by(RunRow.job_id)
+    query = select(RunRow, JobRow).join(JobRow, JobRow.id == RunRow.job_id)
+    rows = (await session.execute(query.where(RunRow.id.in_(newest.scalar_subquery())))).all()
+    return {JobId(run.job_id): _run(run, _key(job)) for run, job in rows}
 
 
 async def _is_dead(session: Session, state: JobState, unrenewed: datetime | None) -> bool:

@@ -55,19 +55,16 @@ class JobKey:
 
 
 @dataclass(frozen=True, slots=True)
-class Followed:
-    """What the schedule has to know of a remote, of whatever workspace."""
+class Known:
+    """A remote of whatever workspace, as far as jobs and metrics tell them apart."""
 
     id: RemoteId
     workspace: WorkspaceId
     workspace_name: str
     name: str
     kind: RemoteKind
-    catalogue: CatalogueId
     state: RemoteState
     live_wanted: bool
-    seq: int
-    """How far its mirror is."""
 
     @property
     def label(self) -> str:
@@ -75,13 +72,22 @@ class Followed:
         return f"{self.workspace_name}/{self.name}"
 
     @property
+    def channel_wanted(self) -> bool:
+        return self.live_wanted and self.state is RemoteState.ENABLED and self.kind is RemoteKind.SKILLYARD
+
+
+@dataclass(frozen=True, slots=True)
+class Followed(Known):
+    """What the schedule has to know of a remote beside."""
+
+    catalogue: CatalogueId
+    seq: int
+    """How far its mirror is."""
+
+    @property
     def jobs(self) -> tuple[Job, ...]:
         """Other protocols than ours can be read, and that is all."""
         return OF_REMOTES if self.kind is RemoteKind.SKILLYARD else (Job.CATALOGUE,)
-
-    @property
-    def channel_wanted(self) -> bool:
-        return self.live_wanted and self.state is RemoteState.ENABLED and self.kind is RemoteKind.SKILLYARD
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,7 +16,7 @@ from prometheus_client.registry import Collector
 
 from skillyard.marketplace_sync.metrics.figures import SyncMetrics
 from skillyard.marketplace_sync.metrics.health import HealthState, SyncHealth
-from skillyard.marketplace_sync.metrics.store import Standing
+from skillyard.marketplace_sync.metrics.values import Standing
 from skillyard.marketplace_sync.remotes.remote import RemoteKind, RemoteState
 from skillyard.marketplace_sync.upwards.values import UploadState
 

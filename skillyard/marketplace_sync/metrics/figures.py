@@ -44,19 +44,22 @@ class SyncMetrics:
         )
         self._rating_seconds = Histogram(
             "rating_sync_duration_seconds",
-            "How long sending ratings took, each run.",
+            "How long sending what waits took, each run: ratings, and whatever else goes up.",
             buckets=_SECONDS,
             labelnames=("remote",),
             registry=self.registry,
         )
         self._rating_success = Counter(
             "rating_sync_success_total",
-            "Runs that sent all that was due.",
+            "Runs that sent all that was due, ratings and whatever else goes up.",
             labelnames=("remote",),
             registry=self.registry,
         )
         self._rating_errors = Counter(
-            "rating_sync_errors_total", "Runs that did not.", labelnames=("remote",), registry=self.registry
+            "rating_sync_errors_total",
+            "Runs that did not send all that was due.",
+            labelnames=("remote",),
+            registry=self.registry,
         )
         self._conflicts = Counter(
             "conflicts_detected_total", "Conflicts found.", labelnames=("remote", "kind"), registry=self.registry

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from datetime import datetime
 
-from sqlalchemy import ColumnElement, func, select
+from sqlalchemy import ColumnElement, and_, func, select
 from sqlalchemy.orm import InstrumentedAttribute
 
 from skillyard.database import Session
+from skillyard.governance.identity import WorkspaceState
 from skillyard.governance.tables import WorkspaceRow
 from skillyard.ids import WorkspaceId
 from skillyard.marketplace_sync.catalogue.entry import EntryKind
@@ -19,65 +19,60 @@ from skillyard.marketplace_sync.conflicts.values import ConflictState
 from skillyard.marketplace_sync.follower.tables import MirrorRow
 from skillyard.marketplace_sync.jobs.tables import JobRow, RunRow
 from skillyard.marketplace_sync.jobs.values import Job, RunState
-from skillyard.marketplace_sync.remotes.remote import RemoteId, RemoteKind, RemoteState
+from skillyard.marketplace_sync.metrics.values import Footing, Standing
+from skillyard.marketplace_sync.remotes.remote import RemoteId
 from skillyard.marketplace_sync.remotes.tables import RemoteRow, SetAsideRow
 from skillyard.marketplace_sync.upwards.tables import UploadRow
 from skillyard.marketplace_sync.upwards.values import UploadKind, UploadState
 
 
-@dataclass(frozen=True, slots=True)
-class Standing:
-    """A remote as the database tells it. ``head_seq`` is of the last head that was believed; skills and categories are
-    those that the mirror has with their documents."""
-
-    id: RemoteId
-    workspace: WorkspaceId
-    workspace_name: str
-    name: str
-    kind: RemoteKind
-    state: RemoteState
-    live_wanted: bool
-    created_at: datetime
-    seq: int
-    head_seq: int | None
-    skills: int
-    categories: int
-    tried_at: datetime | None
-    succeeded_at: datetime | None
-    failures: int
-    error: str | None
-    set_aside: int
-    uploads: Mapping[UploadState, int]
-    sent_at: datetime | None
-    """When what was due was last sent in full."""
-    conflicts: int
-
-    @property
-    def label(self) -> str:
-        """As metrics name it."""
-        return f"{self.workspace_name}/{self.name}"
-
-    @property
-    def channel_wanted(self) -> bool:
-        return self.live_wanted and self.state is RemoteState.ENABLED and self.kind is RemoteKind.SKILLYARD
-
-    @property
-    def lag(self) -> int | None:
-        """Changes of the remote that the mirror is known not to have."""
-        return None if self.head_seq is None else max(0, self.head_seq - self.seq)
+async def footings(session: Session) -> tuple[Footing, ...]:
+    """The remotes of all active workspaces by name. Reads little: anybody may ask for the health of a server."""
+    query = (
+        select(RemoteRow, WorkspaceRow.name, JobRow.paused, JobRow.seconds)
+        .join(WorkspaceRow, WorkspaceRow.id == RemoteRow.workspace_id)
+        .outerjoin(JobRow, _follows_it())
+        .where(*_wanted(None))
+        .order_by(WorkspaceRow.name, RemoteRow.name)
+    )
+    rows = (await session.execute(query)).all()
+    dead = await _dead(session, [row.id for row, *_ in rows])
+    aside = await _count(session, SetAsideRow.remote_id)
+    return tuple(
+        Footing(
+            id=RemoteId(row.id),
+            workspace=WorkspaceId(row.workspace_id),
+            workspace_name=name,
+            name=row.name,
+            kind=row.kind,
+            state=row.state,
+            live_wanted=row.live_wanted,
+            created_at=row.created_at,
+            succeeded_at=row.succeeded_at,
+            failures=row.failures,
+            error=row.error,
+            paused=bool(paused),
+            seconds=seconds,
+            dead=dead.get(row.id, 0),
+            set_aside=aside.get(row.id, 0),
+        )
+        for row, name, paused, seconds in rows
+    )
 
 
 async def standings(session: Session, workspace: WorkspaceId | None) -> tuple[Standing, ...]:
-    """The remotes of a workspace by name; with ``None`` those of all workspaces."""
+    """The remotes of a workspace by name; with ``None`` those of all active workspaces."""
     query = (
-        select(RemoteRow, WorkspaceRow.name, CatalogueRow.seq, MirrorRow.seq)
+        select(RemoteRow, WorkspaceRow.name, CatalogueRow.seq, MirrorRow.seq, JobRow.paused, JobRow.seconds)
         .join(WorkspaceRow, WorkspaceRow.id == RemoteRow.workspace_id)
         .join(CatalogueRow, CatalogueRow.id == RemoteRow.catalogue_id)
         .outerjoin(MirrorRow, MirrorRow.remote_id == RemoteRow.id)
+        .outerjoin(JobRow, _follows_it())
+        .where(*_wanted(workspace))
         .order_by(WorkspaceRow.name, RemoteRow.name)
     )
     mine = _mine(workspace)
-    rows = (await session.execute(query.where(*mine))).all()
+    rows = (await session.execute(query)).all()
     entries = await _entries(session, [row.catalogue_id for row, *_ in rows])
     aside = await _count(session, SetAsideRow.remote_id, *mine)
     conflicts = await _count(session, ConflictRow.remote_id, ConflictRow.state == ConflictState.OPEN, *mine)
@@ -93,25 +88,46 @@ async def standings(session: Session, workspace: WorkspaceId | None) -> tuple[St
             state=row.state,
             live_wanted=row.live_wanted,
             created_at=row.created_at,
+            succeeded_at=row.succeeded_at,
+            failures=row.failures,
+            error=row.error,
+            paused=bool(paused),
+            seconds=seconds,
+            dead=uploads.get(row.id, {}).get(UploadState.DEAD, 0),
             seq=seq,
             head_seq=head_seq,
             skills=entries.get((row.catalogue_id, EntryKind.SKILL), 0),
             categories=entries.get((row.catalogue_id, EntryKind.CATEGORY), 0),
             tried_at=row.tried_at,
-            succeeded_at=row.succeeded_at,
-            failures=row.failures,
-            error=row.error,
             set_aside=aside.get(row.id, 0),
             uploads=uploads.get(row.id, {}),
             sent_at=sent.get(row.id),
             conflicts=conflicts.get(row.id, 0),
         )
-        for row, name, seq, head_seq in rows
+        for row, name, seq, head_seq, paused, seconds in rows
     )
+
+
+def _wanted(workspace: WorkspaceId | None) -> tuple[ColumnElement[bool], ...]:
+    """Of the whole instance only what is followed at all: nothing is done for a workspace that is suspended."""
+    return _mine(workspace) or (WorkspaceRow.state == WorkspaceState.ACTIVE,)
 
 
 def _mine(workspace: WorkspaceId | None) -> tuple[ColumnElement[bool], ...]:
     return () if workspace is None else (RemoteRow.workspace_id == workspace,)
+
+
+def _follows_it() -> ColumnElement[bool]:
+    return and_(JobRow.remote_id == RemoteRow.id, JobRow.job == Job.CATALOGUE)
+
+
+async def _dead(session: Session, remotes: list[int]) -> Mapping[int, int]:
+    query = (
+        select(UploadRow.remote_id, func.count())
+        .where(UploadRow.remote_id.in_(remotes), UploadRow.state == UploadState.DEAD)
+        .group_by(UploadRow.remote_id)
+    )
+    return {RemoteId(remote): count for remote, count in (await session.execute(query)).all()}
 
 
 async def _entries(session: Session, catalogues: list[int]) -> Mapping[tuple[int, EntryKind], int]:

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from datetime import timedelta
 
 from skillyard.database import Database, utcnow
 from skillyard.ids import WorkspaceId
 from skillyard.marketplace_sync.jobs.jobs import Jobs
+from skillyard.marketplace_sync.jobs.values import Job, JobKey
 from skillyard.marketplace_sync.live.client import Channel
 from skillyard.marketplace_sync.metrics import store
 from skillyard.marketplace_sync.metrics.exposition import exposed
 from skillyard.marketplace_sync.metrics.figures import SyncMetrics
 from skillyard.marketplace_sync.metrics.health import SyncHealth, judge
-from skillyard.marketplace_sync.metrics.store import Standing
+from skillyard.marketplace_sync.metrics.values import Footing, Standing
 from skillyard.marketplace_sync.remotes.remote import RemoteId
 from skillyard.marketplace_sync.upwards.values import UploadKind, UploadState
 
@@ -41,7 +43,7 @@ class SyncWatch:
     async def health(self) -> SyncHealth:
         """Of the whole instance."""
         async with self._database.reading() as session:
-            return self._judged(await store.standings(session, None))
+            return self._judged(await store.footings(session))
 
     async def scrape(self, accept: str) -> tuple[bytes, str]:
         """What Prometheus reads, and its content type."""
@@ -49,6 +51,11 @@ class SyncWatch:
             standings = await store.standings(session, None)
         return exposed(self._metrics, standings, self._judged(standings), accept=accept)
 
-    def _judged(self, standings: Sequence[Standing]) -> SyncHealth:
-        open_channels = frozenset(one.label for one in standings if self._jobs.live.is_open(one.id))
-        return judge(standings, running=self._jobs.running, open_channels=open_channels, now=utcnow())
+    def _judged(self, footings: Sequence[Footing]) -> SyncHealth:
+        open_channels = frozenset(one.label for one in footings if self._jobs.live.is_open(one.id))
+        return judge(
+            footings, running=self._jobs.running, open_channels=open_channels, period=self._period, now=utcnow()
+        )
+
+    def _period(self, one: Footing) -> timedelta:
+        return self._jobs.period(JobKey(Job.CATALOGUE, one.id), one.seconds)

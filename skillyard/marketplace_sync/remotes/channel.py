@@ -92,7 +92,8 @@ async def _opened(http: RemoteHttp, path: str) -> ClientConnection:
                 ping_timeout=PONG_SECONDS,
                 close_timeout=_CLOSE_SECONDS,
             )
-        except ConnectionError as error:
+        except OSError as error:
+            # Whatever it is, a network that cannot be reached or an address that is silent, the next may be better.
             problem = error
     raise problem or RemoteUnavailableError("it has no address")
 

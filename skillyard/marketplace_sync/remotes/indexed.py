@@ -47,13 +47,14 @@ from skillyard.marketplace_sync.remotes.remote import (
     Unreadable,
 )
 from skillyard.settings import Settings
-from skillyard.skills.lock import closure_digest
 from skillyard.skills.manifest import NAME
 from skillyard.skills.parse import parse_skill
 from skillyard.skills.skill import BundleFile, Skill
 from skillyard.skills.sources.archive import MAX_ARCHIVE_BYTES, ArchiveSource
 
 MOST_ITEMS = 5000
+MOST_ARCHIVES = 4 * 1024**3
+"""Bytes of all archives that one index names; what goes beyond is set aside."""
 _MOST_INDEX = 8 * 1024 * 1024
 _AT_ONCE = 40
 """Entries of one page: each second one is an archive to be fetched."""
@@ -104,10 +105,15 @@ class IndexedRemote(ABC):
         self._http = RemoteHttp(market.url, token=market.token, settings=settings, trust=trust)
         self._publisher = market.name
         self._feed = str(uuid.uuid5(uuid.NAMESPACE_URL, market.url))
-        self._cache = settings.home / "marketplace" / "archives" / str(int(market.id))
+        self._cache = archives_of(settings.home) / str(int(market.id))
+        self._kept_bytes: int | None = None
+        self._failed: dict[tuple[str, str], str] = {}
+        """Why an archive could not be had, by address and digest: it is asked for once by one client."""
         self._index: Index | None = None
         self._unpacked: tempfile.TemporaryDirectory[str] | None = None
         self._taken: dict[str, Taken] = {}
+        self._asked_for: set[str] = set()
+        """Archives whose files somebody asked for; they stay unpacked."""
 
     @abstractmethod
     def read(self, value: object, base: httpx.URL) -> tuple[Item, ...]:
@@ -212,6 +218,8 @@ class IndexedRemote(ABC):
         document: Document = _skill_document(taken)
         if kind is EntryKind.VERSION:
             key, document = f"{key}@{taken.skill.version}", _version_document(taken)
+            # The last that is said of it: of all that an index names, only one lies unpacked at a time.
+            await self._let_go(item)
         return _made(EntryId(kind, key), position + 1, document)
 
     async def _version(self, key: str) -> Taken:
@@ -222,6 +230,7 @@ class IndexedRemote(ABC):
             if item.name == name and item.wrong is None:
                 taken = await self._take(item)
                 if taken.skill.version == number:
+                    self._asked_for.add(item.sha256)
                     return taken
         raise RemoteAnswerError(f"its index does not name {said(key)} any more")
 
@@ -230,30 +239,53 @@ class IndexedRemote(ABC):
         if item.wrong is not None:
             raise RemoteAnswerError(item.wrong)
         if item.sha256 not in self._taken:
-            kept = self._cache / item.sha256
-            if not await asyncio.to_thread(kept.is_file):
-                await self._fetch(item, kept)
-            if self._unpacked is None:
-                self._unpacked = await asyncio.to_thread(tempfile.TemporaryDirectory, prefix="skillyard-index-")
-            into = Path(self._unpacked.name) / item.sha256
-            await asyncio.to_thread(into.mkdir)
+            if (why := self._failed.get((item.url, item.sha256))) is not None:
+                raise RemoteAnswerError(why)
             try:
-                self._taken[item.sha256] = await self._unpack(item, kept, into)
-            except BaseException:
-                await asyncio.to_thread(shutil.rmtree, into, ignore_errors=True)
+                self._taken[item.sha256] = await self._unpacked_from(item, await self._fetched(item))
+            except (RemoteError, InputError) as error:
+                self._failed[item.url, item.sha256] = str(error)
                 raise
         taken = self._taken[item.sha256]
         if taken.skill.name != item.name:
             raise RemoteAnswerError(f"its SKILL.md calls itself {said(taken.skill.name)}, and not {said(item.name)}")
         return taken
 
-    async def _fetch(self, item: Item, kept: Path) -> None:
-        most = MAX_ARCHIVE_BYTES
+    async def _let_go(self, item: Item) -> None:
+        if item.sha256 in self._asked_for or self._unpacked is None:
+            return
+        if self._taken.pop(item.sha256, None) is not None:
+            await asyncio.to_thread(shutil.rmtree, Path(self._unpacked.name) / item.sha256, ignore_errors=True)
+
+    async def _fetched(self, item: Item) -> Path:
+        """Where its archive is kept, fetched where it was not."""
+        kept = self._cache / item.sha256
+        if await asyncio.to_thread(kept.is_file):
+            return kept
+        if self._kept_bytes is None:
+            named = () if self._index is None else tuple({one.sha256 for one in self._index.items})
+            self._kept_bytes = await asyncio.to_thread(_sizes, self._cache, named)
+        most = min(MAX_ARCHIVE_BYTES, MOST_ARCHIVES - self._kept_bytes)
+        if most <= 0:
+            raise RemoteAnswerError(f"what its index names comes to more than {MOST_ARCHIVES // 1024**3} GiB")
         received = await self._http.ask("GET", item.url, headers={"Accept": "*/*"}, most_bytes=most)
         found = hashlib.sha256(received.content).hexdigest()
         if found != item.sha256:
             raise RemoteAnswerError(f"what it gave has the digest {found}, and not {item.sha256} as its index says")
         await asyncio.to_thread(_keep, kept, received.content)
+        self._kept_bytes += len(received.content)
+        return kept
+
+    async def _unpacked_from(self, item: Item, kept: Path) -> Taken:
+        if self._unpacked is None:
+            self._unpacked = await asyncio.to_thread(tempfile.TemporaryDirectory, prefix="skillyard-index-")
+        into = Path(self._unpacked.name) / item.sha256
+        await asyncio.to_thread(into.mkdir)
+        try:
+            return await self._unpack(item, kept, into)
+        except BaseException:
+            await asyncio.to_thread(shutil.rmtree, into, ignore_errors=True)
+            raise
 
     async def _unpack(self, item: Item, kept: Path, into: Path) -> Taken:
         if item.archive:
@@ -274,6 +306,11 @@ class IndexedRemote(ABC):
             for kept in list(self._cache.iterdir()):
                 if kept.name not in named:
                     kept.unlink(missing_ok=True)
+
+
+def archives_of(home: Path) -> Path:
+    """Where archives are kept: below it, a folder for each remote, named by its number."""
+    return home / "marketplace" / "archives"
 
 
 async def _no_heads() -> AsyncIterator[int]:
@@ -331,13 +368,19 @@ def _version_document(taken: Taken) -> VersionDocument:
         bundle=skill.bundle.digest,
         bundle_bytes=skill.bundle.size,
         files=len(skill.bundle.files),
-        lock=closure_digest(()),
         kind=skill.kind,
         ecosystems=tuple(sorted({one.ecosystem for one in skill.declared})),
         verdict="INDETERMINATE",
-        scanned_at=taken.at,
         published_at=taken.at,
     )
+
+
+def _sizes(folder: Path, names: Sequence[str]) -> int:
+    total = 0
+    for name in names:
+        with suppress(FileNotFoundError):
+            total += (folder / name).stat().st_size
+    return total
 
 
 def _keep(kept: Path, content: bytes) -> None:

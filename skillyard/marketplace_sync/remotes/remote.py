@@ -9,12 +9,19 @@ from enum import StrEnum
 from pathlib import Path
 from typing import NewType, Protocol
 
+import orjson
+
 from skillyard.ids import BundleDigest, WorkspaceId
 from skillyard.marketplace_sync.catalogue.entry import CatalogueId, Entry, EntryId, EntryKind
 from skillyard.marketplace_sync.conflicts.values import Strategy
 from skillyard.skills.skill import BundleFile
 
 RemoteId = NewType("RemoteId", int)
+
+
+def stop_source(remote: RemoteId) -> str:
+    """How the stops are named that its moderators' words led to (``runtime.bundle_stops``)."""
+    return f"remote {remote}"
 
 
 class RemoteKind(StrEnum):
@@ -41,6 +48,17 @@ class Filters:
     publishers: tuple[str, ...] = ()
     categories: tuple[str, ...] = ()
     kinds: tuple[str, ...] = ()
+
+    @property
+    def text(self) -> str:
+        """JSON that is the same for what means the same."""
+        named = {"publishers": self.publishers, "categories": self.categories, "kinds": self.kinds}
+        return orjson.dumps({name: sorted(set(values)) for name, values in named.items()}).decode()
+
+    @classmethod
+    def parse(cls, text: str) -> Filters:
+        value = orjson.loads(text)
+        return cls(tuple(value["publishers"]), tuple(value["categories"]), tuple(value["kinds"]))
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,7 +88,7 @@ class RemoteMarket:
 
     @property
     def live(self) -> bool:
-        """Whether a live channel is to be kept to it."""
+        """``live_wanted``, as people see it."""
         return self.live_wanted
 
     @property
@@ -105,6 +123,9 @@ class Unreadable:
     seq: int
     reason: str
     raw: str
+    member: bytes | None = None
+    """What the head's digest counts it as (``catalogue.entry.member``), by what it says of itself; ``None`` where it
+    says nothing that could be counted, or that it is deleted."""
 
 
 @dataclass(frozen=True, slots=True)

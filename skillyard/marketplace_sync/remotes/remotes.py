@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import re
+import shutil
 from collections.abc import Mapping
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
 from datetime import datetime
+from pathlib import Path
 
 from skillyard.database import Database, utcnow
 from skillyard.errors import InputError, MachineError
@@ -19,6 +21,7 @@ from skillyard.marketplace_sync.conflicts.values import Strategy
 from skillyard.marketplace_sync.errors import RemoteAddressError
 from skillyard.marketplace_sync.remotes import store
 from skillyard.marketplace_sync.remotes.http import check_address, parse_address
+from skillyard.marketplace_sync.remotes.indexed import archives_of
 from skillyard.marketplace_sync.remotes.remote import (
     Filters,
     Remote,
@@ -73,8 +76,8 @@ class RemoteEdit:
 class Remotes:
     """What people do with remotes, and what the parts that talk to them ask. Started by ``start``, ended by ``close``.
 
-    The changes that a run makes inside its own transaction are functions of ``remotes.store``: ``trust``, ``distrust``,
-    ``ask_resync`` and ``record``.
+    The changes that a run makes inside its own transaction are functions of ``remotes.store``: ``trust``, ``distrust``
+    and ``record``.
     """
 
     def __init__(self, *, database: Database, settings: Settings, projection: Projection) -> None:
@@ -102,11 +105,6 @@ class Remotes:
         """All remotes of a workspace, by name."""
         async with self._database.reading() as session:
             return await store.list_remotes(session, workspace)
-
-    async def everywhere(self) -> tuple[RemoteMarket, ...]:
-        """The remotes of all workspaces, whatever their state; for who does the recurring work."""
-        async with self._database.reading() as session:
-            return await store.list_remotes(session, None)
 
     async def get(self, workspace: WorkspaceId, name: str) -> RemoteMarket:
         """Raises ``NotFoundError``."""
@@ -216,6 +214,16 @@ class Remotes:
         async with self._database.transaction() as session:
             return await store.set_token(session, before, token, by=by, at=utcnow())
 
+    async def sweep(self) -> None:
+        """Remove what this home keeps of remotes that are no more."""
+        # The folders first: of one that is added meanwhile there is none among them.
+        folders = await asyncio.to_thread(_numbered, archives_of(self._settings.home))
+        async with self._database.reading() as session:
+            known = {int(remote.id) for remote in await store.list_remotes(session, None)}
+        for number, folder in folders.items():
+            if number not in known:
+                await asyncio.to_thread(shutil.rmtree, folder, ignore_errors=True)
+
     # Talking
 
     def client(self, remote: RemoteMarket) -> Remote:
@@ -238,6 +246,13 @@ class Remotes:
         except RemoteAddressError as error:
             raise InputError(str(error), field="url") from error
         return str(url)
+
+
+def _numbered(folder: Path) -> dict[int, Path]:
+    try:
+        return {int(path.name): path for path in folder.iterdir() if path.name.isdecimal()}
+    except FileNotFoundError:
+        return {}
 
 
 def _check_token(token: str | None) -> None:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import datetime, timedelta
 
 import orjson
 
-from skillyard.marketplace_sync.catalogue.entry import MAX_DOCUMENT_BYTES, Entry, entry_hash, entry_id
+from skillyard.marketplace_sync.catalogue.entry import MAX_DOCUMENT_BYTES, Entry, entry_hash, entry_id, member_of
 from skillyard.marketplace_sync.errors import DocumentError, RemoteAnswerError
 from skillyard.marketplace_sync.remotes.http import said
 from skillyard.marketplace_sync.remotes.remote import Head, PushResult, PushStatus, Unreadable
@@ -15,7 +16,21 @@ MAX_RAW = 2000
 """Characters of a row that are kept for people to look at."""
 
 _MOST_NUMBER = 2**63
+_MOST_MEMBER = 8000
 _ZERO = timedelta(0)
+
+
+def read_rows(rows: Sequence[object], head: Head | None) -> tuple[tuple[Entry, ...], tuple[Unreadable, ...]]:
+    """What of a page's rows can be read, and what cannot, each in its order."""
+    entries: list[Entry] = []
+    unreadable: list[Unreadable] = []
+    for row in rows:
+        entry, wrong = read_row(row, head)
+        if entry is not None:
+            entries.append(entry)
+        elif wrong is not None:
+            unreadable.append(wrong)
+    return tuple(entries), tuple(unreadable)
 
 
 def read_row(row: object, head: Head | None) -> tuple[Entry | None, Unreadable | None]:
@@ -78,12 +93,16 @@ def _entry(row: object) -> Entry:
 def _check_document(document: object) -> None:
     text = _text(document, "document", MAX_DOCUMENT_BYTES)
     try:
-        size = len(text.encode())
-        value = orjson.loads(text)
-    except (UnicodeEncodeError, orjson.JSONDecodeError) as error:
+        content = text.encode()
+        value = orjson.loads(content)
+        again = orjson.dumps(value, option=orjson.OPT_SORT_KEYS)
+    except (UnicodeEncodeError, orjson.JSONDecodeError, TypeError) as error:
         raise DocumentError(f"not JSON: {error}", field="document") from error
-    if size > MAX_DOCUMENT_BYTES or not isinstance(value, dict):
+    if len(content) > MAX_DOCUMENT_BYTES or not isinstance(value, dict):
         raise DocumentError(f"not an object of at most {MAX_DOCUMENT_BYTES} bytes", field="document")
+    if again != content:
+        # Two readers of it could read different things: keys twice, numbers that not everybody can hold.
+        raise DocumentError("not canonical JSON", field="document")
 
 
 def _text(value: object, field: str, most: int) -> str:
@@ -128,4 +147,17 @@ def _unreadable(row: object, reason: str) -> Unreadable:
         seq=seq if isinstance(seq, int) and not isinstance(seq, bool) and 0 <= seq < _MOST_NUMBER else 0,
         reason=reason[:500],
         raw=raw[:MAX_RAW],
+        member=_member(values),
     )
+
+
+def _member(values: dict[str, object]) -> bytes | None:
+    """A row whose content is wrong may still be the one that the hub signed, and its hash says which."""
+    kind, key, sha256 = values.get("kind"), values.get("key"), values.get("sha256")
+    if values.get("deleted") is True or not (
+        isinstance(kind, str) and isinstance(key, str) and isinstance(sha256, str)
+    ):
+        return None
+    if len(kind) + len(key) + len(sha256) > _MOST_MEMBER:
+        return None
+    return member_of(kind, key, sha256)

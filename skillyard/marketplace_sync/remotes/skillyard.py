@@ -6,6 +6,7 @@ here. What is wrong with one row makes that row unreadable, what is wrong with a
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator, Sequence
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -28,15 +29,16 @@ from skillyard.marketplace_sync.remotes.remote import (
     Remote,
     RemoteMarket,
 )
-from skillyard.marketplace_sync.remotes.rows import read_row
+from skillyard.marketplace_sync.remotes.rows import read_rows
 from skillyard.settings import Settings
 from skillyard.skills.skill import BundleFile
 
 PROTOCOL = "skillyard-marketplace/1"
 PREFIX = "/v1/marketplace"
 
-_MOST_FILES = 512
 _MOST_CURSOR = 512
+_IN_A_THREAD_FROM = 64 * 1024
+"""Bytes of a page; what is smaller is read sooner than a thread is found for it."""
 
 
 def create_opener(settings: Settings) -> SkillyardOpener:
@@ -76,23 +78,18 @@ class SkillyardRemote:
                 params["wait"] = wait
             seconds = self._http.seconds + wait
             received = await self._http.ask("GET", f"{PREFIX}/changes", params=params, seconds=seconds)
-        value = _object(received.json())
+        large = len(received.content) >= _IN_A_THREAD_FROM
+        value = _object(await asyncio.to_thread(received.json) if large else received.json())
         rows, following, more = value.get("entries"), value.get("cursor"), value.get("more")
         if not isinstance(rows, list) or not isinstance(following, str) or not isinstance(more, bool):
             raise RemoteAnswerError("its page has no entries, cursor or more, or they are of another kind")
         if len(rows) > limit:
             raise RemoteAnswerError(f"its page has {len(rows)} entries where {limit} were asked for")
-        if len(following) > _MOST_CURSOR or (more and following == cursor):
+        if len(following) > _MOST_CURSOR or not following.isprintable() or (more and following == cursor):
             raise RemoteAnswerError("its cursor does not go on")
         head = await self._head(value.get("head"))
-        entries, unreadable = [], []
-        for row in rows:
-            entry, wrong = read_row(row, head)
-            if entry is not None:
-                entries.append(entry)
-            elif wrong is not None:
-                unreadable.append(wrong)
-        return ChangePage(tuple(entries), tuple(unreadable), following, more, head, received.wire_bytes)
+        entries, unreadable = await asyncio.to_thread(read_rows, rows, head) if large else read_rows(rows, head)
+        return ChangePage(entries, unreadable, following, more, head, received.wire_bytes)
 
     async def head(self) -> Head:
         """The signed head alone. Raises ``FeedTrustError`` where it is not signed."""
@@ -158,7 +155,12 @@ def _read_head(payload: bytes, key: PublicKey, envelope: str) -> Head:
         issued, expires = (_moment(value[name]) for name in ("issued_at", "expires_at"))
     except (KeyError, ValueError, TypeError) as error:
         raise RemoteAnswerError("its head has a field missing or of another kind") from error
-    if not isinstance(feed_id, str) or not 1 <= len(feed_id) <= 36 or not feed_id.isascii():
+    if (
+        not isinstance(feed_id, str)
+        or not 1 <= len(feed_id) <= 36
+        or not feed_id.isascii()
+        or not feed_id.isprintable()
+    ):
         raise RemoteAnswerError("its head names no feed")
     if not isinstance(digest, str) or not HEX_KEY.fullmatch(digest):
         raise RemoteAnswerError("its head has no digest")

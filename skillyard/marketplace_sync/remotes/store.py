@@ -7,7 +7,6 @@ from datetime import datetime
 from typing import Final
 
 import httpx
-import orjson
 from sqlalchemy import delete, func, select, update
 
 from skillyard.database import Session
@@ -30,8 +29,10 @@ from skillyard.marketplace_sync.remotes.remote import (
     RemoteKind,
     RemoteMarket,
     RemoteState,
+    stop_source,
 )
 from skillyard.marketplace_sync.remotes.tables import RemoteRow
+from skillyard.runtime import bundle_stops
 
 MOST_REMOTES: Final = 50
 """Of one workspace: each keeps a mirror, a schedule and perhaps a connection."""
@@ -72,7 +73,7 @@ async def add(
         kind=kind,
         url=url,
         token=token,
-        filters_json=_filters_text(filters),
+        filters_json=filters.text,
         strategy=strategy,
         state=RemoteState.ENABLED,
         live_wanted=live,
@@ -134,8 +135,8 @@ async def change(
             facts["token_forgotten"] = True
         row.url, row.resync = url, True
         facts["url"] = url
-    if filters is not None and _filters_text(filters) != row.filters_json:
-        row.filters_json, row.resync = _filters_text(filters), True
+    if filters is not None and filters.text != row.filters_json:
+        row.filters_json, row.resync = filters.text, True
         facts["filters"] = row.filters_json
     if strategy is not None and strategy is not row.strategy:
         row.strategy = strategy
@@ -152,14 +153,16 @@ async def change(
 async def remove(
     session: Session, workspace: WorkspaceId, name: str, *, by: Administrator, at: datetime, projection: Projection
 ) -> None:
-    """The remote, its mirror, and what hangs on it. Raises ``NotFoundError``."""
+    """The remote, its mirror, and what hangs on it, the stops among it: nobody could take them back. Versions that they
+    stopped stay so until somebody looks at them. Raises ``NotFoundError``."""
     await require_admin(session, by)
     row = await _row(session, workspace, name)
     mirror = await catalogue_store.find(session, CatalogueId(row.catalogue_id))
     await session.execute(delete(RemoteRow).where(RemoteRow.id == row.id))
     await catalogue_store.clear(session, mirror, projection=projection)
     await session.execute(delete(CatalogueRow).where(CatalogueRow.id == mirror.id))
-    await _note(session, by, at=at, action=Action.REMOTE_REMOVED, name=name, facts={})
+    stops = await bundle_stops.forget_source(session, workspace, source=stop_source(RemoteId(row.id)))
+    await _note(session, by, at=at, action=Action.REMOTE_REMOVED, name=name, facts={"stops": stops})
 
 
 async def set_state(
@@ -242,13 +245,6 @@ async def distrust(session: Session, remote: RemoteId, reason: str, *, offered_k
     )
 
 
-async def ask_resync(session: Session, remote: RemoteId) -> None:
-    """Let the next run begin with a snapshot."""
-    await session.execute(
-        update(RemoteRow).where(RemoteRow.id == remote).values(resync=True).execution_options(synchronize_session=False)
-    )
-
-
 async def record(session: Session, remote: RemoteId, *, error: str | None, at: datetime) -> None:
     """How a run ended; ``error`` is ``None`` for one that got to the head."""
     values: dict[str, object] = {"tried_at": at}
@@ -284,16 +280,6 @@ def _origin(url: str) -> tuple[str, str, int | None]:
     return parsed.scheme, parsed.host, parsed.port
 
 
-def _filters_text(filters: Filters) -> str:
-    named = {"publishers": filters.publishers, "categories": filters.categories, "kinds": filters.kinds}
-    return orjson.dumps({name: sorted(set(values)) for name, values in named.items()}).decode()
-
-
-def _filters(text: str) -> Filters:
-    value = orjson.loads(text)
-    return Filters(tuple(value["publishers"]), tuple(value["categories"]), tuple(value["kinds"]))
-
-
 def _value(row: RemoteRow) -> RemoteMarket:
     return RemoteMarket(
         id=RemoteId(row.id),
@@ -303,7 +289,7 @@ def _value(row: RemoteRow) -> RemoteMarket:
         kind=row.kind,
         url=row.url,
         token=row.token,
-        filters=_filters(row.filters_json),
+        filters=Filters.parse(row.filters_json),
         strategy=row.strategy,
         state=row.state,
         live_wanted=row.live_wanted,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import datetime
 
-from sqlalchemy import Boolean, ForeignKey, Index, String, Text, UniqueConstraint
+from sqlalchemy import Boolean, ForeignKey, Index, LargeBinary, String, Text, UniqueConstraint
 from sqlalchemy.orm import Mapped, mapped_column
 
 from skillyard.database import Base, Key, StoredEnum, UtcDateTime, one_of
@@ -90,6 +90,8 @@ class SetAsideRow(Base):
     reason: Mapped[str] = mapped_column(String(500))
     document: Mapped[str] = mapped_column(Text)
     """As received, cut to a length; for people to look at."""
+    member: Mapped[bytes | None] = mapped_column(LargeBinary)
+    """What the head's digest counts it as, by what it says of itself."""
     first_at: Mapped[datetime] = mapped_column(UtcDateTime)
     last_at: Mapped[datetime] = mapped_column(UtcDateTime)
     tries: Mapped[int] = mapped_column(Key)

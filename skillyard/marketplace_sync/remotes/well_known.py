@@ -10,7 +10,7 @@ import httpx
 import orjson
 
 from skillyard.marketplace_sync.errors import RemoteAnswerError
-from skillyard.marketplace_sync.remotes.http import Trust
+from skillyard.marketplace_sync.remotes.http import Trust, said
 from skillyard.marketplace_sync.remotes.indexed import IndexedRemote, Item, read_item
 from skillyard.marketplace_sync.remotes.remote import Remote, RemoteMarket
 from skillyard.settings import Settings
@@ -58,7 +58,7 @@ def _item(row: object, base: httpx.URL) -> Item:
     archive = _TYPES.get(str(row.get("type")))
     digest = row.get("digest")
     if archive is None:
-        return Item(str(row.get("name"))[:64], raw=raw, wrong="its type is neither skill-md nor archive")
+        return Item(said(str(row.get("name")))[:64], raw=raw, wrong="its type is neither skill-md nor archive")
     if not isinstance(digest, str) or not digest.startswith("sha256:"):
         digest = None
     sha256 = None if digest is None else digest.removeprefix("sha256:")

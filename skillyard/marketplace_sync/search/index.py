@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TypeVar
+from typing import Final, TypeVar
+
+import structlog
 
 from skillyard.database import Database, Session
 from skillyard.marketplace_sync.catalogue.documents import (
@@ -15,12 +17,17 @@ from skillyard.marketplace_sync.catalogue.documents import (
     read_document,
 )
 from skillyard.marketplace_sync.catalogue.entry import CatalogueId, Entry, EntryKind
-from skillyard.marketplace_sync.search import detail, lookup, store
+from skillyard.marketplace_sync.errors import DocumentError
+from skillyard.marketplace_sync.search import detail, lookup, rows, store
 from skillyard.marketplace_sync.search.detail import RatingSaid, SkillSaid, VersionSaid
-from skillyard.marketplace_sync.search.listings import Tally, draft, star_labels
+from skillyard.marketplace_sync.search.listings import Tally, draft, found_by, searched, star_labels
 from skillyard.marketplace_sync.search.query import Listing, Page, Query
+from skillyard.marketplace_sync.search.settling import settle, settle_some
 
 D = TypeVar("D", bound=Document)
+
+_MENDED_TOGETHER: Final = 2000
+_log = structlog.get_logger("skillyard.marketplace")
 
 
 @dataclass(slots=True)
@@ -63,10 +70,54 @@ class SearchIndex:
             was.id: tallies[key] for key, was in before.items() if key not in batch.anew and tallies[key] != was.tally
         }
         await store.put_tallies(session, sums)
+        await settle_some(session, catalogue, changed=len(touched))
+
+    async def settled(self, session: Session, catalogue: CatalogueId) -> None:
+        """No more entries come for now: write down what waits to be written together."""
+        await settle(session, catalogue)
 
     async def cleared(self, session: Session, catalogue: CatalogueId) -> None:
         """Forget all listings of a catalogue."""
         await store.clear(session, catalogue)
+
+    async def mend(self) -> None:
+        """Make again what listings are found by, where it is missing: after a release that keeps it in another way.
+
+        Piece by piece, each in a transaction of its own, so that whoever is interrupted goes on from there, and several
+        processes share the work.
+        """
+        after, mended, catalogues = 0, 0, set[CatalogueId]()
+        while True:
+            async with self._database.reading() as session:
+                bare = await store.without_terms(session, after=after, most=_MENDED_TOGETHER)
+            if not bare:
+                break
+            if not mended:
+                _log.warning("search_index_is_made_again")
+            async with self._database.transaction() as session:
+                mended += await self._mend(session, bare)
+            after = bare[-1].id
+            catalogues.update(one.catalogue for one in bare)
+        for catalogue in sorted(catalogues):
+            async with self._database.transaction() as session:
+                await settle(session, catalogue)
+        if catalogues:
+            _log.warning("search_index_is_whole", listings=mended)
+
+    async def _mend(self, session: Session, bare: Sequence[store.Bare]) -> int:
+        mended = 0
+        for catalogue in sorted({one.catalogue for one in bare}):
+            keys = [one.key for one in bare if one.catalogue == catalogue]
+            # As they are now: somebody else may have changed or mended some.
+            held = {key: one for key, one in (await store.held(session, catalogue, keys)).items() if one.listed}
+            there = await store.with_terms(session, [one.id for one in held.values()])
+            wanted = {key: one for key, one in held.items() if one.id not in there}
+            skills = await _readable(session, catalogue, wanted)
+            terms = {wanted[key].id: found_by(key, wanted[key].labels, searched(one)) for key, one in skills.items()}
+            await store.put_terms(session, catalogue, terms)
+            await settle_some(session, catalogue, changed=len(terms))
+            mended += len(terms)
+        return mended
 
     async def search(self, catalogues: Sequence[CatalogueId], query: Query) -> Page:
         """A page of what is looked for. Raises ``CursorError``."""
@@ -76,7 +127,7 @@ class SearchIndex:
     async def listing(self, catalogue: CatalogueId, key: str) -> Listing | None:
         """One skill as search shows it; nothing for one that it does not show."""
         async with self._database.reading() as session:
-            return await lookup.one(session, catalogue, key)
+            return await rows.one(session, catalogue, key)
 
     async def said(self, catalogue: CatalogueId, key: str) -> tuple[SkillSaid, VersionSaid | None]:
         """Everything that a catalogue says of a skill, and of its latest version. Raises ``NotFoundError``."""
@@ -98,7 +149,22 @@ class SearchIndex:
     async def listed(self, catalogue: CatalogueId, *, after: str, limit: int) -> tuple[Listing, ...]:
         """What search shows, by key, beginning behind ``after``."""
         async with self._database.reading() as session:
-            return await lookup.by_key(session, catalogue, after=after, limit=limit)
+            return await rows.by_key(session, catalogue, after=after, limit=limit)
+
+
+async def _readable(session: Session, catalogue: CatalogueId, keys: Collection[str]) -> dict[str, SkillDocument]:
+    """Documents of skills. One that an earlier release took and this one does not is said, and keeps no server from
+    starting: its listing is not found by words."""
+    try:
+        return await store.documents(session, catalogue, EntryKind.SKILL, SkillDocument, keys)
+    except DocumentError:
+        found: dict[str, SkillDocument] = {}
+        for key in keys:
+            try:
+                found |= await store.documents(session, catalogue, EntryKind.SKILL, SkillDocument, (key,))
+            except DocumentError as error:
+                _log.error("search_listing_not_made_again", skill=key, error=str(error))
+        return found
 
 
 def _batch(entries: Sequence[Entry]) -> _Batch:

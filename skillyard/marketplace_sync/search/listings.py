@@ -2,18 +2,24 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
+from itertools import starmap
 
 from skillyard.marketplace_sync.catalogue.documents import (
     ModerationDocument,
     SkillDocument,
     VersionDocument,
 )
-from skillyard.marketplace_sync.search.words import tokens, words
+from skillyard.marketplace_sync.search.words import stems, trigrams
 
 Labels = tuple[tuple[str, str], ...]
+
+LISTED = "*"
+SIZES = ("=0", "=1", "=2", "=3")
+"""The binary digits of how long a text is."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,7 +38,7 @@ class Tally:
 
 @dataclass(frozen=True, slots=True)
 class Draft:
-    """A listing as it is to be, with what is looked for in it: ``head`` weighs more than ``text``."""
+    """A listing as it is to be, with what is looked for in it: words of ``head`` come before those of ``text``."""
 
     key: str
     description: str
@@ -43,7 +49,6 @@ class Draft:
     deprecated: bool
     labels: Labels
     updated_at: datetime
-    head: str
     text: str
 
     @property
@@ -64,10 +69,9 @@ def draft(
 ) -> Draft:
     """``version`` is the one that ``latest`` points to; ``moderation`` is by key, of the publisher, skill, version."""
     latest = skill.channels.get("latest")
-    publisher, _, name = key.partition("/")
+    publisher = key.partition("/")[0]
     about = (publisher, key, f"{key}@{latest}")
     hidden = any(one in moderation and not moderation[one].state.listed for one in about)
-    said = (*skill.topics, *skill.categories)
     return Draft(
         key=key,
         description=skill.description,
@@ -78,8 +82,7 @@ def draft(
         deprecated=skill.deprecated is not None,
         labels=_labels(publisher, skill, version) + star_labels(tally),
         updated_at=skill.updated_at,
-        head=words(" ".join((name, publisher, *said))),
-        text=words(f"{skill.description} {skill.body}"),
+        text=searched(skill),
     )
 
 
@@ -98,8 +101,43 @@ def read_labels(text: str) -> Labels:
     return tuple((facet, value) for facet, _, value in pairs)
 
 
-def label_words(labels: Labels) -> str:
-    return tokens(labels)
+def searched(skill: SkillDocument) -> str:
+    """The text of a skill that is looked through."""
+    return f"{skill.description} {skill.body}"
+
+
+def found_by(key: str, labels: Labels, text: str) -> str:
+    """All terms that a listing is found by, with a space on both sides of each.
+
+    A term is a word, ``+`` and a word of the head (name, publisher, topics, categories), a label as ``facet:value``,
+    ``#`` and three letters of the name, ``=`` and a digit of the text's length, or ``*``, which all have. No word has
+    any of these marks.
+    """
+    publisher, _, name = key.partition("/")
+    head = stems(" ".join([name, publisher, *[value for facet, value in labels if facet in ("topic", "category")]]))
+    every = stems(text)
+    size = _size(len(every))
+    found = [LISTED, *map(head_term, head), *starmap(label_term, labels), *map(alike_term, trigrams(name))]
+    found += [term for digit, term in enumerate(SIZES) if size >> digit & 1]
+    return f" {' '.join(found)} {' '.join(head | every)} "
+
+
+def head_term(word: str) -> str:
+    return f"+{word}"
+
+
+def label_term(facet: str, value: str) -> str:
+    return f"{facet}:{value}"
+
+
+def alike_term(trigram: str) -> str:
+    return f"#{trigram}"
+
+
+def _size(words: int) -> int:
+    """How long a text is: a number more whenever it is longer by the root of two. Of two texts with one word, the
+    shorter is more about it; BM25 comes to the same where no word is counted twice."""
+    return min(max(int(2 * math.log2(max(words, 1) / 8)), 0), (1 << len(SIZES)) - 1)
 
 
 def _labels(publisher: str, skill: SkillDocument, version: VersionDocument | None) -> Labels:

@@ -116,18 +116,15 @@ class Facet:
 class Page:
     """A page of matches.
 
-    ``total`` is how many there are, or with ``more_in_all`` the number at which counting ended. ``counted`` is over
-    how many matches the facets are. ``cut`` says that relevance was weighed for the first matches alone (see
-    ``lookup.RANKED``): narrow the search, or sort by something else, to get at the others. ``similar`` says that
-    names that only resemble the text are among them.
+    ``total`` is how many there are, over which facets are counted too. ``cut`` says that more names begin with the
+    text than were looked at (``lookup.NAMES``). ``similar`` says that names that only resemble the text are among
+    them.
     """
 
     items: tuple[Listing, ...]
     next_cursor: str | None
     total: int
-    more_in_all: bool
     facets: tuple[Facet, ...]
-    counted: int
     cut: bool = False
     similar: bool = False
 

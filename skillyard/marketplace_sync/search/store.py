@@ -3,6 +3,7 @@ transaction."""
 
 from __future__ import annotations
 
+import asyncio
 from collections import Counter
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -22,6 +23,7 @@ from sqlalchemy import (
     delete,
     func,
     insert,
+    literal,
     select,
     text,
     true,
@@ -31,7 +33,7 @@ from sqlalchemy.dialects.postgresql import ARRAY, JSONB
 from sqlalchemy.dialects.postgresql import insert as insert_postgresql
 from sqlalchemy.dialects.sqlite import insert as insert_sqlite
 
-from skillyard.database import Session
+from skillyard.database import Base, Session
 from skillyard.marketplace_sync.catalogue.documents import Document, read_document
 from skillyard.marketplace_sync.catalogue.entry import CatalogueId, EntryKind
 from skillyard.marketplace_sync.catalogue.tables import EntryRow
@@ -39,16 +41,21 @@ from skillyard.marketplace_sync.search.listings import (
     Draft,
     Labels,
     Tally,
-    label_words,
+    found_by,
     read_labels,
     write_labels,
 )
-from skillyard.marketplace_sync.search.tables import ListingFacetRow, ListingRow, ListingWordsRow
+from skillyard.marketplace_sync.search.tables import (
+    ListingFacetRow,
+    ListingRow,
+    PostingRow,
+    TermsRow,
+    UnsettledRow,
+)
 
 D = TypeVar("D", bound=Document)
 
 _FIRST_BITS = 40
-_MANY = 200
 _ALL = ("all", "all")
 """The facet that every listing has, by which all are counted."""
 
@@ -69,8 +76,17 @@ class Held:
 
 
 @dataclass(frozen=True, slots=True)
+class Bare:
+    """A listing of which nothing is known but where it is."""
+
+    id: int
+    catalogue: CatalogueId
+    key: str
+
+
+@dataclass(frozen=True, slots=True)
 class Made:
-    """A listing to be kept. ``words`` is whether what is looked for in it is to be written anew."""
+    """A listing to be kept. ``words`` is whether what it is found by is to be written anew."""
 
     id: int
     draft: Draft
@@ -79,8 +95,7 @@ class Made:
 
 
 def first_id(catalogue: CatalogueId) -> int:
-    """Ids of a catalogue's listings lie between its own and the next catalogue's, so that each engine's full text finds
-    those of one catalogue by a range."""
+    """Ids of a catalogue's listings lie between its own and the next catalogue's; what is added is their number."""
     return int(catalogue) << _FIRST_BITS
 
 
@@ -90,15 +105,15 @@ def id_range(catalogue: CatalogueId) -> tuple[int, int]:
     return first, first + (1 << _FIRST_BITS) - 1
 
 
-def some_ids(session: Session) -> Any:
+def some_ids(*, sqlite: bool) -> Any:
     """A query for the numbers in the parameter ``ids``, as ``given_ids`` gives them: one value, however many."""
-    if _is_sqlite(session):
+    if sqlite:
         return select(func.json_each(bindparam("ids", type_=Text)).table_valued("value").c.value)
     return select(func.unnest(bindparam("ids", type_=ARRAY(BigInteger)), type_=BigInteger).column_valued("value"))
 
 
 def given_ids(session: Session, ids: Sequence[int]) -> object:
-    return _json(ids) if _is_sqlite(session) else list(ids)
+    return _json(ids) if is_sqlite(session) else list(ids)
 
 
 def facets(labels: Labels) -> Counter[tuple[str, str]]:
@@ -116,8 +131,8 @@ async def held(session: Session, catalogue: CatalogueId, keys: Collection[str]) 
         ListingRow.ratings,
         ListingRow.installs,
         ListingRow.calls,
-    ).where(ListingRow.catalogue_id == catalogue, ListingRow.key.in_(_given(session)))
-    rows = await session.execute(query, _keys(session, keys))
+    ).where(ListingRow.catalogue_id == catalogue, ListingRow.key.in_(some_texts(session)))
+    rows = await session.execute(query, given_texts(session, keys))
     return {key: Held(id_, key, listed, read_labels(labels), Tally(*sums)) for id_, key, listed, labels, *sums in rows}
 
 
@@ -139,9 +154,9 @@ async def documents(
     if not keys:
         return {}
     query = select(EntryRow.key, EntryRow.document).where(
-        EntryRow.catalogue_id == catalogue, EntryRow.kind == entries, EntryRow.key.in_(_given(session)), *_READABLE
+        EntryRow.catalogue_id == catalogue, EntryRow.kind == entries, EntryRow.key.in_(some_texts(session)), *_READABLE
     )
-    rows = await session.execute(query, _keys(session, keys))
+    rows = await session.execute(query, given_texts(session, keys))
     return {key: read_document(kind, document) for key, document in rows if document is not None}
 
 
@@ -154,7 +169,7 @@ async def summed(
     """
     if not keys:
         return {}
-    given = _given(session).subquery()
+    given = some_texts(session).subquery()
     value = given.c[0]
     sums = (*(func.sum(_number(session, one)) for one in fields), func.count())
     about = (
@@ -166,23 +181,41 @@ async def summed(
         *_READABLE,
     )
     query: Select[Any]
-    if _is_sqlite(session):
+    if is_sqlite(session):
         query = select(value, *sums).select_from(given).join(EntryRow, and_(*about)).group_by(value)
     else:
         # Summed key by key: joined, PostgreSQL without statistics compares all keys with all entries.
         each = select(*sums).where(*about).correlate(given).lateral()
         query = select(value, *each.c).select_from(given).join(each, true()).where(each.c[2] > 0)
-    rows = await session.execute(query, _keys(session, keys))
+    rows = await session.execute(query, given_texts(session, keys))
     return {key: (int(one or 0), int(other or 0), number) for key, one, other, number in rows}
 
 
-async def next_id(session: Session, catalogue: CatalogueId) -> int:
-    """For the next listing of a catalogue."""
-    first = first_id(catalogue)
-    last = await session.scalar(
-        select(func.max(ListingRow.id)).where(ListingRow.id >= first, ListingRow.id < first + (1 << _FIRST_BITS))
+async def without_terms(session: Session, *, after: int, most: int) -> tuple[Bare, ...]:
+    """Listings that search shows and does not find."""
+    query = (
+        select(ListingRow.id, ListingRow.catalogue_id, ListingRow.key)
+        .outerjoin(TermsRow, TermsRow.listing_id == ListingRow.id)
+        .where(ListingRow.id > after, ListingRow.listed.is_(True), TermsRow.listing_id.is_(None))
     )
-    return first + 1 if last is None else int(last) + 1
+    rows = await session.execute(query.order_by(ListingRow.id).limit(most))
+    return tuple(Bare(id_, CatalogueId(catalogue), key) for id_, catalogue, key in rows)
+
+
+async def with_terms(session: Session, ids: Sequence[int]) -> frozenset[int]:
+    """Those of the listings that search finds."""
+    query = select(TermsRow.listing_id).where(TermsRow.listing_id.in_(some_ids(sqlite=is_sqlite(session))))
+    return frozenset(await session.scalars(query, {"ids": given_ids(session, ids)}))
+
+
+async def next_id(session: Session, catalogue: CatalogueId) -> int:
+    """For the next listing of a catalogue: no number of one that is gone, while postings still have it."""
+    first, last = id_range(catalogue)
+    greatest = first
+    for column in (ListingRow.id, UnsettledRow.listing_id):
+        found = await session.scalar(select(func.max(column)).where(column.between(first, last)))
+        greatest = max(greatest, found or 0)
+    return greatest + 1
 
 
 async def put(
@@ -194,15 +227,22 @@ async def put(
     changed = [_row(catalogue, one) for one in made if one.draft.key in before]
     rewritten = [one for one in made if one.words]
     old = [was.id for one in rewritten if (was := before.get(one.draft.key)) is not None and was.listed]
-    await _forget_words(session, [*old, *(one.id for one in gone if one.listed)])
+    await _forget_terms(session, catalogue, [*old, *(one.id for one in gone if one.listed)])
     if gone:
         await session.execute(delete(ListingRow).where(ListingRow.id.in_([one.id for one in gone])))
     if added:
-        await session.execute(insert(ListingRow), added)
+        await (await session.connection()).execute(insert(_LISTINGS), added)
     if changed:
         await session.execute(update(ListingRow), changed)
-    await _write_words(session, [one for one in rewritten if one.draft.listed])
+    # Long for many, while others are served by this process.
+    await put_terms(
+        session, catalogue, await asyncio.to_thread(_found_by, [one for one in rewritten if one.draft.listed])
+    )
     await _count(session, catalogue, made, before, gone)
+
+
+def _found_by(made: Sequence[Made]) -> dict[int, str]:
+    return {one.id: found_by(one.draft.key, one.draft.labels, one.draft.text) for one in made}
 
 
 async def put_tallies(session: Session, tallies: Mapping[int, Tally]) -> None:
@@ -212,50 +252,43 @@ async def put_tallies(session: Session, tallies: Mapping[int, Tally]) -> None:
         await session.execute(update(ListingRow), rows)
 
 
+async def put_terms(session: Session, catalogue: CatalogueId, terms: Mapping[int, str]) -> None:
+    """Keep what listings are found by that had no terms, or have been forgotten."""
+    if not terms:
+        return
+    connection = await session.connection()
+    if is_sqlite(session):
+        # By the driver's own parameters: SQLAlchemy's would take longer than SQLite does.
+        await connection.exec_driver_sql(
+            "INSERT INTO listing_terms (listing_id, terms) VALUES (?, ?)", [*terms.items()]
+        )
+    else:
+        given = {"ids": list(terms), "terms": list(terms.values())}
+        await connection.execute(_TERMS, given)
+    new = [{"listing_id": id_, "catalogue_id": catalogue, "posted": ""} for id_ in terms]
+    adding = insert_sqlite if is_sqlite(session) else insert_postgresql
+    await session.execute(adding(UnsettledRow).on_conflict_do_nothing(index_elements=["listing_id"]), new)
+
+
 async def clear(session: Session, catalogue: CatalogueId) -> None:
-    first = first_id(catalogue)
-    ids = select(ListingRow.id).where(ListingRow.catalogue_id == catalogue, ListingRow.listed.is_(True))
-    while found := (await session.scalars(ids.where(ListingRow.id >= first).order_by(ListingRow.id).limit(1000))).all():
-        await _forget_words(session, found)
-        first = found[-1] + 1
-    await session.execute(delete(ListingRow).where(ListingRow.catalogue_id == catalogue))
-    await session.execute(delete(ListingFacetRow).where(ListingFacetRow.catalogue_id == catalogue))
+    """Forget all listings of a catalogue."""
+    for table in (ListingRow, ListingFacetRow, UnsettledRow, PostingRow):
+        await session.execute(delete(table).where(table.catalogue_id == catalogue))
 
 
-async def _forget_words(session: Session, ids: Sequence[int]) -> None:
+async def _forget_terms(session: Session, catalogue: CatalogueId, ids: Sequence[int]) -> None:
+    """Take terms away; what postings say until they are settled is remembered."""
     if not ids:
         return
-    if _is_sqlite(session):
-        # An index over another table's rows is told what it forgets, before that is gone.
-        given = {"given": _json(ids)}
-        await session.execute(_FORGET_TEXTS, given)
-        await session.execute(_FORGET_NAMES, given)
-    await session.execute(delete(ListingWordsRow).where(ListingWordsRow.listing_id.in_(ids)))
-
-
-async def _write_words(session: Session, made: Sequence[Made]) -> None:
-    if not made:
-        return
-    rows = [
-        {
-            "listing_id": one.id,
-            "name": one.draft.name,
-            "head": one.draft.head,
-            "body": one.draft.text,
-            "labels": label_words(one.draft.labels),
-        }
-        for one in made
-    ]
-    if not _is_sqlite(session):
-        # What is new waits in a list that every search reads through, until it is long: that is worth it for many at
-        # once, which go into the index together, and never for a few.
-        await session.execute(_LONG_LIST if len(rows) >= _MANY else _SHORT_LIST)
-        await session.execute(_WRITE_VECTORS, rows)
-        return
-    await session.execute(insert(ListingWordsRow), rows)
-    given = {"given": _json([one.id for one in made])}
-    await session.execute(_WRITE_TEXTS, given)
-    await session.execute(_WRITE_NAMES, given)
+    some = some_ids(sqlite=is_sqlite(session))
+    posted = select(TermsRow.listing_id, literal(int(catalogue), BigInteger), TermsRow.terms).where(
+        TermsRow.listing_id.in_(some)
+    )
+    adding = insert_sqlite if is_sqlite(session) else insert_postgresql
+    unsettled = adding(_UNSETTLED).from_select(["listing_id", "catalogue_id", "posted"], posted)
+    given = {"ids": given_ids(session, ids)}
+    await session.execute(unsettled.on_conflict_do_nothing(index_elements=["listing_id"]), given)
+    await session.execute(delete(TermsRow).where(TermsRow.listing_id.in_(some)), given)
 
 
 async def _count(
@@ -275,7 +308,7 @@ async def _count(
         if number
     ]
     if rows:
-        adding = insert_sqlite if _is_sqlite(session) else insert_postgresql
+        adding = insert_sqlite if is_sqlite(session) else insert_postgresql
         wanted = adding(ListingFacetRow)
         await session.execute(
             wanted.on_conflict_do_update(
@@ -317,20 +350,20 @@ def _sums(tally: Tally) -> dict[str, object]:
     }
 
 
-def _is_sqlite(session: Session) -> bool:
+def is_sqlite(session: Session) -> bool:
     return session.get_bind().dialect.name == "sqlite"
 
 
-def _given(session: Session) -> Any:
-    """A query for the texts in the parameter ``given``: one value, however many there are."""
-    if _is_sqlite(session):
+def some_texts(session: Session) -> Any:
+    """The texts in the parameter ``given``, as ``given_texts`` gives them, for ``in_``: one value, however many."""
+    if is_sqlite(session):
         return select(func.json_each(bindparam("given", type_=Text)).table_valued("value").c.value)
     array = bindparam("given", type_=ARRAY(String))
     return select(func.unnest(array, type_=String).column_valued("value"))
 
 
-def _keys(session: Session, keys: Collection[str]) -> dict[str, object]:
-    return {"given": _json(list(keys)) if _is_sqlite(session) else list(keys)}
+def given_texts(session: Session, texts: Collection[str]) -> dict[str, object]:
+    return {"given": _json(list(texts)) if is_sqlite(session) else list(texts)}
 
 
 def _json(values: Sequence[str] | Sequence[int]) -> str:
@@ -338,33 +371,15 @@ def _json(values: Sequence[str] | Sequence[int]) -> str:
 
 
 def _number(session: Session, field: str) -> ColumnElement[int]:
-    if _is_sqlite(session):
+    if is_sqlite(session):
         return func.json_extract(EntryRow.document, f"$.{field}", type_=Integer)
     return cast(cast(EntryRow.document, JSONB)[field].astext, Integer)
 
 
+_LISTINGS = Base.metadata.tables[ListingRow.__tablename__]
+_UNSETTLED = Base.metadata.tables[UnsettledRow.__tablename__]
 _READABLE = (EntryRow.deleted.is_(False), EntryRow.document.is_not(None))
-_LONG_LIST = text("SET LOCAL gin_pending_list_limit = 1024")
-_SHORT_LIST = text("SET LOCAL gin_pending_list_limit = 64")
-_WRITE_TEXTS = text(
-    "INSERT INTO listing_texts (rowid, head, body, labels) SELECT listing_id, head, body, labels FROM listing_words "
-    "WHERE listing_id IN (SELECT value FROM json_each(:given))"
-)
-_WRITE_NAMES = text(
-    "INSERT INTO listing_names (rowid, name) SELECT listing_id, name FROM listing_words "
-    "WHERE listing_id IN (SELECT value FROM json_each(:given))"
-)
-_FORGET_TEXTS = text(
-    "INSERT INTO listing_texts (listing_texts, rowid, head, body, labels) "
-    "SELECT 'delete', listing_id, head, body, labels FROM listing_words "
-    "WHERE listing_id IN (SELECT value FROM json_each(:given))"
-)
-_FORGET_NAMES = text(
-    "INSERT INTO listing_names (listing_names, rowid, name) SELECT 'delete', listing_id, name FROM listing_words "
-    "WHERE listing_id IN (SELECT value FROM json_each(:given))"
-)
-_WRITE_VECTORS = text(
-    "INSERT INTO listing_words (listing_id, name, head, body, labels) VALUES (:listing_id, :name, "
-    "to_tsvector('english', :head), to_tsvector('english', :head || ' ' || :body) || to_tsvector('simple', :labels), "
-    ":labels)"
-).bindparams(*(bindparam(one, type_=Text) for one in ("name", "head", "body", "labels")))
+_TERMS = text(
+    "INSERT INTO listing_terms (listing_id, terms) SELECT given.id, given.terms FROM unnest(:ids, :terms) "
+    "AS given (id, terms)"
+).bindparams(bindparam("ids", type_=ARRAY(BigInteger)), bindparam("terms", type_=ARRAY(Text)))

@@ -1,24 +1,21 @@
-"""The index over catalogues: one row a skill, beside it what is looked for in it. The full text itself is in what each
-engine offers for it: FTS5 tables over these rows on SQLite, ``tsvector`` and trigram indexes on PostgreSQL."""
+"""The index over catalogues: one row a skill, beside it what it is found by, and for each term who has it."""
 
 from __future__ import annotations
 
 from datetime import datetime
 
-from sqlalchemy import DDL, Boolean, Float, ForeignKey, Index, String, Text, UniqueConstraint, event
-from sqlalchemy.dialects.postgresql import TSVECTOR
+from sqlalchemy import DDL, Boolean, Float, ForeignKey, Index, LargeBinary, String, Text, UniqueConstraint, event
 from sqlalchemy.orm import Mapped, mapped_column
 
 from skillyard.database import Base, Key, UtcDateTime
 from skillyard.marketplace_sync.catalogue.tables import KeyText
 
-_Searched = Text().with_variant(TSVECTOR(), "postgresql")
-
 
 class ListingRow(Base):
     """A skill as search shows it: put together from its entries, and made anew whenever one of them changes.
 
-    Ids begin with the catalogue's (``store.first_id``), so that those of one catalogue are a range.
+    Ids begin with the catalogue's (``store.first_id``); the rest is the listing's number, by which sets of listings are
+    kept.
     """
 
     __tablename__ = "listings"
@@ -57,21 +54,43 @@ class ListingRow(Base):
     description: Mapped[str] = mapped_column(Text)
 
 
-class ListingWordsRow(Base):
-    """What is looked for in a listing that search shows: words on SQLite, which its FTS5 tables index; their vectors
-    on PostgreSQL, where ``body`` holds those of ``head`` and the labels too."""
+class TermsRow(Base):
+    """What a listing that search shows is found by now (``listings.found_by``)."""
 
-    __tablename__ = "listing_words"
+    __tablename__ = "listing_terms"
 
     listing_id: Mapped[int] = mapped_column(
         Key, ForeignKey("listings.id", ondelete="CASCADE"), primary_key=True, autoincrement=False
     )
-    name: Mapped[str] = mapped_column(KeyText)
-    head: Mapped[str] = mapped_column(_Searched)
-    """Name, publisher, topics, categories."""
-    body: Mapped[str] = mapped_column(_Searched)
-    """Description and the beginning of SKILL.md."""
-    labels: Mapped[str] = mapped_column(Text)
+    terms: Mapped[str] = mapped_column(Text)
+
+
+class PostingRow(Base):
+    """Which listings of a block of a catalogue's have a term (``bits``)."""
+
+    __tablename__ = "listing_postings"
+
+    catalogue_id: Mapped[int] = mapped_column(
+        Key, ForeignKey("catalogues.id", ondelete="CASCADE"), primary_key=True, autoincrement=False
+    )
+    term: Mapped[str] = mapped_column(KeyText, primary_key=True)
+    block: Mapped[int] = mapped_column(Key, primary_key=True, autoincrement=False)
+    bits: Mapped[bytes] = mapped_column(LargeBinary)
+
+
+class UnsettledRow(Base):
+    """A listing whose terms changed since postings were written. Search reads its terms themselves.
+
+    A listing that is gone has a row here and no other one, until it is out of the postings too.
+    """
+
+    __tablename__ = "listing_unsettled"
+    __table_args__ = (Index("ix_listing_unsettled_catalogue_id_listing_id", "catalogue_id", "listing_id"),)
+
+    listing_id: Mapped[int] = mapped_column(Key, primary_key=True, autoincrement=False)
+    catalogue_id: Mapped[int] = mapped_column(Key, ForeignKey("catalogues.id", ondelete="CASCADE"))
+    posted: Mapped[str] = mapped_column(Text)
+    """The terms under which postings have it."""
 
 
 class ListingFacetRow(Base):
@@ -88,21 +107,6 @@ class ListingFacetRow(Base):
     count: Mapped[int] = mapped_column(Key)
 
 
-_TEXTS = (
-    "CREATE VIRTUAL TABLE listing_texts USING fts5(head, body, labels, content='listing_words', "
-    "content_rowid='listing_id', tokenize='porter unicode61 remove_diacritics 2')"
-)
-_NAMES = (
-    "CREATE VIRTUAL TABLE listing_names USING fts5(name, content='listing_words', content_rowid='listing_id', "
-    "tokenize='trigram', detail='none')"
-)
-_VECTORS = (
-    "CREATE EXTENSION IF NOT EXISTS pg_trgm",
-    "CREATE INDEX ix_listing_words_head ON listing_words USING gin (head)",
-    "CREATE INDEX ix_listing_words_body ON listing_words USING gin (body)",
-    "CREATE INDEX ix_listing_words_name ON listing_words USING gin (name gin_trgm_ops)",
-)
-for _engine, _statement in (("sqlite", _TEXTS), ("sqlite", _NAMES), *(("postgresql", one) for one in _VECTORS)):
-    # What only one engine has, and no model of SQLAlchemy's says; the migration makes the same.
-    _made = DDL(_statement).execute_if(dialect=_engine)  # type: ignore[no-untyped-call]
-    event.listen(ListingWordsRow.__table__, "after_create", _made)
+# Blocks are kept as they are and where they are: compressing bits costs more than it saves, moving them elsewhere too.
+_INLINE = DDL("ALTER TABLE listing_postings ALTER COLUMN bits SET STORAGE PLAIN")  # type: ignore[no-untyped-call]
+event.listen(PostingRow.__table__, "after_create", _INLINE.execute_if(dialect="postgresql"))

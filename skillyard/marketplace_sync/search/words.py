@@ -2,58 +2,56 @@
 
 from __future__ import annotations
 
-import hashlib
 import re
 import unicodedata
-from collections.abc import Iterable
+
+from skillyard.marketplace_sync.search.stems import STEMS
 
 MAX_TERMS = 12
 _WORD = re.compile(r"[^\W_]+")
-_LONGEST = 64
+_ASCII = {code: chr(code).lower() if chr(code).isalnum() else " " for code in range(128)}
 
 
 def folded(text: str) -> str:
-    """Lower case without accents, so that both engines and whoever types see one spelling."""
+    """Lower case without accents, so that whoever types sees one spelling."""
     if text.isascii():
         return text.lower()
     parts = unicodedata.normalize("NFKD", text)
     return "".join(one for one in parts if not unicodedata.combining(one)).casefold()
 
 
-def words(text: str) -> str:
-    """The words of a text, each once, a space between them; what neither is a letter nor a digit is gone.
+def words(text: str) -> list[str]:
+    """Runs of letters and digits, folded."""
+    if text.isascii():
+        # Several times as fast as the expression, and nearly all that is indexed.
+        return text.translate(_ASCII).split()
+    return _WORD.findall(folded(text))
+
+
+def stems(text: str) -> dict[str, None]:
+    """The words of a text without their endings, each once and in order.
 
     How often a word occurs weighs little for texts this short, and indexing by it costs twice as much.
     """
-    return " ".join(dict.fromkeys(one[:_LONGEST] for one in _WORD.findall(folded(text))))
+    return dict.fromkeys(map(STEMS.__getitem__, words(text)))
 
 
 def terms(text: str) -> tuple[str, ...]:
     """The words that are looked for, without repetitions and up to ``MAX_TERMS``."""
-    found = (one[:_LONGEST] for one in _WORD.findall(folded(text)))
-    return tuple(dict.fromkeys(found))[:MAX_TERMS]
+    return tuple(stems(text))[:MAX_TERMS]
 
 
 def as_name(text: str) -> str:
     """What somebody typed, as the name of a skill would be spelled."""
-    return "-".join(_WORD.findall(folded(text)))
-
-
-def token(facet: str, value: str) -> str:
-    """A label as one word that no tokenizer takes apart and no text has by chance."""
-    return "z" + hashlib.sha256(f"{facet}:{value}".encode()).hexdigest()[:15]
-
-
-def tokens(labels: Iterable[tuple[str, str]]) -> str:
-    return " ".join(token(facet, value) for facet, value in labels)
+    return "-".join(words(text))
 
 
 def trigrams(text: str) -> frozenset[str]:
-    """Runs of three characters of each word, with its edges, as PostgreSQL's pg_trgm takes them."""
+    """Runs of three characters of each word, with its edges."""
     found: set[str] = set()
-    for word in _WORD.findall(folded(text)):
-        padded = f"  {word} "
-        found.update(padded[begin : begin + 3] for begin in range(len(padded) - 2))
+    for word in words(text):
+        padded = f"__{word}_"
+        found.update([padded[begin : begin + 3] for begin in range(len(padded) - 2)])
     return frozenset(found)
 
 

@@ -12,8 +12,13 @@ def full_jitter(attempts: int, *, chance: float, retry_after: float | None = Non
     """Any time up to twice the time before, and never more than ``LONGEST``, so that many who failed at once do not
     come back at once (Marc Brooker, "Exponential Backoff And Jitter", 2015). ``chance`` is between 0 and 1.
 
-    Where a server named a time (``Retry-After``, seconds), it is waited out first, up to ``LONGEST``.
+    Where a server named a time it is waited out first.
     """
     ceiling = min(LONGEST, FIRST * (1 << min(max(attempts - 1, 0), 20)))
-    named = min(timedelta(seconds=max(retry_after or 0.0, 0.0)), LONGEST)
-    return named + ceiling * chance
+    return asked_for(retry_after) + ceiling * chance
+
+
+def asked_for(retry_after: float | None) -> timedelta:
+    """What a server named (``Retry-After``, seconds), up to ``LONGEST``."""
+    seconds = min(max(retry_after or 0.0, 0.0), LONGEST.total_seconds())
+    return timedelta(seconds=seconds)

@@ -10,8 +10,10 @@ from typing import Final
 
 from sqlalchemy import func, select
 
-from skillyard.database import Session
+from skillyard.database import Session, utcnow
+from skillyard.marketplace_sync.catalogue.documents import CountsDocument, moment, read_document
 from skillyard.marketplace_sync.remotes.remote import RemoteMarket
+from skillyard.marketplace_sync.upwards.values import Upload, UploadDraft, UploadKind
 from skillyard.runtime.tables import InvocationRow, PointerMoveRow, SkillVersionRow
 from skillyard.skills.bundle_store import BundleStore
 
@@ -30,10 +32,10 @@ class Counted:
 async def totals(session: Session, remote: RemoteMarket) -> Mapping[str, Counted]:
     """By ``publisher/name`` of the remote, of what was installed from it by name."""
     prefix = f"remote:{remote.name}/"
+    # Not a range: which texts lie between two others goes by the database's collation.
     ours = (
         SkillVersionRow.workspace_id == remote.workspace,
-        SkillVersionRow.origin >= prefix,
-        SkillVersionRow.origin < f"{prefix}\x7f",
+        SkillVersionRow.origin.startswith(prefix, autoescape=True),
     )
     rows = await session.execute(select(SkillVersionRow.id, SkillVersionRow.origin).where(*ours))
     versions = {row.id: row.origin for row in rows}
@@ -58,6 +60,17 @@ async def totals(session: Session, remote: RemoteMarket) -> Mapping[str, Counted
         before = found.get(skill, Counted(0, 0))
         found[skill] = Counted(before.installs + (id_ in in_use), before.calls + called.get(id_, 0))
     return {skill: one for skill, one in found.items() if one.installs}
+
+
+def news(key: str, counted: Counted, said: Upload | None) -> UploadDraft | None:
+    """Totals to be told, where they are not what was ``said`` last. They never go down."""
+    before = None if said is None or said.document is None else read_document(CountsDocument, said.document)
+    installs = max(counted.installs, 0 if before is None else before.installs)
+    calls = max(counted.calls, 0 if before is None else before.calls)
+    if before is not None and (before.installs, before.calls) == (installs, calls):
+        return None
+    document = CountsDocument(installs=installs, calls=calls, at=moment(utcnow()))
+    return UploadDraft(UploadKind.COUNTS, key, document.text, "system")
 
 
 async def swept(outgoing: BundleStore, needed: Collection[str]) -> int:

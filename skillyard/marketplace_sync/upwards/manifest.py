@@ -4,9 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 
 from pydantic import TypeAdapter
 
+from skillyard.errors import NotFoundError
+from skillyard.ids import BundleDigest
+from skillyard.marketplace_sync.errors import RemoteAnswerError
+from skillyard.skills.bundle_store import BundleStore
 from skillyard.skills.skill import BundleFile, Skill
 
 
@@ -38,6 +43,15 @@ _ADAPTER = TypeAdapter(Manifest)
 def read_manifest(text: str) -> Manifest:
     """What ``Manifest.text`` wrote."""
     return _ADAPTER.validate_json(text)
+
+
+def kept_files(outgoing: BundleStore, manifest: Manifest) -> Path:
+    """The folder with a version's files. Raises ``RemoteAnswerError``: of several servers on one database, the one
+    whose home has them sends them. Blocks on disk."""
+    try:
+        return outgoing.path(BundleDigest(manifest.bundle))
+    except NotFoundError as error:
+        raise RemoteAnswerError("the files of this version are in the home of another server") from error
 
 
 def manifest_of(skill: Skill, *, base: str | None = None) -> Manifest:

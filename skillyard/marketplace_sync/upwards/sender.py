@@ -1,7 +1,8 @@
 """Sending what waits: batches of claimed items, each settled by what the remote says of it.
 
-Everything that is claimed is settled, whatever happens on the way, unless the process dies: then the claims run out and
-the same items go again, under the same idempotency keys. No transaction is open while anything is sent.
+Whatever is claimed is settled or put off: also where a run is cut off, and where one item breaks what nobody thought
+of, which is then put off alone. Where the process dies or the database is gone the claims run out, and the same items
+go again, under the same idempotency keys. No transaction is open while anything is sent.
 """
 
 from __future__ import annotations
@@ -17,9 +18,8 @@ from typing import Final, assert_never
 import structlog
 
 from skillyard.database import Database, utcnow
-from skillyard.errors import NotFoundError, SkillyardError
+from skillyard.errors import MachineError, SkillyardError
 from skillyard.governance import workspaces
-from skillyard.ids import BundleDigest
 from skillyard.marketplace_sync.catalogue.entry import Entry, EntryId, EntryKind
 from skillyard.marketplace_sync.conflicts.conflicts import Conflicts
 from skillyard.marketplace_sync.errors import (
@@ -27,13 +27,23 @@ from skillyard.marketplace_sync.errors import (
     RemoteError,
     RemoteUnavailableError,
     ReservedError,
+    UploadBrokenError,
 )
 from skillyard.marketplace_sync.metrics.figures import SyncMetrics
-from skillyard.marketplace_sync.remotes.remote import PushItem, PushResult, PushStatus, Remote, RemoteMarket
+from skillyard.marketplace_sync.remotes import store as remotes_store
+from skillyard.marketplace_sync.remotes.remote import (
+    PushItem,
+    PushResult,
+    PushStatus,
+    Remote,
+    RemoteId,
+    RemoteMarket,
+    RemoteState,
+)
 from skillyard.marketplace_sync.upwards import store
-from skillyard.marketplace_sync.upwards.backoff import full_jitter
+from skillyard.marketplace_sync.upwards.backoff import asked_for, full_jitter
 from skillyard.marketplace_sync.upwards.collisions import Collisions
-from skillyard.marketplace_sync.upwards.manifest import read_manifest
+from skillyard.marketplace_sync.upwards.manifest import kept_files, read_manifest
 from skillyard.marketplace_sync.upwards.values import Upload, UploadId, UploadKind, UploadReport, UploadState
 from skillyard.skills.bundle_store import BundleStore
 
@@ -41,6 +51,8 @@ BATCH: Final = 200
 """Items of one push."""
 HOLD: Final = timedelta(minutes=2)
 """How long a claim lasts; renewed while something is on its way."""
+CUT_OFF_SECONDS: Final = 2.0
+"""How long a run that is cut off may take to put off what it holds."""
 _ROUNDS: Final = 3
 """How often a version is pushed at most: once to hear what is missing, once with that, and once more."""
 
@@ -57,7 +69,7 @@ class _Tally:
     dead: int = 0
     files: int = 0
     batches: int = 0
-    failed: list[RemoteError] = field(default_factory=list)
+    failed: list[SkillyardError] = field(default_factory=list)
 
 
 class Sender:
@@ -86,8 +98,8 @@ class Sender:
         self._hold = hold
 
     async def send(self, remote: RemoteMarket, client: Remote) -> UploadReport:
-        """Send everything that is due. Raises the ``RemoteError`` that kept something from going, after all that was
-        claimed is settled or put off."""
+        """Send everything that is due. Raises what kept something from going, after all that was claimed is settled or
+        put off: ``RemoteError``, ``MachineError``, ``UploadBrokenError``."""
         begun, tally = time.monotonic(), _Tally()
         label = await self._label(remote)
         try:
@@ -114,28 +126,67 @@ class Sender:
             seconds=seconds,
         )
 
+    async def require_open(self, remote: RemoteId) -> None:
+        """Raises ``RemoteError`` for a remote that nothing is to be sent to, as things stand now."""
+        async with self._database.reading() as session:
+            _require_enabled(await remotes_store.find(session, remote))
+
     async def _send_some(self, remote: RemoteMarket, client: Remote, tally: _Tally) -> bool:
         """One batch of what is due; false where nothing is."""
         async with self._database.transaction() as session:
+            # An operator may have said since that nothing is to go there.
+            _require_enabled(await remotes_store.find(session, remote.id))
             claimed = await store.claim(session, remote.id, by=self._lease, now=utcnow(), hold=self._hold, limit=BATCH)
+        try:
+            return await self._send_claimed(remote, client, claimed, tally) and bool(claimed)
+        except asyncio.CancelledError:
+            await self._cut_off(claimed, tally)
+            raise
+
+    async def _send_claimed(
+        self, remote: RemoteMarket, client: Remote, claimed: Sequence[Upload], tally: _Tally
+    ) -> bool:
+        """False where the remote is not there."""
         groups = list(_groups(claimed))
         while groups:
             group = groups.pop(0)
             try:
                 await self._send_group(remote, client, group, tally)
-            except RemoteAnswerError as error:
-                # Perhaps one of them is what the remote stumbles over: the others shall not wait for it.
-                if len(group) > 1:
-                    half = len(group) // 2
-                    groups[:0] = [group[:half], group[half:]]
-                    continue
-                tally.failed.append(error)
-                await self._put_off(group, error)
             except RemoteError as error:
-                tally.failed.append(error)
-                await self._put_off([*group, *(one for later in groups for one in later)], error)
-                return False
-        return bool(claimed)
+                if not isinstance(error, RemoteAnswerError):
+                    tally.failed.append(error)
+                    await self._put_off([*group, *(one for later in groups for one in later)], error, tally)
+                    return False
+                # Perhaps one of them is what the remote stumbles over: the others shall not wait for it.
+                groups[:0] = await self._halved(group, error, tally)
+            except SkillyardError as error:
+                groups[:0] = await self._halved(group, error, tally)
+            except Exception as error:  # noqa: BLE001 - what one breaks shall not keep the others from going
+                if len(group) == 1:
+                    _log.exception("upload_broke", remote=remote.id, upload=group[0].id)
+                broken = UploadBrokenError(f"it broke: {type(error).__name__}; the server's log says more")
+                groups[:0] = await self._halved(group, broken, tally)
+        return True
+
+    async def _halved(self, group: list[Upload], error: SkillyardError, tally: _Tally) -> list[list[Upload]]:
+        """The group in two, to be sent again each by itself; nothing of one, which is put off."""
+        if len(group) > 1:
+            half = len(group) // 2
+            return [group[:half], group[half:]]
+        tally.failed.append(error)
+        await self._put_off(group, error, tally)
+        return []
+
+    async def _cut_off(self, claimed: Sequence[Upload], tally: _Tally) -> None:
+        """Give back what is not settled, so that it need not wait until the claims run out, nor come first again."""
+        error = RemoteUnavailableError("the run was cut off before there was an answer")
+        putting_off = asyncio.create_task(self._put_off(claimed, error, tally))
+        _, late = await asyncio.wait((putting_off,), timeout=CUT_OFF_SECONDS)
+        for task in late:
+            task.cancel()
+        found = await asyncio.gather(putting_off, return_exceptions=True)
+        if isinstance(found[0], BaseException):
+            _log.warning("uploads_not_put_off", error=repr(found[0]))
 
     async def _send_group(self, remote: RemoteMarket, client: Remote, group: Sequence[Upload], tally: _Tally) -> None:
         await self._renew(group)
@@ -161,11 +212,7 @@ class Sender:
                 break
             manifest = read_manifest(upload.manifest_json or "")
             paths = {file.sha256: file.path for file in manifest.files}
-            try:
-                folder = await asyncio.to_thread(self._outgoing.path, BundleDigest(manifest.bundle))
-            except NotFoundError as error:
-                # Of several servers on one database, the one whose home has them sends them.
-                raise RemoteAnswerError("the files of this version are in the home of another server") from error
+            folder = await asyncio.to_thread(kept_files, self._outgoing, manifest)
             for sha256 in result.missing:
                 if sha256 not in paths:
                     raise RemoteAnswerError("the remote asks for a file that is none of the version's")
@@ -224,30 +271,37 @@ class Sender:
                 if collision is None:
                     await finding.on_answer(session, remote, upload, current)
                 else:
-                    await finding.write_down(session, remote, upload.id, collision.sides, collision.settlement)
-        except RemoteError:
+                    sides, settlement = collision.sides, collision.settlement
+                    await finding.write_down(session, remote, upload.id, sides, settlement, answered=True)
+        except (RemoteError, MachineError):
+            # Neither says anything about the conflict.
             raise
         except SkillyardError as error:
             await self._die(upload, f"a conflict that cannot be settled: {error}", tally)
 
     async def _die(self, upload: Upload, error: str, tally: _Tally) -> None:
-        tally.dead += 1
-        _log.warning("upload_dead", upload=upload.id, kind=upload.kind.value, key=upload.key, error=error)
         async with self._database.transaction() as session:
             await store.die(session, upload.id, by=self._lease, at=utcnow(), error=error)
+        _died(upload, error, tally)
 
-    async def _put_off(self, uploads: Sequence[Upload], error: RemoteError) -> None:
-        """Try later, or no more where it was tried for too long."""
+    async def _put_off(self, uploads: Sequence[Upload], error: SkillyardError, tally: _Tally) -> None:
+        """Try later, or no more where it was tried for too long. What is settled already stays so."""
         named = error.retry_after if isinstance(error, RemoteUnavailableError) else None
+        dead = []
         async with self._database.transaction() as session:
             at = utcnow()
             for upload in uploads:
                 chance = random.random()  # noqa: S311 - to spread load, not to hide
                 next_at = at + full_jitter(upload.attempts, chance=chance, retry_after=named)
-                if next_at > upload.counted_from + self._max_age:
-                    await store.die(session, upload.id, by=self._lease, at=at, error=str(error))
-                else:
-                    await store.again(session, upload.id, by=self._lease, next_at=next_at, error=str(error))
+                if next_at <= upload.counted_from + self._max_age:
+                    not_before = None if named is None else at + asked_for(named)
+                    await store.again(
+                        session, upload.id, by=self._lease, next_at=next_at, not_before=not_before, error=str(error)
+                    )
+                elif await store.die(session, upload.id, by=self._lease, at=at, error=str(error)):
+                    dead.append(upload)
+        for upload in dead:
+            _died(upload, str(error), tally)
 
     async def _renew(self, uploads: Sequence[Upload]) -> None:
         ids: list[UploadId] = [upload.id for upload in uploads]
@@ -257,6 +311,16 @@ class Sender:
     async def _label(self, remote: RemoteMarket) -> str:
         async with self._database.reading() as session:
             return f"{(await workspaces.get(session, remote.workspace)).name}/{remote.name}"
+
+
+def _require_enabled(remote: RemoteMarket) -> None:
+    if remote.state is not RemoteState.ENABLED:
+        raise RemoteError(f"{remote.name} is {remote.state.value}: nothing is sent there")
+
+
+def _died(upload: Upload, error: str, tally: _Tally) -> None:
+    tally.dead += 1
+    _log.warning("upload_dead", upload=upload.id, kind=upload.kind.value, key=upload.key, error=error)
 
 
 def _groups(claimed: Sequence[Upload]) -> Iterator[list[Upload]]:

@@ -2,7 +2,7 @@
 
 An item is claimed by one process for a while; one that dies meanwhile loses its claim, and another sends the item again
 under the same idempotency key. Items of one key go up one after the other, in the order they were made, so that what
-arrives last is what was said last.
+arrives last is what was said last; a version goes before its yank.
 """
 
 from __future__ import annotations
@@ -16,16 +16,25 @@ from sqlalchemy import ColumnElement, and_, delete, exists, func, or_, select, u
 from sqlalchemy.orm import aliased
 
 from skillyard.database import Session
-from skillyard.errors import ConflictError, NotFoundError
+from skillyard.errors import NotFoundError
 from skillyard.ids import WorkspaceId
+from skillyard.marketplace_sync.conflicts.merge import Side, merge_skill
 from skillyard.marketplace_sync.remotes.remote import RemoteId, RemoteMarket
+from skillyard.marketplace_sync.upwards.backoff import LONGEST
+from skillyard.marketplace_sync.upwards.rows import row_of, value_of
 from skillyard.marketplace_sync.upwards.tables import UploadRow
-from skillyard.marketplace_sync.upwards.values import Upload, UploadDraft, UploadId, UploadKind, UploadState
+from skillyard.marketplace_sync.upwards.values import DropReason, Upload, UploadDraft, UploadId, UploadKind, UploadState
 
-REPLACED: Final = "a newer one took its place"
+_WHY: Final[Mapping[DropReason, str]] = {
+    DropReason.SAME: "the remote says the same by now",
+    DropReason.THEIRS: "the remote's side counts",
+    DropReason.REPLACED: "a newer one took its place",
+}
 _AT_ONCE = 500
 _OPEN = (UploadState.WAITING, UploadState.CONFLICT)
 _MOST_ERROR = 500
+_FARTHEST = 2 * LONGEST
+"""No claim and no pause reaches further: what does is of a clock that was ahead, and nobody waits for it to come."""
 
 
 async def enqueue(session: Session, remote: RemoteMarket, drafts: Sequence[UploadDraft], *, at: datetime) -> None:
@@ -43,40 +52,58 @@ async def enqueue(session: Session, remote: RemoteMarket, drafts: Sequence[Uploa
                     UploadRow.key.in_(keys[begin : begin + _AT_ONCE]),
                     _never_sent(),
                 )
-                .values(state=UploadState.DROPPED, ended_at=at, error=REPLACED)
+                .values(_dropped(DropReason.REPLACED, at))
                 .execution_options(synchronize_session=False)
             )
-    session.add_all(_row(remote, draft, at) for draft in drafts)
+    session.add_all(row_of(remote, draft, at) for draft in drafts)
     await session.flush()
 
 
-async def unsent(session: Session, remote: RemoteId, kind: UploadKind, key: str) -> Upload | None:
-    """The item of a key that waits and was never on its way, if there is one."""
-    query = select(UploadRow).where(
-        UploadRow.remote_id == remote, UploadRow.kind == kind, UploadRow.key == key, _never_sent()
-    )
-    row = await session.scalar(query.execution_options(populate_existing=True))
-    return None if row is None else _value(row)
+async def last_edit(session: Session, remote: RemoteId, key: str) -> Upload | None:
+    """The last edit of a skill that waits, whether it was on its way or not."""
+    return await _newest(session, remote, UploadKind.SKILL, key, UploadRow.state == UploadState.WAITING)
+
+
+async def said_before(session: Session, upload: Upload) -> Upload | None:
+    """What of the same key went up before, or may have: the answer to one that is dead was perhaps lost."""
+    over = UploadRow.state.in_((UploadState.SENT, UploadState.DEAD))
+    return await _newest(session, upload.remote, upload.kind, upload.key, UploadRow.id < upload.id, over)
 
 
 async def last_of(session: Session, remote: RemoteId, kind: UploadKind, key: str) -> Upload | None:
     """The last item of a key that was not dropped, whatever became of it."""
-    query = (
-        select(UploadRow)
-        .where(UploadRow.remote_id == remote, UploadRow.kind == kind, UploadRow.key == key)
-        .where(UploadRow.state != UploadState.DROPPED)
-        .order_by(UploadRow.id.desc())
-        .limit(1)
-    )
-    row = await session.scalar(query.execution_options(populate_existing=True))
-    return None if row is None else _value(row)
+    return (await last_of_many(session, remote, kind, (key,))).get(key)
+
+
+async def last_of_many(
+    session: Session, remote: RemoteId, kind: UploadKind, keys: Collection[str]
+) -> Mapping[str, Upload]:
+    """As ``last_of``, by key."""
+    found: dict[str, Upload] = {}
+    wanted = list(keys)
+    for begin in range(0, len(wanted), _AT_ONCE):
+        newest = (
+            select(func.max(UploadRow.id))
+            .where(UploadRow.remote_id == remote, UploadRow.kind == kind, UploadRow.state != UploadState.DROPPED)
+            .where(UploadRow.key.in_(wanted[begin : begin + _AT_ONCE]))
+            .group_by(UploadRow.key)
+        )
+        query = select(UploadRow).where(UploadRow.id.in_(newest.scalar_subquery()))
+        rows = await session.scalars(query.execution_options(populate_existing=True))
+        found |= {row.key: value_of(row) for row in rows}
+    return found
 
 
 async def touched_by(session: Session, remote: RemoteId, kind: UploadKind, keys: Iterable[str]) -> tuple[Upload, ...]:
     """Items of these keys that wait and never were on their way, or that wait for somebody to decide; by number.
 
-    What was on its way may have arrived: of that the remote's answer tells, and nothing else does.
+    What was on its way may have arrived: of that the remote's answer tells, and nothing else does. So it is with what
+    waits behind such a one: what comes from the remote may be our own.
     """
+    older = aliased(UploadRow)
+    behind = exists(
+        select(older.id).where(*_same_key(older), older.id < UploadRow.id, older.state.in_(_OPEN), older.attempts > 0)
+    )
     found: list[Upload] = []
     wanted = list(dict.fromkeys(keys))
     for begin in range(0, len(wanted), _AT_ONCE):
@@ -84,10 +111,10 @@ async def touched_by(session: Session, remote: RemoteId, kind: UploadKind, keys:
             UploadRow.remote_id == remote,
             UploadRow.kind == kind,
             UploadRow.key.in_(wanted[begin : begin + _AT_ONCE]),
-            or_(_never_sent(), UploadRow.state == UploadState.CONFLICT),
+            or_(and_(_never_sent(), ~behind), UploadRow.state == UploadState.CONFLICT),
         )
         rows = await session.scalars(query.order_by(UploadRow.id).execution_options(populate_existing=True))
-        found += map(_value, rows)
+        found += map(value_of, rows)
     return tuple(found)
 
 
@@ -95,32 +122,34 @@ async def claim(
     session: Session, remote: RemoteId, *, by: str, now: datetime, hold: timedelta, limit: int
 ) -> tuple[Upload, ...]:
     """Take what is due for one process until ``hold`` is over, the oldest first, one item of a key at most."""
-    older = aliased(UploadRow)
-    before = exists(
-        select(older.id).where(
-            older.remote_id == UploadRow.remote_id,
-            older.kind == UploadRow.kind,
-            older.key == UploadRow.key,
-            older.id < UploadRow.id,
-            older.state.in_(_OPEN),
-        )
-    )
-    due = (
-        select(UploadRow.id)
-        .where(UploadRow.remote_id == remote, _free(now), UploadRow.next_at <= now, ~before)
-        .order_by(UploadRow.id)
-        .limit(limit)
-    )
+    ids = select(UploadRow.id).where(UploadRow.remote_id == remote, due(now)).order_by(UploadRow.id).limit(limit)
     taken = await session.scalars(
         update(UploadRow)
-        .where(UploadRow.id.in_(due.scalar_subquery()))
+        .where(UploadRow.id.in_(ids.scalar_subquery()))
         .values(claimed_by=by, claimed_until=now + hold, attempts=UploadRow.attempts + 1)
         .returning(UploadRow.id)
         .execution_options(synchronize_session=False)
     )
-    ids = taken.all()
-    query = select(UploadRow).where(UploadRow.id.in_(ids)).order_by(UploadRow.id)
-    return tuple(_value(row) for row in await session.scalars(query.execution_options(populate_existing=True)))
+    query = select(UploadRow).where(UploadRow.id.in_(taken.all())).order_by(UploadRow.id)
+    return tuple(value_of(row) for row in await session.scalars(query.execution_options(populate_existing=True)))
+
+
+def due(now: datetime) -> ColumnElement[bool]:
+    """What is to be sent now: it waits, its time has come, nobody is sending it, and nothing older has to go first."""
+    older, version = aliased(UploadRow), aliased(UploadRow)
+    same = exists(select(older.id).where(*_same_key(older), older.id < UploadRow.id, older.state.in_(_OPEN)))
+    # A statement of its own, so that each of them is found by the whole index.
+    unpublished = exists(
+        select(version.id).where(
+            version.remote_id == UploadRow.remote_id,
+            version.kind == UploadKind.VERSION,
+            version.key == UploadRow.key,
+            version.id < UploadRow.id,
+            version.state.in_(_OPEN),
+        )
+    )
+    come = or_(UploadRow.next_at <= now, UploadRow.next_at > now + _FARTHEST)
+    return and_(_free(now), come, ~same, or_(UploadRow.kind != UploadKind.YANK, ~unpublished))
 
 
 async def renew(session: Session, ids: Collection[UploadId], *, by: str, until: datetime) -> None:
@@ -136,7 +165,8 @@ async def renew(session: Session, ids: Collection[UploadId], *, by: str, until: 
 async def arrived(session: Session, uploads: Mapping[UploadId, int | None], *, by: str, at: datetime) -> int:
     """The remote has these, each at the revision given; returns how many were this process's to say that of.
 
-    A further edit of the same skill, made before this was known, goes on from what arrived.
+    A further edit of the same skill, made before this was known, goes on from what arrived: what it changed is changed
+    there, and nothing else.
     """
     settled = await session.execute(
         update(UploadRow)
@@ -148,24 +178,50 @@ async def arrived(session: Session, uploads: Mapping[UploadId, int | None], *, b
     rows = settled.all()
     for id_, remote, kind, key, document in rows:
         rev = uploads[UploadId(id_)]
-        if kind is UploadKind.SKILL and rev is not None:
-            await session.execute(
-                update(UploadRow)
-                .where(UploadRow.remote_id == remote, UploadRow.kind == kind, UploadRow.key == key, _never_sent())
-                .values(base_rev=rev, base_json=document)
-                .execution_options(synchronize_session=False)
-            )
+        if kind is UploadKind.SKILL and rev is not None and document is not None:
+            await _go_on(session, RemoteId(remote), key, rev, document)
     return len(rows)
 
 
-async def again(session: Session, upload: UploadId, *, by: str, next_at: datetime, error: str) -> None:
-    """It did not go; try it later."""
-    await _settle(session, upload, by, {"next_at": next_at, "error": error[:_MOST_ERROR]})
+async def _go_on(session: Session, remote: RemoteId, key: str, rev: int, document: str) -> None:
+    """Let further edits be made from what arrived. Of one that does not fit the remote's answer makes a conflict."""
+    query = select(UploadRow).where(UploadRow.remote_id == remote, UploadRow.kind == UploadKind.SKILL)
+    further = await session.scalars(
+        query.where(UploadRow.key == key, _never_sent()).execution_options(populate_existing=True)
+    )
+    for row in further.all():
+        merged = merge_skill(row.base_json, row.document or "", document, prefer=Side.LOCAL).document
+        if merged is not None:
+            values = {"base_rev": rev, "base_json": document, "document": merged}
+            await session.execute(
+                update(UploadRow)
+                .where(UploadRow.id == row.id)
+                .values(values)
+                .execution_options(synchronize_session=False)
+            )
 
 
-async def die(session: Session, upload: UploadId, *, by: str, at: datetime, error: str) -> None:
-    """Try it no more until an operator wants it."""
-    await _settle(session, upload, by, {"state": UploadState.DEAD, "ended_at": at, "error": error[:_MOST_ERROR]})
+async def again(
+    session: Session, upload: UploadId, *, by: str, next_at: datetime, not_before: datetime | None, error: str
+) -> None:
+    """It did not go; try it later. Where the remote asked for time nobody takes it ``not_before`` that is over."""
+    values = {"next_at": next_at, "claimed_until": not_before, "error": error[:_MOST_ERROR]}
+    await _settle(session, upload, by, values)
+
+
+async def hasten(session: Session, remote: RemoteId, *, at: datetime) -> None:
+    """Let what was put off go now, except where the remote asked for time."""
+    await session.execute(
+        update(UploadRow)
+        .where(UploadRow.remote_id == remote, _free(at), UploadRow.next_at > at)
+        .values(next_at=at)
+        .execution_options(synchronize_session=False)
+    )
+
+
+async def die(session: Session, upload: UploadId, *, by: str, at: datetime, error: str) -> bool:
+    """Try it no more until an operator wants it. False where it was settled before."""
+    return await _settle(session, upload, by, {"state": UploadState.DEAD, "ended_at": at, "error": error[:_MOST_ERROR]})
 
 
 async def holds(session: Session, upload: UploadId, *, by: str) -> bool:
@@ -176,9 +232,9 @@ async def holds(session: Session, upload: UploadId, *, by: str) -> bool:
     return (await session.scalar(query)) is not None
 
 
-async def drop(session: Session, upload: UploadId, *, at: datetime, error: str) -> None:
-    """It is not to go up: the remote's side counts."""
-    await _set(session, upload, {"state": UploadState.DROPPED, "ended_at": at, "error": error[:_MOST_ERROR]})
+async def drop(session: Session, upload: UploadId, reason: DropReason, *, at: datetime) -> None:
+    """It is not to go up."""
+    await _set(session, upload, _dropped(reason, at))
 
 
 async def hold(session: Session, upload: UploadId, *, error: str) -> None:
@@ -193,11 +249,13 @@ async def rebase(
     document: str,
     base_rev: int | None,
     base_json: str | None,
-    at: datetime,
+    next_at: datetime,
+    counted_from: datetime | None,
     key: str | None = None,
     manifest_json: str | None = None,
 ) -> None:
-    """Send this instead, made from another base: something else than before, so under another idempotency key."""
+    """Send this instead, made from another base: something else than before, so under another idempotency key. Without
+    ``counted_from`` it is as old as it was: only a person makes it young again."""
     values: dict[str, object] = {
         "item": uuid.uuid4().hex,
         "document": document,
@@ -205,29 +263,28 @@ async def rebase(
         "base_json": base_json,
         "state": UploadState.WAITING,
         "attempts": 0,
-        "next_at": at,
-        "counted_from": at,
+        "next_at": next_at,
         "error": None,
         "ended_at": None,
     }
+    if counted_from is not None:
+        values["counted_from"] = counted_from
     if key is not None:
         values |= {"key": key, "manifest_json": manifest_json}
     await _set(session, upload, values)
 
 
-async def retry(session: Session, workspace: WorkspaceId, upload: UploadId, *, at: datetime) -> Upload:
-    """Let a dead item be tried again, as if it were new. Raises ``ConflictError`` for any other, and for one that a
-    newer item of the same key has overtaken."""
-    found = await get(session, workspace, upload)
-    if found.state is not UploadState.DEAD:
-        raise ConflictError(f"upload {upload} is {found.state}; only a dead one can be retried")
-    if found.kind.register:
-        newest = await last_of(session, found.remote, found.kind, found.key)
-        if newest is not None and newest.id != upload:
-            raise ConflictError(f"upload {upload} was overtaken by upload {newest.id}, which says what counts")
-    values = {"state": UploadState.WAITING, "attempts": 0, "counted_from": at, "next_at": at, "ended_at": None}
+async def send_again(session: Session, uploads: Collection[UploadId], *, at: datetime) -> None:
+    """Let words that were sent wait again, under new idempotency keys: the remote took them, and has lost them."""
+    for upload in uploads:
+        values = {"item": uuid.uuid4().hex, "state": UploadState.WAITING, "attempts": 0, "next_at": at}
+        await _set(session, upload, {**values, "counted_from": at, "ended_at": None, "error": None})
+
+
+async def revive(session: Session, upload: UploadId, *, at: datetime) -> None:
+    """Let a dead one wait again, as old as if it was made now. It was on its way before, and may have arrived."""
+    values = {"state": UploadState.WAITING, "attempts": 1, "counted_from": at, "next_at": at, "ended_at": None}
     await _set(session, upload, values)
-    return await get(session, workspace, upload)
 
 
 async def dead(
@@ -245,7 +302,7 @@ async def get(session: Session, workspace: WorkspaceId, upload: UploadId) -> Upl
     row = await session.scalar(query.execution_options(populate_existing=True))
     if row is None:
         raise NotFoundError(f"there is no upload {upload}")
-    return _value(row)
+    return value_of(row)
 
 
 async def list_uploads(
@@ -266,7 +323,7 @@ async def list_uploads(
         query = query.where(UploadRow.kind == kind)
     if state is not None:
         query = query.where(UploadRow.state == state)
-    return tuple(_value(row) for row in await session.scalars(query.order_by(UploadRow.id).limit(limit)))
+    return tuple(value_of(row) for row in await session.scalars(query.order_by(UploadRow.id).limit(limit)))
 
 
 async def last_words(
@@ -279,7 +336,7 @@ async def last_words(
         .group_by(UploadRow.key)
     )
     query = select(UploadRow).where(UploadRow.id.in_(newest.scalar_subquery()), UploadRow.id > after)
-    return tuple(_value(row) for row in await session.scalars(query.order_by(UploadRow.id).limit(limit)))
+    return tuple(value_of(row) for row in await session.scalars(query.order_by(UploadRow.id).limit(limit)))
 
 
 async def depths(session: Session, remote: RemoteId | None = None) -> Mapping[tuple[RemoteId, UploadState], int]:
@@ -303,19 +360,13 @@ async def bundles_needed(session: Session) -> frozenset[str]:
 
 
 async def forget(session: Session, *, ended_before: datetime, limit: int = 1000) -> int:
-    """Delete items that ended before a moment, sent or dropped. The last rating of each key stays: it is what a person
-    said, and what their next one is later than."""
+    """Delete items that ended before a moment, sent or dropped, up to ``limit``; returns how many. What was said last
+    of each key stays: what is said next is later than that, and what is dead must not come back over it."""
     newer = aliased(UploadRow)
     newest = ~exists(
-        select(newer.id).where(
-            newer.remote_id == UploadRow.remote_id,
-            newer.kind == UploadRow.kind,
-            newer.key == UploadRow.key,
-            newer.id > UploadRow.id,
-            newer.state != UploadState.DROPPED,
-        )
+        select(newer.id).where(*_same_key(newer), newer.id > UploadRow.id, newer.state != UploadState.DROPPED)
     )
-    kept = and_(UploadRow.kind == UploadKind.RATING, UploadRow.state == UploadState.SENT, newest)
+    kept = and_(UploadRow.kind != UploadKind.VERSION, UploadRow.state == UploadState.SENT, newest)
     old = (
         select(UploadRow.id)
         .where(UploadRow.state.in_((UploadState.SENT, UploadState.DROPPED)), UploadRow.ended_at < ended_before, ~kept)
@@ -327,14 +378,30 @@ async def forget(session: Session, *, ended_before: datetime, limit: int = 1000)
     return len(gone.all())
 
 
-async def _settle(session: Session, upload: UploadId, by: str, values: Mapping[str, object]) -> None:
+async def _newest(
+    session: Session, remote: RemoteId, kind: UploadKind, key: str, *where: ColumnElement[bool]
+) -> Upload | None:
+    query = select(UploadRow).where(UploadRow.remote_id == remote, UploadRow.kind == kind, UploadRow.key == key, *where)
+    query = query.order_by(UploadRow.id.desc()).limit(1).execution_options(populate_existing=True)
+    row = await session.scalar(query)
+    return None if row is None else value_of(row)
+
+
+def _same_key(other: type[UploadRow]) -> tuple[ColumnElement[bool], ...]:
+    """Another item that is about the same."""
+    return (other.remote_id == UploadRow.remote_id, other.kind == UploadRow.kind, other.key == UploadRow.key)
+
+
+async def _settle(session: Session, upload: UploadId, by: str, values: Mapping[str, object]) -> bool:
     """Only by whoever holds the claim: what somebody else found since counts."""
-    await session.execute(
+    found = await session.scalar(
         update(UploadRow)
         .where(UploadRow.id == upload, UploadRow.claimed_by == by, UploadRow.state == UploadState.WAITING)
         .values({"claimed_by": None, "claimed_until": None, **values})
+        .returning(UploadRow.id)
         .execution_options(synchronize_session=False)
     )
+    return found is not None
 
 
 async def _set(session: Session, upload: UploadId, values: Mapping[str, object]) -> None:
@@ -346,53 +413,15 @@ async def _set(session: Session, upload: UploadId, values: Mapping[str, object])
     )
 
 
+def _dropped(reason: DropReason, at: datetime) -> dict[str, object]:
+    return {"state": UploadState.DROPPED, "ended_at": at, "dropped": reason, "error": _WHY[reason]}
+
+
 def _never_sent() -> ColumnElement[bool]:
     return and_(UploadRow.state == UploadState.WAITING, UploadRow.attempts == 0)
 
 
 def _free(now: datetime) -> ColumnElement[bool]:
-    unclaimed = or_(UploadRow.claimed_until.is_(None), UploadRow.claimed_until < now)
+    claimed = UploadRow.claimed_until
+    unclaimed = or_(claimed.is_(None), claimed < now, claimed > now + _FARTHEST)
     return and_(UploadRow.state == UploadState.WAITING, unclaimed)
-
-
-def _row(remote: RemoteMarket, draft: UploadDraft, at: datetime) -> UploadRow:
-    return UploadRow(
-        workspace_id=remote.workspace,
-        remote_id=remote.id,
-        item=uuid.uuid4().hex,
-        kind=draft.kind,
-        key=draft.key,
-        base_rev=draft.base_rev,
-        base_json=draft.base_json,
-        document=draft.document,
-        manifest_json=draft.manifest_json,
-        state=UploadState.WAITING,
-        attempts=0,
-        next_at=at,
-        counted_from=at,
-        created_by=draft.created_by,
-        created_at=at,
-    )
-
-
-def _value(row: UploadRow) -> Upload:
-    return Upload(
-        id=UploadId(row.id),
-        workspace=WorkspaceId(row.workspace_id),
-        remote=RemoteId(row.remote_id),
-        item=row.item,
-        kind=row.kind,
-        key=row.key,
-        base_rev=row.base_rev,
-        base_json=row.base_json,
-        document=row.document,
-        manifest_json=row.manifest_json,
-        state=row.state,
-        attempts=row.attempts,
-        next_at=row.next_at,
-        counted_from=row.counted_from,
-        error=row.error,
-        created_by=row.created_by,
-        created_at=row.created_at,
-        ended_at=row.ended_at,
-    )

@@ -8,7 +8,7 @@ from sqlalchemy import ForeignKey, Index, String, Text, UniqueConstraint
 from sqlalchemy.orm import Mapped, mapped_column
 
 from skillyard.database import Base, Key, StoredEnum, UtcDateTime, one_of
-from skillyard.marketplace_sync.upwards.values import UploadKind, UploadState
+from skillyard.marketplace_sync.upwards.values import DropReason, UploadKind, UploadState
 
 
 class UploadRow(Base):
@@ -18,6 +18,7 @@ class UploadRow(Base):
     __table_args__ = (
         one_of("kind", UploadKind),
         one_of("state", UploadState),
+        one_of("dropped", DropReason),
         UniqueConstraint("item"),
         Index("ix_sync_uploads_remote_id_state_next_at", "remote_id", "state", "next_at"),
         Index("ix_sync_uploads_workspace_id_id", "workspace_id", "id"),
@@ -47,8 +48,10 @@ class UploadRow(Base):
     """Too old a time after this: when it was made, or last retried by an operator."""
     claimed_by: Mapped[str | None] = mapped_column(String(36))
     claimed_until: Mapped[datetime | None] = mapped_column(UtcDateTime)
+    """Until when nobody takes it: somebody is sending it, or the remote asked for time (then nobody claims it)."""
     error: Mapped[str | None] = mapped_column(String(500))
     created_by: Mapped[str] = mapped_column(String(100))
     """``person 3``, ``agent 5``, ``system``."""
     created_at: Mapped[datetime] = mapped_column(UtcDateTime)
     ended_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
+    dropped: Mapped[DropReason | None] = mapped_column(StoredEnum(DropReason))

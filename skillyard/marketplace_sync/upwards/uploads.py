@@ -6,10 +6,11 @@ brings the items up, now and then or on demand.
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Mapping
 from datetime import timedelta
 from typing import Final
+
+import orjson
 
 from skillyard.database import Database, Session, utcnow
 from skillyard.errors import ConflictError, InputError, NotFoundError
@@ -21,7 +22,6 @@ from skillyard.ids import WorkspaceId
 from skillyard.json_value import JsonValue
 from skillyard.marketplace_sync.catalogue import store as catalogue_store
 from skillyard.marketplace_sync.catalogue.documents import (
-    CountsDocument,
     ModerationState,
     RatingDocument,
     SkillDocument,
@@ -33,12 +33,13 @@ from skillyard.marketplace_sync.conflicts.conflicts import Conflicts
 from skillyard.marketplace_sync.conflicts.merge import skill_fields
 from skillyard.marketplace_sync.metrics.figures import SyncMetrics
 from skillyard.marketplace_sync.remotes import store as remotes_store
-from skillyard.marketplace_sync.remotes.remote import Remote, RemoteId, RemoteKind, RemoteMarket
+from skillyard.marketplace_sync.remotes.remote import Remote, RemoteKind, RemoteMarket
 from skillyard.marketplace_sync.upwards import counting, store, words
 from skillyard.marketplace_sync.upwards.collisions import Collisions, signing_keys
 from skillyard.marketplace_sync.upwards.identity import origin_of
 from skillyard.marketplace_sync.upwards.manifest import read_manifest
 from skillyard.marketplace_sync.upwards.publishing import Publishable, Publisher
+from skillyard.marketplace_sync.upwards.retrying import retry
 from skillyard.marketplace_sync.upwards.sender import Sender
 from skillyard.marketplace_sync.upwards.values import (
     Upload,
@@ -56,7 +57,7 @@ EDITABLE: Final = frozenset({"description", "license", "topics", "categories", "
 LATEST: Final = "latest"
 KEPT: Final = timedelta(days=30)
 """How long what was sent or dropped can be looked at."""
-FORGET_SECONDS: Final = 3600.0
+FORGOTTEN_AT_ONCE: Final = 1000
 RETRIED_AT_ONCE: Final = 1000
 
 
@@ -78,9 +79,13 @@ class Uploads:
         self._database = database
         self._connect = connect
         self._share_counts = settings.marketplace_share_counts
-        self._forgot = float("-inf")
         self.publisher = publisher
-        self.collisions = Collisions(database=database, publisher=publisher, connect=connect)
+        self.collisions = Collisions(
+            database=database,
+            publisher=publisher,
+            connect=connect,
+            oldest=timedelta(hours=settings.marketplace_mirror_hours),
+        )
         self._sender = Sender(
             database=database,
             conflicts=conflicts,
@@ -135,9 +140,8 @@ class Uploads:
             market = await remotes_store.get(session, workspace, remote)
             before = await store.last_of(session, market.id, draft.kind, draft.key)
             if before is not None and before.state in (UploadState.WAITING, UploadState.CONFLICT):
-                if before.manifest_json == draft.manifest_json:
-                    return before
-                raise ConflictError(f"upload {before.id} of {draft.key} waits already, with other content")
+                _require_same(before, draft)
+                return before
             return await self._enqueue(session, market, draft, by)
 
     async def yank(self, remote: str, version: str, *, reason: str, by: Administrator) -> Upload:
@@ -173,8 +177,9 @@ class Uploads:
         """Change what is said of a skill, from how the mirror has it. ``None`` takes a field away; ``channels`` maps
         names to versions, and names those alone that are to change.
 
-        An edit that waits still is changed further. Raises ``InputError`` for a field that is none or changes nothing,
-        ``NotFoundError`` for a skill that the mirror does not have.
+        An edit that waits still is changed further, one that may be there already is gone on from. Raises
+        ``InputError`` for a field that is none or changes nothing, ``NotFoundError`` for a skill that the mirror does
+        not have.
         """
         if unknown := sorted(fields.keys() - EDITABLE):
             raise InputError(f"what can be changed is {', '.join(sorted(EDITABLE))}", field=unknown[0])
@@ -185,10 +190,11 @@ class Uploads:
             entry = await _entry(session, market, EntryId(EntryKind.SKILL, skill))
             if entry.document is None:
                 raise NotFoundError(f"{skill} is left out of the mirror by its filters")
-            waiting = await store.unsent(session, market.id, UploadKind.SKILL, skill)
+            waiting = await store.last_edit(session, market.id, skill)
             rev, base, start = entry.rev, entry.document, entry.document
             if waiting is not None and waiting.document is not None:
-                rev, base, start = waiting.base_rev or 0, waiting.base_json or entry.document, waiting.document
+                rev, start = waiting.base_rev or 0, waiting.document
+                base = waiting.document if waiting.attempts else waiting.base_json or entry.document
             document = words.edited(start, fields)
             if skill_fields(document) == skill_fields(start):
                 raise InputError("that is what it says already")
@@ -269,30 +275,26 @@ class Uploads:
             return 0
         async with self._database.transaction() as session:
             own = await catalogue_store.own(session, at=utcnow())
-            origin = origin_of(own.feed_id, remote.workspace)
-            drafts = []
-            for skill, counted in (await counting.totals(session, remote)).items():
-                key = f"{skill}#{origin}"
-                last = await store.last_of(session, remote.id, UploadKind.COUNTS, key)
-                before = None if last is None or last.document is None else read_document(CountsDocument, last.document)
-                installs = max(counted.installs, 0 if before is None else before.installs)
-                calls = max(counted.calls, 0 if before is None else before.calls)
-                if before is not None and (before.installs, before.calls) == (installs, calls):
-                    continue
-                document = CountsDocument(installs=installs, calls=calls, at=moment(utcnow()))
-                drafts.append(UploadDraft(UploadKind.COUNTS, key, document.text, "system"))
-            await store.enqueue(session, remote, drafts, at=utcnow())
+        origin = origin_of(own.feed_id, remote.workspace)
+        async with self._database.reading() as session:
+            counted = {f"{skill}#{origin}": one for skill, one in (await counting.totals(session, remote)).items()}
+            said = await store.last_of_many(session, remote.id, UploadKind.COUNTS, counted)
+        drafts = [
+            draft for key, one in counted.items() if (draft := counting.news(key, one, said.get(key))) is not None
+        ]
+        if drafts:
+            async with self._database.transaction() as session:
+                await store.enqueue(session, remote, drafts, at=utcnow())
         return len(drafts)
 
     # Sending
 
     async def send(self, remote: RemoteMarket) -> UploadReport:
-        """Send everything that is due to a remote. Raises ``RemoteError``, after what it kept from going is put off."""
+        """Send everything that is due to a remote. Raises ``RemoteError``, also for one that nothing is to be sent to,
+        and ``UploadBrokenError``, after what was kept from going is put off."""
         if remote.kind is not RemoteKind.SKILLYARD:
             return UploadReport()
-        if time.monotonic() - self._forgot > FORGET_SECONDS:
-            self._forgot = time.monotonic()
-            await self.forget()
+        await self._sender.require_open(remote.id)
         client = self._connect(remote)
         try:
             return await self._sender.send(remote, client)
@@ -301,8 +303,11 @@ class Uploads:
 
     async def forget(self) -> int:
         """Delete items that ended long ago, and the bundles that nothing waits for any more."""
-        async with self._database.transaction() as session:
-            gone = await store.forget(session, ended_before=utcnow() - KEPT)
+        gone, more = 0, True
+        while more:
+            async with self._database.transaction() as session:
+                found = await store.forget(session, ended_before=utcnow() - KEPT, limit=FORGOTTEN_AT_ONCE)
+            gone, more = gone + found, found == FORGOTTEN_AT_ONCE
         await self._sweep()
         return gone
 
@@ -317,24 +322,21 @@ class Uploads:
         state: UploadState | None = None,
         after: int = 0,
         limit: int = 100,
-    ) -> tuple[Upload, ...]:
-        """Items in the order they were made, beginning behind ``after``."""
+    ) -> tuple[tuple[Upload, str], ...]:
+        """Items with their remotes' names, in the order they were made, beginning behind ``after``."""
         async with self._database.reading() as session:
             named = None if remote is None else (await remotes_store.get(session, workspace, remote)).id
-            return await store.list_uploads(
+            found = await store.list_uploads(
                 session, workspace, remote=named, kind=kind, state=state, after=after, limit=limit
             )
-
-    async def depths(self, remote: RemoteId | None = None) -> Mapping[tuple[RemoteId, UploadState], int]:
-        """How many items of each remote are waiting, in conflict, or dead."""
-        async with self._database.reading() as session:
-            return await store.depths(session, remote)
+            names = {one.id: one.name for one in await remotes_store.list_remotes(session, workspace)}
+        return tuple((one, names[one.remote]) for one in found)
 
     async def retry(self, upload: UploadId, *, by: Administrator) -> Upload:
         """Let a dead item be tried again. Raises ``NotFoundError``, ``ConflictError``."""
         async with self._database.transaction() as session:
             await require_admin(session, by)
-            revived = await store.retry(session, by.workspace, upload, at=utcnow())
+            revived = await retry(session, by.workspace, upload, at=utcnow())
             await _record(session, by, Action.UPLOAD_RETRIED, f"upload/{upload}", {"key": revived.key})
             return revived
 
@@ -346,7 +348,7 @@ class Uploads:
             named = None if remote is None else (await remotes_store.get(session, by.workspace, remote)).id
             for upload in await store.dead(session, by.workspace, named, limit=RETRIED_AT_ONCE):
                 try:
-                    await store.retry(session, by.workspace, upload, at=utcnow())
+                    await retry(session, by.workspace, upload, at=utcnow())
                 except ConflictError:
                     continue
                 revived.append(upload)
@@ -377,6 +379,19 @@ class Uploads:
         async with self._database.reading() as session:
             needed = {read_manifest(text).bundle for text in await store.bundles_needed(session)}
         await counting.swept(self.publisher.outgoing, needed)
+
+
+def _require_same(waiting: Upload, draft: UploadDraft) -> None:
+    """One number goes up with one content, and one channel. Raises ``ConflictError``."""
+    bundles = [read_manifest(one.manifest_json or "").bundle for one in (waiting, draft)]
+    if bundles[0] != bundles[1]:
+        raise ConflictError(f"upload {waiting.id} of {draft.key} waits already, with other content")
+    channels = [orjson.loads(one.document or "{}").get("channel") for one in (waiting, draft)]
+    if channels[0] != channels[1]:
+        named = "without a channel" if channels[0] is None else f"for the channel {channels[0]}"
+        raise ConflictError(
+            f"upload {waiting.id} of {draft.key} waits already, {named}; move channels with an edit once it is there"
+        )
 
 
 async def _channel(session: Session, remote: RemoteMarket, skill: str, channel: str) -> str | None:

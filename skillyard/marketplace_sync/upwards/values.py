@@ -45,6 +45,15 @@ class UploadState(StrEnum):
     DROPPED = "dropped"
 
 
+class DropReason(StrEnum):
+    """Why an item does not go up: the remote says the ``same`` by now, the remote's side counts (``theirs``), or it was
+    ``replaced`` by a newer one. Only in the second case is what somebody wanted not there."""
+
+    SAME = "same"
+    THEIRS = "theirs"
+    REPLACED = "replaced"
+
+
 @dataclass(frozen=True, slots=True)
 class UploadDraft:
     """What is to go up. ``document`` is canonical JSON, ``None`` takes back what is there; ``base_rev`` and
@@ -81,6 +90,8 @@ class Upload:
     created_by: str
     created_at: datetime
     ended_at: datetime | None
+    dropped: DropReason | None
+    """Of one that is dropped, and of no other."""
 
 
 @dataclass(frozen=True, slots=True)

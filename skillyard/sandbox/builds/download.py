@@ -1,4 +1,4 @@
-"""Fetching a source archive from the index into a file, by its hash.
+"""Fetching an archive by its hash into a file: from what was brought along, else from the index.
 
 uv finds the address, as it knows how to ask an index; it is not asked to fetch, because it builds the source archives
 that it fetches. Credentials of a configured index go to that index's own host alone.
@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
+import shutil
 import ssl
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -21,7 +22,9 @@ from skillyard.sandbox.builds.recipe import BuildLimits, SourceArchive
 from skillyard.sandbox.errors import ResolverUnavailableError
 from skillyard.sandbox.folders import disk_full_named
 from skillyard.sandbox.index import PackageIndex
+from skillyard.sandbox.record import hash_file
 from skillyard.sandbox.resolvers.compile import Question, Sources, UvCompile
+from skillyard.sandbox.wheelhouse import Wheelhouse
 from skillyard.settings import Settings
 from skillyard.skills.errors import LockFormatError
 from skillyard.skills.lock import Target
@@ -33,16 +36,55 @@ _MOST_REDIRECTS = 5
 
 
 class SourceFetcher:
-    """Fetches from one index."""
+    """Fetches from one index. ``house`` has what was brought along: that is not asked of the index."""
 
-    def __init__(self, *, index: PackageIndex, compiler: UvCompile, settings: Settings, limits: BuildLimits) -> None:
+    def __init__(
+        self,
+        *,
+        index: PackageIndex,
+        compiler: UvCompile,
+        settings: Settings,
+        limits: BuildLimits,
+        house: Wheelhouse,
+    ) -> None:
         self._index = index
+        self._house = house
         self._compiler = compiler
         self._limits = limits
         self._proxy = settings.index_proxy.get_secret_value() if settings.index_proxy else None
         self._ca_bundle = settings.index_ca_bundle
         urls = (*((settings.index_url,) if settings.index_url else ()), *settings.extra_index_urls)
         self._indexes = tuple(httpx.URL(url.get_secret_value()) for url in urls)
+
+    async def bring(self, source: SourceArchive, target: Target, folder: Path, url: str | None = None) -> Path:
+        """The source archive as a new file in the empty folder ``folder``, from ``url`` or from where the index has it.
+
+        Raises as ``locate`` and ``fetch``.
+        """
+        archive = folder / "archive"
+        if await self.brought(source, archive):
+            return archive
+        if url is None:
+            question = folder / "locate"
+            await asyncio.to_thread(question.mkdir)
+            url = await self.locate(source, target, question)
+        await self.fetch(source, url, archive)
+        return archive
+
+    async def brought(self, source: SourceArchive, into: Path) -> bool:
+        """Copy what was brought along to the new file ``into``; false where it was not. Raises ``BuildError``
+        (``ARCHIVE``), ``DiskFullError``."""
+        kept = await asyncio.to_thread(self._house.find, source.artefact.sha256)
+        if kept is None:
+            return False
+        filename = source.artefact.filename
+        if (await asyncio.to_thread(kept.stat)).st_size > self._limits.archive_bytes:
+            raise refused(f"{filename} is larger than {self._limits.archive_bytes} bytes")
+        with disk_full_named(into.parent):
+            await asyncio.to_thread(shutil.copyfile, kept, into)
+        if (await asyncio.to_thread(hash_file, into))[0] != source.artefact.sha256:
+            raise refused(f"what was brought along as {filename} does not match the hash in the lock")
+        return True
 
     async def locate(self, source: SourceArchive, target: Target, folder: Path) -> str:
         """Where the index has the archive now; ``folder`` is empty and ours. Raises ``ResolverUnavailableError``."""

@@ -87,7 +87,7 @@ class SourceBuilds:
 
     @asynccontextmanager
     async def opened(self, source: SourceArchive, target: Target, url: str | None = None) -> AsyncIterator[OpenSource]:
-        """The archive, fetched from ``url`` or from where the index has it, and unpacked as data.
+        """The archive, brought along, or fetched from ``url`` or from where the index has it, and unpacked as data.
 
         Raises ``BuildError`` (``REFUSED``, ``ARCHIVE``), ``DiskFullError`` or ``ResolverUnavailableError``.
         """
@@ -95,11 +95,8 @@ class SourceBuilds:
             message = f"{source} exists only as source; {HOW_TO_ALLOW}"
             raise BuildError(message, failure=BuildFailure.REFUSED)
         async with self._staging.place() as place:
-            archive = place.path / "archive"
             with disk_full_named(place.path):
-                (place.path / "locate").mkdir()
-                address = url or await self._sources.locate(source, target, place.path / "locate")
-                await self._sources.fetch(source, address, archive)
+                archive = await self._sources.bring(source, target, place.path, url)
                 try:
                     tree, system = await asyncio.to_thread(self._unpack, archive, source, place)
                 except BuildError as error:

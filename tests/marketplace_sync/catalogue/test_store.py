@@ -8,12 +8,13 @@ from dataclasses import replace
 from datetime import timedelta
 
 import pytest
-from skillyard.database import Database, Session, utcnow
+from skillyard.database import Database, Kind, Session, utcnow
 from skillyard.governance.identity import Person
 from skillyard.marketplace_sync.catalogue import store
 from skillyard.marketplace_sync.catalogue.entry import CatalogueId, Entry, EntryId, EntryKind, canonical
 from skillyard.marketplace_sync.catalogue.store import Catalogue, Change
-from skillyard.marketplace_sync.errors import RevisionConflictError
+from skillyard.marketplace_sync.errors import DocumentError, RevisionConflictError
+from sqlalchemy import text
 
 
 class Noted:
@@ -150,3 +151,41 @@ async def test_a_prefix_finds_the_versions_of_one_skill_alone(database: Database
     async with database.reading() as session:
         found = await store.with_prefix(session, catalogue.id, EntryKind.VERSION, "acme/a@")
     assert [entry.id.key for entry in found] == keys[:2]
+
+
+async def test_what_nobody_would_read_is_not_written(database: Database, admin: Person) -> None:
+    assert admin
+    with pytest.raises(DocumentError, match="skill acme/b would be larger"):
+        await write(database, change("a", "1"), change("b", "é" * 32_768))
+    catalogue, _ = await write(database, change("c", "1"))
+    assert await feed(database, catalogue) == [("acme/c", 1, False)]
+
+
+async def test_pages_of_a_thousand_are_kept_found_and_changed_by_their_keys(database: Database, admin: Person) -> None:
+    """A follower would take hours for a large hub if every page of it read the whole mirror."""
+    at = utcnow()
+
+    def state(number: int, seq: int) -> Entry:
+        kind = EntryKind.PUBLISHER if number % 2 else EntryKind.CATEGORY
+        document, deleted = canonical({"title": f"{number}-{seq}"}), number % 10 == 0
+        return Entry(EntryId(kind, f"n-{number}"), seq, 1, None if deleted else document, f"{seq:064x}", deleted, at)
+
+    async def read(session: Session) -> int:
+        if database.kind is Kind.SQLITE:
+            return 0
+        query = "SELECT seq_tup_read + idx_tup_fetch FROM pg_stat_xact_user_tables WHERE relname = 'catalogue_entries'"
+        return int(await session.scalar(text(query)) or 0)
+
+    first = [state(number, number + 1) for number in range(3000)]
+    second = [state(number, number + 5001) for number in range(500, 1500)]
+    async with database.transaction() as session:
+        mirror = await store.create(session, admin.workspace, at=at)
+        for begin in range(0, 3000, 1000):
+            mirror, _ = await store.apply(session, mirror, first[begin : begin + 1000], projection=Noted())
+        before = await read(session)
+        mirror, fresh = await store.apply(session, mirror, second, projection=Noted())
+        wanted = {one.id: one for one in (*first, *second)}
+        assert await store.get_many(session, mirror.id, wanted) == wanted
+        # What changes is looked at and changed, and then everything is looked at.
+        assert await read(session) - before <= 2 * 1000 + 3000
+    assert (len(fresh), mirror.live) == (1000, 2700)

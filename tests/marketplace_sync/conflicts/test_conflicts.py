@@ -13,6 +13,7 @@ from skillyard.governance.audit import Action
 from skillyard.governance.audit.listing import Filter, listed
 from skillyard.marketplace_sync.catalogue.entry import Entry, EntryId, EntryKind
 from skillyard.marketplace_sync.catalogue.store import Change
+from skillyard.marketplace_sync.catalogue.tables import EntryRow
 from skillyard.marketplace_sync.conflicts.conflicts import ConflictRenewedError
 from skillyard.marketplace_sync.conflicts.difference import ChangedBy, places
 from skillyard.marketplace_sync.conflicts.finding import ConflictUndecidedError
@@ -25,6 +26,7 @@ from skillyard.marketplace_sync.conflicts.values import (
     Strategy,
 )
 from skillyard.marketplace_sync.upwards.values import Upload, UploadState
+from sqlalchemy import update
 from tests.marketplace_sync.upwards.conftest import SKILL, Outpost, skill
 
 
@@ -33,7 +35,7 @@ async def conflicts(outpost: Outpost) -> tuple[Conflict, ...]:
 
 
 async def states(outpost: Outpost) -> list[UploadState]:
-    return [one.state for one in await outpost.uploads.list(outpost.admin.workspace)]
+    return [one.state for one, _ in await outpost.uploads.list(outpost.admin.workspace)]
 
 
 async def both_edit(outpost: Outpost, ours: str = "Ours.", theirs: str = "Theirs.") -> Upload:
@@ -241,6 +243,26 @@ async def test_deciding_on_what_is_not_so_any_more_decides_nothing(
     await resolve(outpost, found.id, strategy=Strategy.LOCAL_WINS)
     await outpost.send()
     assert described(outpost.there()) == "Ours."
+
+
+async def test_what_is_decided_does_not_overwrite_what_nobody_saw(
+    outpost: Outpost, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The remote moved on to something that the filters leave out of the mirror: that is another conflict."""
+    await outpost.set_strategy(Strategy.MANUAL)
+    await both_edit(outpost)
+    await outpost.follow()
+    (found,) = await conflicts(outpost)
+    await outpost.write("Theirs.", topics=["csv", "new"], channels={"latest": "1.0.0"})
+    with monkeypatch.context() as patch:
+        patch.setattr(outpost.conflicts, "on_entries", _nothing)
+        await outpost.follow()
+    async with outpost.database.transaction() as session:
+        await session.execute(update(EntryRow).where(EntryRow.key == SKILL).values(document=None))
+    await resolve(outpost, found.id, strategy=Strategy.LOCAL_WINS)
+    await outpost.send()
+    assert orjson.loads(outpost.there())["topics"] == ["csv", "new"]
+    assert [one.state for one in await conflicts(outpost)] == [ConflictState.RESOLVED, ConflictState.OPEN]
 
 
 async def test_two_who_decide_at_once_decide_once(outpost: Outpost) -> None:

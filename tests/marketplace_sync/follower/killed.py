@@ -17,6 +17,7 @@ from skillyard.marketplace_sync.follower.run import Run
 from skillyard.marketplace_sync.follower.words import Stopped
 from skillyard.marketplace_sync.hub.feed import Feed
 from skillyard.marketplace_sync.live.broadcast import Bell
+from skillyard.marketplace_sync.remotes import store as remote_store
 from skillyard.marketplace_sync.remotes.remote import RemoteId, RemoteMarket
 from skillyard.settings import Settings
 from tests.marketplace_sync.follower.hubs import Hub
@@ -62,7 +63,9 @@ async def main() -> None:
         assert stopped
         fuse.burn()
 
-    run = Run(RemoteId(orders["remote"]), hub, database=here, projection=fuse, listener=fuse, on_stopped=on_stopped)
+    async with here.reading() as session:
+        market = await remote_store.find(session, RemoteId(orders["remote"]))
+    run = Run(market, hub, database=here, projection=fuse, listener=fuse, on_stopped=on_stopped)
     await run.to_the_head()
     await bell.close()
     await there.close()

@@ -28,15 +28,18 @@ from skillyard.marketplace_sync.errors import NotInstallableError, RemoteAnswerE
 from skillyard.marketplace_sync.follower.address import is_remote_address, parse_remote_address
 from skillyard.marketplace_sync.follower.choice import choose
 from skillyard.marketplace_sync.follower.source import RemoteSource
+from skillyard.marketplace_sync.jobs.runner import RunTooLongError
 from skillyard.marketplace_sync.marketplace import Marketplace, create_marketplace
 from skillyard.marketplace_sync.remotes.remote import Filters, RemoteKind
-from skillyard.marketplace_sync.remotes.remotes import RemoteDraft, RemoteEdit
+from skillyard.marketplace_sync.remotes.remotes import RemoteDraft, RemoteEdit, RemoteKindMissingError
+from skillyard.marketplace_sync.remotes.tables import RemoteRow
 from skillyard.runtime.errors import DecisionRefusedError
 from skillyard.runtime.runtime import Runtime, create_runtime
 from skillyard.runtime.values import Installation, SkillRef
 from skillyard.settings import Settings
 from skillyard.skills.bundle import make_bundle
 from skillyard.skills.sources.folder import FolderSource
+from sqlalchemy import update
 from tests.api.conftest import Server, made, serving
 
 FILES = {"notes/long.md": "Long words.\n" * 2000}
@@ -180,13 +183,14 @@ async def test_files_that_are_not_what_was_promised_are_refused(there: There, he
     there.publish("promised")
     await here.sync()
     async with here.runtime.database.reading() as session:
-        choice = await choose(session, here.admin.workspace, parse_remote_address("hub:acme/promised"))
+        address = parse_remote_address("hub:acme/promised")
+        choice = await choose(session, here.admin.workspace, address, oldest=timedelta(hours=1))
     for wrong in ({"bundle": f"sha256:{'0' * 64}"}, {"bundle_bytes": 1}):
         other = replace(choice, document=choice.document.model_copy(update=wrong))
         into = tmp_path / "into"
         into.mkdir(exist_ok=True)
         with pytest.raises(RemoteAnswerError, match="promised"):
-            await RemoteSource(other, remotes=here.market.remotes, here={}).fetch(into)
+            await RemoteSource(other, connect=here.market.remotes.client, here={}).fetch(into)
         assert not list(into.iterdir())
 
 
@@ -247,7 +251,8 @@ async def test_a_hub_that_is_gone_leaves_nothing_behind(there: There, here: Foll
     there.publish("away")
     await here.sync()
     workspace = here.admin.workspace
-    await here.market.remotes.change(workspace, "hub", RemoteEdit(url="http://127.0.0.1:9"), by=here.admin)
+    async with here.runtime.database.transaction() as session:
+        await session.execute(update(RemoteRow).values(url="http://127.0.0.1:9"))
     with pytest.raises(RemoteError):
         await here.install("hub:acme/away")
     assert not list((here.home / "staging").glob("*/*/.incoming"))
@@ -255,6 +260,21 @@ async def test_a_hub_that_is_gone_leaves_nothing_behind(there: There, here: Foll
     with pytest.raises(RemoteError):
         await here.market.follower.sync(remote)
     assert (await here.market.remotes.get(workspace, "hub")).failures == 1
+
+
+async def test_a_run_that_cannot_even_begin_is_seen_at_its_remote(here: Follows) -> None:
+    remotes = here.market.remotes
+    openers, remotes._openers = remotes._openers, {}
+    try:
+        with pytest.raises(RemoteKindMissingError):
+            await here.market.follower.sync(await remotes.get(here.admin.workspace, "hub"))
+    finally:
+        remotes._openers = openers
+    remote = await remotes.get(here.admin.workspace, "hub")
+    assert (remote.failures, "not installed" in (remote.error or "")) == (1, True)
+    # So is one that was ended because it took too long.
+    await here.market.follower.cut_short(remote.id, RunTooLongError("ended after 3600 s"))
+    assert (await remotes.get(here.admin.workspace, "hub")).failures == 2
 
 
 def test_over_http_and_on_the_command_line(there: There, tmp_path: Path) -> None:

@@ -11,8 +11,9 @@ from skillyard.database import utcnow
 from skillyard.governance.administrators import Administrator
 from skillyard.governance.identity import Person
 from skillyard.marketplace_sync.catalogue.documents import ModerationState
-from skillyard.marketplace_sync.catalogue.entry import EntryId, EntryKind, entry_hash
-from skillyard.marketplace_sync.errors import FeedTrustError, RemoteError, RemoteUnavailableError
+from skillyard.marketplace_sync.catalogue.entry import EntryId, EntryKind
+from skillyard.marketplace_sync.catalogue.store import Change
+from skillyard.marketplace_sync.errors import FeedTrustError, RemoteAnswerError, RemoteError, RemoteUnavailableError
 from skillyard.marketplace_sync.follower import run as run_module
 from skillyard.marketplace_sync.follower import store as follower_store
 from skillyard.marketplace_sync.remotes import store as remote_store
@@ -126,18 +127,10 @@ async def test_a_row_that_was_damaged_on_the_way_is_asked_for_again(hub: Hub, he
     await same(here, hub)
 
 
-def _poison(row: Row) -> Row:
-    """A document that no release reads, with a hash that fits it: the hub itself is wrong."""
-    if row["key"] != "acme/s3" or row["kind"] != "skill":
-        return row
-    document = '{"description":3}'
-    id_ = EntryId(EntryKind.SKILL, "acme/s3")
-    return {**row, "document": document, "sha256": entry_hash(id_, int(str(row["rev"])), document, deleted=False)}
-
-
 async def test_a_poisoned_row_is_set_aside_with_its_reason_and_taken_when_it_is_good(hub: Hub, here: Here) -> None:
     await fill(hub)
-    hub.meddle = _poison
+    # The hub itself is wrong: no release reads this, and its hash fits it.
+    await hub.write(Change(EntryId(EntryKind.SKILL, "acme/s3"), '{"description":3}'))
     report = await here.sync()
     assert (report.equal, report.set_aside) == (None, 1)
     assert "skill acme/s3" not in await here.keys()
@@ -152,7 +145,7 @@ async def test_a_poisoned_row_is_set_aside_with_its_reason_and_taken_when_it_is_
         (item,) = await follower_store.set_aside_page(session, here.remote.id)
     assert item.tries > 1
 
-    hub.meddle = lambda row: row
+    await hub.write(skill("acme/s3"))
     report = await here.sync()
     assert (report.equal, report.set_aside) == (True, 0)
     await same(here, hub)
@@ -168,7 +161,6 @@ async def test_a_poisoned_row_is_set_aside_with_its_reason_and_taken_when_it_is_
         {"sha256": "0" * 64},
         {"document": "<html>"},
         {"document": None},
-        {"deleted": True},
         {"key": "acme/" + "x" * 5000},
     ],
     ids=lambda value: next(iter(value)),
@@ -176,9 +168,32 @@ async def test_a_poisoned_row_is_set_aside_with_its_reason_and_taken_when_it_is_
 async def test_hostile_rows_are_set_aside_and_the_others_taken(hub: Hub, here: Here, hostile: Row) -> None:
     await fill(hub)
     hub.meddle = lambda row: {**row, **hostile} if (row["kind"], row["key"]) == ("skill", "acme/s3") else row
+    await hub.sign_as_it_comes()
     report = await here.sync()
     assert (report.equal, report.set_aside) == (None, 1)
     assert len(await here.keys()) == 28
+
+
+async def test_behind_a_row_that_is_broken_nothing_else_can_be_held_back(hub: Hub, here: Here) -> None:
+    await fill(hub)
+    await here.sync()
+    await hub.write(skill("acme/s3", "Changed."), moderation("acme/s1@1.0.0", ModerationState.YANKED), skill("acme/s9"))
+    await hub.write(moderation("acme/s1@1.0.0", ModerationState.REVOKED, 2), skill("acme/s4", "Changed."))
+
+    def between(row: Row) -> Row | None:
+        if row["key"] == "acme/s1@1.0.0":
+            return None
+        return {**row, "document": "{}"} if row["key"] == "acme/s3" else row
+
+    hub.meddle = between
+    with pytest.raises(RemoteAnswerError, match="do not account"):
+        await here.sync()
+    # What is good is taken all the same, and nobody has to look where it was the line.
+    documents = {str(entry.id): entry.document or "" for entry in await here.entries()}
+    assert "Changed" in documents["skill acme/s4"]
+    hub.meddle = lambda row: row
+    assert (await here.sync()).equal
+    await same(here, hub)
 
 
 async def test_a_row_that_is_withheld_is_noticed(hub: Hub, here: Here) -> None:
@@ -341,6 +356,43 @@ async def test_filters_keep_documents_out_and_hashes_in(hub: Hub, here: Here, ad
     documents = {str(entry.id): entry.document for entry in await here.entries()}
     assert documents["skill other/tool"] is not None
     assert documents["skill acme/s1"] is None
+
+
+async def test_what_was_asked_for_elsewhere_is_not_taken_for_what_is_there_now(
+    hub: Hub, here: Here, admin: Person
+) -> None:
+    """An address that is changed while its remote is followed: the run ends, and the next begins with a snapshot."""
+    await fill(hub)
+    await here.sync()
+    hub.limit = 3
+    await hub.write(*(skill(f"acme/s{number}", "Changed.") for number in range(9)))
+    by = Administrator(admin.workspace, admin.id, admin.actor)
+    inner = hub.changes
+
+    async def moved(cursor: str | None, *, limit: int, wait: float = 0.0):  # type: ignore[no-untyped-def]
+        if (await here.market()).url == here.remote.url:
+            async with here.database.transaction() as session:
+                await remote_store.change(
+                    session,
+                    admin.workspace,
+                    "hub",
+                    by=by,
+                    at=utcnow(),
+                    url="https://other.example.org",
+                    filters=None,
+                    strategy=None,
+                    live=None,
+                )
+        return await inner(cursor, limit=limit, wait=wait)
+
+    hub.changes = moved  # type: ignore[method-assign]
+    with pytest.raises(RemoteError, match="was changed while"):
+        await here.sync()
+    assert (await here.market()).resync
+    assert not any("Changed" in (entry.document or "") for entry in await here.entries())
+    here.remote = await here.market()
+    report = await here.sync()
+    assert (report.snapshot, report.equal) == (True, True)
 
 
 async def test_runs_of_two_processes_do_not_disturb_one_another(hub: Hub, here: Here) -> None:

@@ -2,17 +2,29 @@
 
 from __future__ import annotations
 
+import json
 from datetime import timedelta
 
-from skillyard.database import utcnow
+import pytest
+from alembic import command
+from skillyard.database import alembic_config, change_schema, migrate, utcnow
+from skillyard.governance.administrators import Administrator
 from skillyard.governance.decision import SkillState
+from skillyard.governance.identity import Person
 from skillyard.marketplace_sync.catalogue import store
 from skillyard.marketplace_sync.catalogue.documents import ModerationState
+from skillyard.marketplace_sync.catalogue.entry import EntryId, EntryKind, canonical
+from skillyard.marketplace_sync.catalogue.store import Change
+from skillyard.marketplace_sync.catalogue.tables import EntryRow
 from skillyard.marketplace_sync.follower import store as follower_store
+from skillyard.marketplace_sync.remotes import store as remote_store
 from skillyard.runtime import bundle_stops
+from skillyard.runtime.tables import SkillVersionRow
+from sqlalchemy import update
 from tests.marketplace_sync.follower.hubs import (
     Here,
     Hub,
+    Unprojected,
     bundle_of,
     gone,
     install,
@@ -71,9 +83,9 @@ async def test_a_word_about_a_publisher_is_about_every_version_also_later_ones(h
 
 async def test_a_later_milder_word_ends_the_stop_and_leaves_what_was_stopped_to_people(hub: Hub, here: Here) -> None:
     await fill(hub)
+    installed = await install(here, bundle=bundle_of(KEY))
     await hub.write(moderation(KEY, ModerationState.QUARANTINED), moderation("acme/tool", ModerationState.REVOKED, 2))
     await here.sync()
-    installed = await install(here, bundle=bundle_of(KEY))
     await hub.write(moderation("acme/tool", ModerationState.VISIBLE, 3))
     await here.sync()
     assert await stopped(here) is SkillState.QUARANTINED
@@ -81,7 +93,84 @@ async def test_a_later_milder_word_ends_the_stop_and_leaves_what_was_stopped_to_
     await hub.write(moderation(KEY, ModerationState.VISIBLE, 4))
     await here.sync()
     assert await stopped(here) is None
+    assert await state_of(here, installed) is SkillState.REVOKED
+
+
+async def test_the_same_content_under_two_names_is_stopped_until_both_are_let_go(hub: Hub, here: Here) -> None:
+    """Also where filters keep one of them out of the mirror."""
+    await fill(hub)
+    await hub.write(publisher("other"), skill("other/copy"), version("other/copy@1.0.0", bundle=bundle_of(KEY)))
+    await here.sync()
+    await hub.write(moderation(KEY, ModerationState.REVOKED), moderation("other/copy", ModerationState.QUARANTINED, 2))
+    await here.sync()
+    async with here.database.transaction() as session:
+        await session.execute(update(EntryRow).where(EntryRow.key.startswith("other/copy@")).values(document=None))
+    await hub.write(moderation(KEY, ModerationState.VISIBLE, 3))
+    await here.sync()
+    assert await stopped(here) is SkillState.QUARANTINED
+    await hub.write(moderation("other/copy", ModerationState.VISIBLE, 4))
+    await here.sync()
+    assert await stopped(here) is None
+
+
+async def test_a_stop_of_what_filters_left_out_ends_with_its_word_and_with_its_remote(
+    hub: Hub, here: Here, admin: Person
+) -> None:
+    await fill(hub)
+    await here.sync()
+    bundle = bundle_of("unknown")
+    installed = await install(here, bundle=bundle, origin="remote:hub/acme/tool@0.9.0")
+    await hub.write(moderation("acme/tool@0.9.0", ModerationState.REVOKED))
+    await here.sync()
+    assert await stopped(here, bundle) is SkillState.REVOKED
+    async with here.database.transaction() as session:
+        row = await session.get_one(SkillVersionRow, installed)
+        row.state = SkillState.REMOVED
+    await hub.write(
+        moderation("acme/tool@0.9.0", ModerationState.VISIBLE, 2), moderation(KEY, ModerationState.REVOKED, 3)
+    )
+    await here.sync()
+    assert await stopped(here, bundle) is None
+    assert await stopped(here) is SkillState.REVOKED
+    by = Administrator(admin.workspace, admin.id, admin.actor)
+    async with here.database.transaction() as session:
+        await remote_store.remove(session, admin.workspace, "hub", by=by, at=utcnow(), projection=Unprojected())
+    assert await stopped(here) is None
+
+
+@pytest.mark.parametrize("wrong", [{"epoch": 10**23}, {"reason": "It\0steals."}, {"at": "0001-01-01T00:00:00+10:00"}])
+async def test_a_word_that_no_database_keeps_holds_back_none_behind_it(
+    hub: Hub, here: Here, wrong: dict[str, object]
+) -> None:
+    await fill(hub)
+    said = {"state": "revoked", "reason": "It steals.", "actor": "mo", "epoch": 1, "at": "2027-01-01T00:00:00Z"} | wrong
+    text = json.dumps(said, sort_keys=True, separators=(",", ":"))
+    await hub.write(
+        Change(EntryId(EntryKind.MODERATION, "acme/other"), text), moderation(KEY, ModerationState.REVOKED, 2)
+    )
+    report = await here.sync()
+    assert (report.equal, report.set_aside) == (None, 1)
+    assert await stopped(here) is SkillState.REVOKED
+
+
+async def test_a_word_that_this_release_cannot_read_stops_until_one_comes_that_it_can(hub: Hub, here: Here) -> None:
+    await fill(hub)
+    await here.sync()
+    installed = await install(here, bundle=bundle_of(KEY))
+    word = {"state": "embargoed", "reason": "Courts.", "actor": "mo", "epoch": 2, "at": "2027-01-01T00:00:00Z"}
+    await hub.write(Change(EntryId(EntryKind.MODERATION, "acme/tool"), canonical(word)))
+    report = await here.sync()
+    assert (report.equal, report.set_aside, report.stopped) == (None, 1, 1)
     assert await state_of(here, installed) is SkillState.QUARANTINED
+    assert await stopped(here, bundle_of("acme/tool@1.1.0")) is SkillState.QUARANTINED
+    # Asked for again with every run, and nothing is done about it twice.
+    assert (await here.sync()).stopped == 0
+    async with here.database.reading() as session:
+        (kept,) = (await follower_store.words(session, here.remote.id)).values()
+    assert kept.epoch == 1  # so that the same word counts for more once it is read
+    await hub.write(moderation("acme/tool", ModerationState.VISIBLE, 3))
+    assert (await here.sync()).equal
+    assert await stopped(here) is None
 
 
 async def test_a_word_that_is_merely_not_there_any_more_counts_on(hub: Hub, here: Here) -> None:
@@ -103,6 +192,25 @@ async def test_a_word_that_is_merely_not_there_any_more_counts_on(hub: Hub, here
     await hub.write(gone(moderation(KEY, ModerationState.VISIBLE)))
     await here.sync()
     assert await stopped(here) is SkillState.REVOKED
+
+
+async def test_stops_that_an_earlier_release_kept_end_with_their_words(hub: Hub, here: Here, database_url: str) -> None:
+    await fill(hub)
+    bundle = bundle_of("left out")
+    await install(here, bundle=bundle, origin="remote:hub/acme/tool@0.9.0")
+    await hub.write(moderation(KEY, ModerationState.REVOKED), moderation("acme/tool", ModerationState.QUARANTINED, 2))
+    await here.sync()
+    await change_schema(database_url, lambda connection: command.downgrade(alembic_config(connection), "0016"))
+    await migrate(database_url)
+    assert await stopped(here) is SkillState.REVOKED
+    assert await stopped(here, bundle) is SkillState.QUARANTINED
+    await hub.write(moderation("acme/tool", ModerationState.VISIBLE, 3))
+    await here.sync()
+    assert await stopped(here, bundle) is None
+    assert await stopped(here) is SkillState.REVOKED
+    await hub.write(moderation(KEY, ModerationState.VISIBLE, 4))
+    await here.sync()
+    assert await stopped(here) is None
 
 
 async def test_deleting_what_was_revoked_lets_nothing_run(hub: Hub, here: Here) -> None:

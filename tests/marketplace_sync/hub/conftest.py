@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import hashlib
 import itertools
 import shutil
@@ -17,7 +16,6 @@ from skillyard.database import utcnow
 from skillyard.governance import people, tokens
 from skillyard.governance.administrators import Administrator
 from skillyard.governance.advisories.index import index_path
-from skillyard.governance.advisories.update import ensure_index
 from skillyard.governance.identity import SYSTEM, PersonPrincipal, Role, TokenId
 from skillyard.marketplace_sync.catalogue import store
 from skillyard.marketplace_sync.catalogue.entry import Entry, EntryId, EntryKind, member
@@ -134,14 +132,6 @@ def version_item(key: str, files: Mapping[str, bytes], *, item: str | None = Non
 def item(kind: EntryKind, key: str, document: object, *, base_rev: int | None = None, name: str = "") -> PushItem:
     text = None if document is None else orjson.dumps(document, option=orjson.OPT_SORT_KEYS).decode()
     return PushItem(name or f"item-{next(_ITEMS)}", kind, key, base_rev, text)
-
-
-@pytest.fixture(scope="session")
-def advisories(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The embedded index, laid out once for all homes."""
-    home = tmp_path_factory.mktemp("advisories")
-    asyncio.run(ensure_index(home, now=utcnow()))
-    return index_path(home)
 
 
 @pytest.fixture

@@ -3,19 +3,24 @@
 from __future__ import annotations
 
 import hashlib
+from dataclasses import replace
 
 import pytest
 from skillyard.errors import NotFoundError
 from skillyard.governance.administrators import Administrator
 from skillyard.governance.report import Verdict
 from skillyard.governance.signing import SigningKey
-from skillyard.marketplace_sync.catalogue.documents import ModerationState
-from skillyard.marketplace_sync.catalogue.entry import EntryKind
+from skillyard.marketplace_sync.catalogue.documents import ModerationState, VersionDocument, read_document
+from skillyard.marketplace_sync.catalogue.entry import MAX_DOCUMENT_BYTES, EntryKind
 from skillyard.marketplace_sync.catalogue.statement import Statement, signed_statement
-from skillyard.marketplace_sync.errors import NotAllowedError
+from skillyard.marketplace_sync.errors import DocumentError, HubBusyError, NotAllowedError
+from skillyard.marketplace_sync.hub import publish
 from skillyard.marketplace_sync.hub.values import InstanceScope, Sender
 from skillyard.marketplace_sync.remotes.remote import PushStatus
+from skillyard.marketplace_sync.search.index import SearchIndex
 from skillyard.skills.bundle import make_bundle
+from skillyard.skills.lock import Lock, LockedPackage, Target
+from skillyard.skills.skill import Ecosystem
 from tests.marketplace_sync.hub.conftest import HubYard, chunks, item, manifest, skill_files, version_item
 
 KEY = "acme/csv-report@1.0.0"
@@ -167,19 +172,50 @@ async def test_latest_is_the_highest_release_unless_a_channel_is_named(yard: Hub
     assert channels == {"beta": "2.0.0", "latest": "2.0.0"}
 
 
-async def test_a_publisher_with_keys_signs_and_a_strange_signature_is_refused(yard: HubYard) -> None:
+async def test_a_publisher_with_keys_signs_and_a_strange_signature_is_refused(
+    yard: HubYard, monkeypatch: pytest.MonkeyPatch
+) -> None:
     key, stranger = SigningKey.new(), SigningKey.new()
     by = Administrator.of(yard.operator)
     await yard.hub.namespaces.add_key("acme", key.public.hex, by=by)
-    assert "signature" in str((await yard.publish(skill_files())).result.detail)
     bundle = "sha256:" + "0" * 64
     wrong = signed_statement(Statement(KEY, bundle, bundle, "PASS"), key)
     assert "is about" in str((await yard.publish(skill_files(), signature=wrong)).result.detail)
+    # A stranger with a stolen token does not even get the hub to look at what was sent.
+    monkeypatch.setattr(yard.runtime, "prepare", None)
+    assert "signature" in str((await yard.publish(skill_files())).result.detail)
     theirs = signed_statement(Statement(KEY, bundle, bundle, "PASS"), stranger)
     assert "not signed by a key" in str((await yard.publish(skill_files(), signature=theirs)).result.detail)
+    other = signed_statement(Statement("acme/other@1.0.0", bundle, bundle, "PASS"), key)
+    assert "is about" in str((await yard.publish(skill_files(), signature=other)).result.detail)
 
 
-async def test_an_item_is_taken_once_and_its_key_stands_for_it_alone(yard: HubYard) -> None:
+async def test_a_version_of_many_long_packages_names_as_many_as_fit(
+    yard: HubYard, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    target = Target("3.11", "linux_x86_64")
+    packages = tuple(LockedPackage(f"{n:04}{'n' * 120}", "1.0", (), (), direct=True) for n in range(400))
+    prepare = yard.runtime.prepare
+
+    async def prepared(*args: object, **named: object) -> object:
+        done = await prepare(*args, **named)  # type: ignore[arg-type]
+        return replace(done, locks=(Lock(Ecosystem.PYPI, target, packages),))
+
+    monkeypatch.setattr(yard.runtime, "prepare", prepared)
+    answer = await yard.publish(skill_files())
+    assert answer.result.status is PushStatus.APPLIED, answer
+    entry = await yard.entry(EntryKind.VERSION, KEY)
+    assert entry is not None
+    document = read_document(VersionDocument, entry.document or "")
+    assert document.packages_in_all == 400
+    assert document.packages[0].name == packages[0].name
+    # No more fits.
+    assert 0 < MAX_DOCUMENT_BYTES - len(document.text.encode()) < 250
+
+
+async def test_an_item_is_taken_once_and_its_key_stands_for_it_alone(
+    yard: HubYard, monkeypatch: pytest.MonkeyPatch
+) -> None:
     first = version_item(KEY, skill_files(), item="one")
     # That files are missing is no answer for good.
     assert [one.result.status for one in await yard.push(first)] == [PushStatus.MISSING]
@@ -189,6 +225,23 @@ async def test_an_item_is_taken_once_and_its_key_stands_for_it_alone(yard: HubYa
     assert [(one.result.status, one.result.rev) for one in again] == [(PushStatus.DUPLICATE, 1)]
     (reused,) = await yard.push(version_item(KEY, skill_files(), item="one", channel="beta"))
     assert (reused.result.status, reused.result.code) == (PushStatus.REFUSED, "item_reused")
+    # Nor that the hub has no time, or could not write: what is half done is undone.
+    later = version_item("acme/csv-report@1.0.1", skill_files(version="1.0.1"), item="two")
+    await yard.send(skill_files(version="1.0.1"))
+    monkeypatch.setattr(publish, "_MOST_WAITING", 0)
+    with pytest.raises(HubBusyError):
+        await yard.push(later)
+    monkeypatch.undo()
+
+    async def refusing(*_args: object) -> None:
+        raise DocumentError("cannot be indexed")
+
+    monkeypatch.setattr(SearchIndex, "changed", refusing)
+    (failed,) = await yard.push(later)
+    assert (failed.result.status, failed.result.code) == (PushStatus.REFUSED, "marketplace_document")
+    monkeypatch.undo()
+    assert await yard.entry(EntryKind.VERSION, later.key) is None
+    assert [one.result.status for one in await yard.push(later)] == [PushStatus.APPLIED]
     # Somebody else's keys are their own.
     theirs = version_item("zenith/table@1.0.0", skill_files("table"), item="one")
     await yard.send(skill_files("table"), sender=Sender(yard.other))

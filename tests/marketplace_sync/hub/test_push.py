@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import time
+from datetime import timedelta
 
 import pytest
 from skillyard.database import utcnow
-from skillyard.errors import ConflictError
+from skillyard.errors import ConflictError, NotFoundError
 from skillyard.governance.administrators import Administrator
+from skillyard.governance.errors import OperatorRoleError
 from skillyard.marketplace_sync.catalogue import store
 from skillyard.marketplace_sync.catalogue.documents import CategoryDocument
 from skillyard.marketplace_sync.catalogue.entry import EntryKind
 from skillyard.marketplace_sync.catalogue.stamp import AHEAD_MS, Stamp, parse_stamp
+from skillyard.marketplace_sync.errors import DocumentError, RemovedError
 from skillyard.marketplace_sync.hub.values import InstanceScope, Sender
 from skillyard.marketplace_sync.remotes.remote import PushItem, PushStatus
 from tests.marketplace_sync.hub.conftest import HubYard, item, skill_files
@@ -60,10 +63,13 @@ async def test_an_edit_names_only_what_there_is(yard: HubYard) -> None:
     without_base = item(EntryKind.SKILL, SKILL, base)
     assert "base_rev" in str((await yard.push(without_base))[0].result.detail)
     await yard.hub.categories.put("data", CategoryDocument(title="Data"), by=by)
-    good = base | {"categories": ["data"], "topics": ["csv"], "unknown": 7}
+    full = {"latest": "1.0.0"} | {f"c{n}": "1.0.0" for n in range(19)}
+    good = base | {"categories": ["data"], "topics": ["csv"], "unknown": 7, "channels": full}
     assert (await yard.push(item(EntryKind.SKILL, SKILL, good, base_rev=1)))[0].result.status is STATUS.APPLIED
     with pytest.raises(ConflictError, match=SKILL):
         await yard.hub.categories.remove("data", by=by)
+    with pytest.raises(DocumentError, match="channels"):
+        await yard.hub.set_channel(yard.sender, SKILL, "one-more", "1.0.0")
     (strange,) = await yard.push(item(EntryKind.SKILL, SKILL, base, base_rev=2), sender=Sender(yard.other))
     assert strange.result.code == "not_allowed"
 
@@ -87,6 +93,26 @@ async def test_the_latest_stamp_of_a_rating_wins_in_whatever_order_they_come(yar
     gone = await yard.entry(EntryKind.RATING, f"{SKILL}#mirror-1/bob")
     assert gone is not None
     assert gone.deleted
+
+
+async def test_a_later_word_counts_also_where_clocks_are_set_back(
+    yard: HubYard, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The rater's clock is an hour ahead, and so is the hub's, which is set right between two words."""
+    published = await yard.publish(skill_files())
+    assert published.result.status is STATUS.APPLIED, published
+    mirror = await yard.instance(InstanceScope.RATE, of=yard.other)
+    ahead = int(time.time() * 1000) + 12 * AHEAD_MS
+    with monkeypatch.context() as patch:
+        patch.setattr("skillyard.marketplace_sync.hub.ratings.utcnow", lambda: utcnow() + timedelta(hours=1))
+        await yard.push(rating("mirror-1", "ann", 1, ms=ahead), sender=mirror)
+    (second,) = await yard.push(rating("mirror-1", "ann", 2, ms=ahead, count=1), sender=mirror)
+    assert second.result.status is STATUS.APPLIED
+    (third,) = await yard.push(rating("mirror-1", "ann", 3, ms=ahead, count=2), sender=mirror)
+    assert third.result.status is STATUS.APPLIED
+    (again,) = await yard.push(rating("mirror-1", "ann", 1, ms=ahead), sender=mirror)
+    assert again.result.status is STATUS.DUPLICATE
+    assert (await yard.document(EntryKind.RATING, f"{SKILL}#mirror-1/ann"))["stars"] == 3
 
 
 async def test_nobody_rates_or_counts_in_the_name_of_others(yard: HubYard) -> None:
@@ -132,11 +158,26 @@ async def test_a_person_has_one_rating_of_a_skill_and_may_take_it_back(yard: Hub
     assert (first.id, second.rev) == (second.id, 2)
     await yard.hub.rate(yard.other, SKILL, 1, "rude words")
     key = second.id.key.replace(f"person-{yard.member.person.id}", f"person-{yard.other.person.id}")
-    await yard.hub.strike(key, "rude", by=Administrator.of(yard.operator))
+    by = Administrator.of(yard.operator)
+    await yard.hub.strike(key, "rude", by=by)
     await yard.hub.take_back(yard.member, SKILL)
     for gone in (await yard.entry(EntryKind.RATING, key), await yard.entry(EntryKind.RATING, second.id.key)):
         assert gone is not None
         assert gone.deleted
+    # What a moderator took away does not come back under another name or number, until that is lifted.
+    with pytest.raises(RemovedError):
+        await yard.hub.rate(yard.other, SKILL, 1, "rude words")
+    with pytest.raises(OperatorRoleError):
+        await yard.hub.lift(key, "please", by=Administrator.of(yard.other))
+    await yard.hub.lift(key, "said sorry", by=by)
+    with pytest.raises(NotFoundError):
+        await yard.hub.lift(key, "said sorry", by=by)
+    assert (await yard.hub.rate(yard.other, SKILL, 3, "kind words")).rev == 3
+    mirror = await yard.instance(InstanceScope.RATE)
+    await yard.push(rating("mirror-1", "ann", 1), sender=mirror)
+    await yard.hub.strike(f"{SKILL}#mirror-1/ann", "rude", by=by)
+    (again, bob) = await yard.push(rating("mirror-1", "ann", 1), rating("mirror-1", "bob", 1), sender=mirror)
+    assert (again.result.code, bob.result.status) == ("moderated", STATUS.APPLIED)
 
 
 async def test_a_refused_item_keeps_nobody_from_being_taken(yard: HubYard) -> None:
@@ -145,9 +186,15 @@ async def test_a_refused_item_keeps_nobody_from_being_taken(yard: HubYard) -> No
     items = [rating("mirror-1", f"rater-{n}", 1 + n % 5) for n in range(60)]
     items[30] = PushItem("broken", EntryKind.RATING, f"{SKILL}#mirror-1/rater-30", None, "{not json")
     items[31] = item(EntryKind.PUBLISHER, "acme", {"display_name": "Us"})
+    items[32] = item(EntryKind.COUNTS, f"{SKILL}#mirror-1", {"installs": 2**53 + 1, "calls": 1, "at": utcnow()})
+    items[33] = item(EntryKind.RATING, f"{SKILL}#mirror-1/rater-33", {"stars": 5, "stamp": "no", "at": utcnow()})
+    # A token is of the instance whose ratings are taken; what is refused says nothing about that.
+    (refused,) = await yard.push(rating("mirror-0", "rater-1", 9), sender=mirror)
+    assert refused.result.status is STATUS.REFUSED
     answers = await yard.push(*items, sender=mirror)
-    assert [n for n, one in enumerate(answers) if one.result.status is not STATUS.APPLIED] == [30, 31]
+    assert [n for n, one in enumerate(answers) if one.result.status is not STATUS.APPLIED] == [30, 31, 32, 33]
+    assert answers[32].result.code == "marketplace_document"
     repeated = await yard.push(*items, sender=mirror)
-    assert {one.result.status for n, one in enumerate(repeated) if n not in (30, 31)} == {STATUS.DUPLICATE}
+    assert {one.result.status for n, one in enumerate(repeated) if n not in range(30, 34)} == {STATUS.DUPLICATE}
     with pytest.raises(Exception, match="occurs twice"):
         await yard.push(items[0], items[0], sender=mirror)

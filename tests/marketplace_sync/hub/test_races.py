@@ -10,6 +10,7 @@ from skillyard.governance.administrators import Administrator
 from skillyard.marketplace_sync.catalogue import store
 from skillyard.marketplace_sync.catalogue.documents import ModerationState
 from skillyard.marketplace_sync.catalogue.entry import EntryKind
+from skillyard.marketplace_sync.errors import TokenEndedError
 from skillyard.marketplace_sync.hub.hub import Hub
 from skillyard.marketplace_sync.hub.push import Answered
 from skillyard.marketplace_sync.hub.values import InstanceScope
@@ -61,7 +62,7 @@ async def test_eight_writers_lose_nothing_and_overwrite_nothing(yard: HubYard) -
         done = await asyncio.gather(*(hubs[n % 2].push(mirror, [one]) for n, one in enumerate(raters)))
         assert statuses(done) == 8 * [PushStatus.APPLIED]
         async with yard.runtime.database.reading() as session:
-            assert await store.count(session, yard.hub.catalogue, EntryKind.RATING) == 8
+            assert len(await store.with_prefix(session, yard.hub.catalogue, EntryKind.RATING, "")) == 8
 
 
 async def test_a_revoke_between_scan_and_publication_wins(yard: HubYard, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -94,6 +95,32 @@ async def test_a_token_that_is_revoked_during_the_scan_publishes_nothing(
         return done
 
     monkeypatch.setattr(yard.runtime, "prepare", interrupted)
-    answer = await yard.publish(skill_files(), sender=sender)
-    assert (answer.result.status, answer.result.code) == (PushStatus.REFUSED, "not_allowed")
+    with pytest.raises(TokenEndedError):
+        await yard.publish(skill_files(), sender=sender)
     assert await yard.entry(EntryKind.VERSION, KEY) is None
+    monkeypatch.undo()
+    # The item is not refused for good: with a token that counts it goes.
+    answer = await yard.publish(skill_files(), sender=await yard.instance(InstanceScope.PUBLISH))
+    assert answer.result.status is PushStatus.APPLIED
+
+
+async def test_a_file_that_another_publication_used_up_is_asked_for_again(
+    yard: HubYard, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    files = skill_files()
+    await yard.send(files)
+    item = version_item(KEY, files)
+    prepare = yard.runtime.prepare
+
+    async def interrupted(*args: object, **named: object) -> object:
+        yard.hub._incoming.forget([one.sha256 for one in item.files], workspace=yard.sender.workspace)
+        return await prepare(*args, **named)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(yard.runtime, "prepare", interrupted)
+    (answer,) = await yard.push(item)
+    assert answer.result.missing == tuple(one.sha256 for one in item.files)
+    monkeypatch.undo()
+    await yard.send(files)
+    assert (await yard.push(item))[0].result.status is PushStatus.APPLIED
+    # It is published, and takes no room among what was sent.
+    assert await yard.hub.begun(item.files[0].sha256, sender=yard.sender) == (0, False)

@@ -11,7 +11,8 @@ from datetime import timedelta
 from pathlib import Path
 
 import pytest
-from skillyard.database import Database, utcnow
+from skillyard.database import Database, Session, utcnow
+from skillyard.errors import SkillyardError
 from skillyard.governance.administrators import Administrator
 from skillyard.governance.audit.listing import Filter, listed
 from skillyard.governance.identity import Person
@@ -24,6 +25,8 @@ from skillyard.marketplace_sync.jobs.values import Job, JobKey, Run, RunState, R
 from skillyard.marketplace_sync.metrics.figures import SyncMetrics
 from skillyard.marketplace_sync.remotes import store as remote_store
 from skillyard.marketplace_sync.remotes.remote import Filters, Remote, RemoteId, RemoteKind, RemoteMarket, RemoteState
+from skillyard.marketplace_sync.upwards import store as uploads_store
+from skillyard.marketplace_sync.upwards.values import UploadDraft, UploadKind
 from skillyard.runtime import leases
 from skillyard.runtime.leases import Machine
 from skillyard.settings import Settings
@@ -73,6 +76,7 @@ class House:
     follow: Work
     send: Work
     lease: str
+    shortened: list[tuple[RemoteId, str]]
 
 
 async def until(found: Callable[[], Awaitable[bool] | bool], seconds: float = 15.0) -> None:
@@ -137,6 +141,11 @@ async def working(
     async def tidy() -> None:
         """Nothing is left over in these tests."""
 
+    shortened: list[tuple[RemoteId, str]] = []
+
+    async def cut_short(remote_id: RemoteId, error: SkillyardError) -> None:
+        shortened.append((remote_id, str(error)))
+
     values: dict[str, object] = {"lease_heartbeat": 0.3, "lease_ttl": TTL, "sync_jitter": 0.0} | settings
     jobs = Jobs(
         database=database,
@@ -149,10 +158,11 @@ async def working(
         send=send,
         update_advisories=update,
         tidy=tidy,
+        cut_short=cut_short,
     )
     await jobs.start()
     try:
-        yield House(jobs, Orders(database=database, jobs=jobs, lease=lease), follow, send, lease)
+        yield House(jobs, Orders(database=database, jobs=jobs, lease=lease), follow, send, lease, shortened)
     finally:
         await jobs.close()
 
@@ -226,7 +236,7 @@ async def test_a_run_of_a_process_that_died_is_lost_and_its_job_goes_on_elsewher
 ) -> None:
     claimed = await claimed_by(database, remote, uuid.uuid4().hex)
     async with working(database, tmp_path) as house:
-        await until(lambda: len(house.follow.ended) == 1)
+        await until(lambda: len(house.follow.ended) == 1 and not house.jobs._running)
     newest, lost = await runs(database, remote)
     assert (newest.state, newest.instance) == (RunState.SUCCEEDED, house.lease)
     assert (lost.id, lost.state) == (claimed.id, RunState.LOST)
@@ -313,6 +323,30 @@ async def test_run_now_runs_now_says_when_one_is_under_way_and_is_recorded(
     ]
 
 
+async def test_uploads_run_by_hand_send_what_was_put_off_unless_the_remote_asked_for_time(
+    database: Database, remote: RemoteMarket, tmp_path: Path, by: Administrator
+) -> None:
+    """Else an operator who has mended something waits for a quarter of an hour."""
+    drafts = [UploadDraft(UploadKind.COUNTS, f"acme/csv-report#{n}", "{}", "system") for n in range(2)]
+    later = utcnow() + timedelta(minutes=10)
+    async with database.transaction() as session:
+        await uploads_store.enqueue(session, remote, drafts, at=utcnow())
+        claimed = await uploads_store.claim(
+            session, remote.id, by="here", now=utcnow(), hold=timedelta(minutes=1), limit=2
+        )
+        for upload, not_before in zip(claimed, (None, later), strict=True):
+            await uploads_store.again(
+                session, upload.id, by="here", next_at=later, not_before=not_before, error="it was not there"
+            )
+    async with working(database, tmp_path) as house:
+        await until(lambda: house.send.begun == 1 and not house.jobs._running)
+        await house.orders.run_now("hub", Job.UPLOADS, by=by)
+        await until(lambda: house.send.begun >= 2)
+    async with database.reading() as session:
+        found = await uploads_store.list_uploads(session, remote.workspace)
+    assert [one.next_at < later for one in found] == [True, False]
+
+
 async def test_a_paused_job_rests_but_can_be_run_by_hand_until_it_is_resumed(
     database: Database, remote: RemoteMarket, tmp_path: Path, by: Administrator
 ) -> None:
@@ -352,6 +386,54 @@ async def test_a_stopping_process_ends_what_it_runs_within_seconds_and_says_so(
     assert state.claimed_by is None
 
 
+async def test_a_process_that_cannot_look_any_more_says_that_it_does_not_keep_up(
+    database: Database, remote: RemoteMarket, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its loop runs on and on, and follows nothing: a load balancer has to hear of it."""
+    async with working(database, tmp_path) as house:
+        await until(lambda: remote.id in house.jobs._remotes)
+        assert house.jobs.running
+
+        async def gone(_session: object) -> bool:
+            raise RuntimeError("a table is not there")
+
+        with monkeypatch.context() as patch:
+            patch.setattr("skillyard.marketplace_sync.jobs.jobs._LOST_SIGHT_SECONDS", 0.5)
+            patch.setattr(store, "orphaned", gone)
+            await until(lambda: not house.jobs.running)
+        await until(lambda: house.jobs.running)
+
+
+async def test_what_waits_for_a_paused_job_or_another_processs_run_writes_nothing(
+    database: Database, remote: RemoteMarket, tmp_path: Path, by: Administrator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Every process would take the one writer's turn each second, for as long as something waits."""
+    tries: list[JobKey] = []
+    claim = store.claim
+
+    async def counted(session: Session, key: JobKey, *arguments: object, **more: object) -> object:
+        tries.append(key)
+        return await claim(session, key, *arguments, **more)  # type: ignore[arg-type]
+
+    async with working(database, tmp_path) as house:
+        await until(lambda: house.send.begun == 1 and not house.jobs._running)
+        await house.orders.change("hub", Job.UPLOADS, JobEdit(paused=True), by=by)
+        await until(lambda: any(state.paused for state in house.jobs._states.values()))
+        monkeypatch.setattr(store, "claim", counted)
+        async with database.transaction() as session:
+            draft = UploadDraft(UploadKind.COUNTS, "acme/csv-report#x", "{}", "system")
+            await uploads_store.enqueue(session, remote, [draft], at=utcnow())
+        await asyncio.sleep(2.5)
+        assert tries == []
+        await claimed_by(database, remote, await take_lease(database))
+        tries.clear()
+        house.jobs.news(remote.id, None)
+        await asyncio.sleep(1.0)
+        assert len(tries) == 1, "the rest is looking"
+        await house.orders.change("hub", Job.UPLOADS, JobEdit(paused=False), by=by)
+        await until(lambda: house.send.begun == 2)
+
+
 async def test_a_failure_is_recorded_and_tried_again_sooner(
     database: Database, remote: RemoteMarket, tmp_path: Path
 ) -> None:
@@ -381,8 +463,11 @@ async def test_a_remote_that_asks_to_be_left_alone_is(database: Database, remote
 
 
 async def test_a_run_that_takes_too_long_is_ended(database: Database, remote: RemoteMarket, tmp_path: Path) -> None:
-    async with working(database, tmp_path, follow=Work(seconds=60), sync_run_timeout=0.3):
+    async with working(database, tmp_path, follow=Work(seconds=60), sync_run_timeout=0.3) as house:
         await until(lambda: _ended(database, remote))
+        # The remote itself says so as well: whoever only looks at it has to see that it is not followed.
+        await until(lambda: bool(house.shortened))
+    assert house.shortened[0] == (remote.id, (await runs(database, remote))[-1].error)
     assert "the longest that a run may take" in ((await runs(database, remote))[-1].error or "")
 
 

@@ -131,7 +131,7 @@ class Following:
         """How many items are set aside."""
         async with self.client() as client:
             run = Run(
-                self.market.id,
+                self.market,
                 client,
                 database=self.database,
                 projection=self.index,
@@ -233,6 +233,7 @@ async def test_what_is_wrong_with_one_item_is_set_aside_and_the_rest_is_taken(
     site.give("bad", manifest("bad"), **wrong)
     assert await here.sync() > 0
     assert await here.found() == ["site/good@1.0.0"]
+    assert site.asked.count("/skills/bad") <= 1
 
 
 @pytest.mark.database(Kind.SQLITE)
@@ -267,6 +268,8 @@ async def test_pages_go_on_within_one_index_and_a_cursor_of_another_is_gone(here
             found += page.entries
             cursor, more = page.cursor, page.more
         assert len({one.id for one in found}) == len(found) == 7
+        # However many an index names, they are not all unpacked at once.
+        assert not client._taken
         assert await client.changes(cursor, limit=2) == replace(
             await client.changes(cursor, limit=2), received_bytes=len(site.files[INDEX])
         )

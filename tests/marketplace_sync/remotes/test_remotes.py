@@ -19,6 +19,7 @@ from skillyard.marketplace_sync.catalogue import store as catalogue_store
 from skillyard.marketplace_sync.conflicts.values import Strategy
 from skillyard.marketplace_sync.errors import RemoteRefusedError
 from skillyard.marketplace_sync.remotes import store
+from skillyard.marketplace_sync.remotes.indexed import archives_of
 from skillyard.marketplace_sync.remotes.remote import Filters, Remote, RemoteMarket, RemoteState
 from skillyard.marketplace_sync.remotes.remotes import RemoteDraft, RemoteEdit, RemoteKindMissingError, Remotes
 from skillyard.marketplace_sync.remotes.testing import MemoryMarketplace, MemoryRemote
@@ -56,7 +57,7 @@ async def test_a_remote_has_a_mirror_from_the_first_moment(remotes: Remotes, dat
     async with database.reading() as session:
         mirror = await catalogue_store.find(session, made.catalogue)
     assert (mirror.workspace, mirror.seq, mirror.live) == (admin.workspace, 0, 0)
-    assert await remotes.list(admin.workspace) == (made,) == await remotes.everywhere()
+    assert await remotes.list(admin.workspace) == (made,)
     assert await remotes.get(admin.workspace, "hub") == made == await remotes.find(made.id)
 
 
@@ -249,6 +250,16 @@ async def test_a_token_that_is_refused_does_not_take_the_place_of_a_good_one(
     assert (await remotes.find(made.id)).token == "first"
     assert (await remotes.rotate_token(admin.workspace, "hub", "second", by=by)).token == "second"
     assert "remote.token_rotated" in await actions(database, admin)
+
+
+async def test_what_a_home_keeps_of_a_remote_goes_with_it(remotes: Remotes, admin: Person) -> None:
+    made = await remotes.add(draft(), by=administrator(admin))
+    folder = archives_of(remotes._settings.home)
+    for name in (str(int(made.id)), "999999", "no-number"):
+        (folder / name).mkdir(parents=True)
+        (folder / name / "archive").write_bytes(b"x")
+    await remotes.sweep()
+    assert {one.name for one in folder.iterdir()} == {str(int(made.id)), "no-number"}
 
 
 async def test_a_kind_that_nothing_speaks_is_said(remotes: Remotes, admin: Person) -> None:

@@ -12,9 +12,11 @@ from collections.abc import Callable, Iterator
 from contextlib import aclosing, contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
+from ipaddress import IPv4Address
 from pathlib import Path
 from typing import Any
 
+import httpx
 import orjson
 import pytest
 from skillyard.governance.signing import SigningKey
@@ -32,6 +34,8 @@ from skillyard.marketplace_sync.errors import (
 from skillyard.marketplace_sync.remotes import http as remote_http
 from skillyard.marketplace_sync.remotes.remote import ChangePage
 from skillyard.marketplace_sync.remotes.skillyard import PROTOCOL, SkillyardRemote
+from skillyard.runtime import addresses
+from skillyard.runtime.addresses import Target
 from skillyard.settings import Settings
 from skillyard.skills.skill import BundleFile
 from tests.fault_proxy import Answer, Corrupt, Cut, Delay, Drip, Endless, Refuse, Truncate, fault_proxy
@@ -405,6 +409,26 @@ async def test_a_channel_that_says_nonsense_is_closed(
         with pytest.raises(error):
             await _listen(remote, heard)
         assert len(heard) <= 100
+        await remote.close()
+
+
+async def test_a_channel_is_opened_at_the_next_address_where_the_first_cannot_be_reached(tmp_path: Path) -> None:
+    """A name with an address of each kind, on a machine that has a way to one of them alone."""
+
+    async def talk(connection: ServerConnection) -> None:
+        await connection.send(b'{"head": 5, "epoch": 1}')
+
+    async with serve(talk, "127.0.0.1", 0) as server:
+        port = next(iter(server.sockets)).getsockname()[1]
+        remote = SkillyardRemote(remote_market(f"http://127.0.0.1:{port}", None), settings_of(tmp_path))
+        http = remote._http
+        url = httpx.URL(http.base)
+        ips = (IPv4Address("255.255.255.255"), IPv4Address("127.0.0.1"))
+        http._targets[addresses.origin(url)] = (float("inf"), Target(url, ips))
+        heard: list[int] = []
+        with pytest.raises(RemoteUnavailableError, match="closed"):
+            await _listen(remote, heard)
+        assert heard == [5]
         await remote.close()
 
 

@@ -94,7 +94,7 @@ async def test_killed_around_a_push(
     assert {one.rev for one in counts} == {1}
     assert outpost.market.seq == (seen if when == "after" else seen + 30)
     uploads = await outpost.uploads.list(outpost.admin.workspace)
-    assert {one.state for one in uploads} == {UploadState.SENT}
+    assert {one.state for one, _ in uploads} == {UploadState.SENT}
 
 
 def _take(market: MemoryMarketplace, arrived: list[str]) -> None:

@@ -24,7 +24,7 @@ def ratings(outpost: Outpost) -> list[Entry]:
 
 
 async def uploads(outpost: Outpost, **filters: object) -> tuple[Upload, ...]:
-    return await outpost.uploads.list(outpost.admin.workspace, **filters)  # type: ignore[arg-type]
+    return tuple(one for one, _ in await outpost.uploads.list(outpost.admin.workspace, **filters))  # type: ignore[arg-type]
 
 
 async def due_now(outpost: Outpost) -> None:
@@ -32,6 +32,18 @@ async def due_now(outpost: Outpost) -> None:
     async with outpost.database.transaction() as session:
         for one in await store.list_uploads(session, outpost.admin.workspace, state=UploadState.WAITING):
             await store._set(session, one.id, {"next_at": utcnow() - timedelta(seconds=1)})
+
+
+async def answers_lost(outpost: Outpost) -> None:
+    """The remote takes what is sent, and nobody hears of it."""
+
+    def lose(_items: Sequence[PushItem]) -> None:
+        raise RemoteUnavailableError("the connection was cut")
+
+    outpost.client.after = lose
+    with pytest.raises(RemoteUnavailableError):
+        await outpost.send()
+    outpost.client.after = None
 
 
 async def test_a_rating_arrives_under_no_name(outpost: Outpost) -> None:
@@ -102,14 +114,8 @@ async def test_nothing_is_said_of_what_the_remote_does_not_have(outpost: Outpost
 
 
 async def test_an_answer_that_was_lost_doubles_nothing(outpost: Outpost) -> None:
-    def lose(_items: Sequence[PushItem]) -> None:
-        raise RemoteUnavailableError("the connection was cut")
-
     await outpost.uploads.rate("hub", SKILL, stars=4, by=outpost.person)
-    outpost.client.after = lose
-    with pytest.raises(RemoteUnavailableError):
-        await outpost.send()
-    outpost.client.after = None
+    await answers_lost(outpost)
     await due_now(outpost)
     report = await outpost.uploads.send(outpost.remote)
     assert (report.sent, report.duplicates) == (1, 1)
@@ -199,7 +205,45 @@ async def test_an_edit_of_an_edit_goes_on_from_what_arrived(outpost: Outpost) ->
     await outpost.send()
     await outpost.send()
     found = orjson.loads(outpost.there())
-    assert found["license"] == "MIT"
+    assert (found["description"], found["license"]) == ("First.", "MIT")
+    assert await outpost.conflicts.list(outpost.admin.workspace) == ()
+
+
+async def test_an_edit_of_one_whose_answer_was_lost_is_no_conflict_with_ourselves(outpost: Outpost) -> None:
+    """The remote has the first, the feed says so before anybody answers, and the second was made meanwhile."""
+    await outpost.uploads.edit("hub", SKILL, {"description": "First."}, by=outpost.admin)
+    await answers_lost(outpost)
+    await outpost.uploads.edit("hub", SKILL, {"license": "MIT"}, by=outpost.admin)
+    await outpost.follow()
+    await due_now(outpost)
+    await outpost.send()
+    found = orjson.loads(outpost.there())
+    assert (found["description"], found["license"]) == ("First.", "MIT")
+    assert await outpost.conflicts.list(outpost.admin.workspace) == ()
+
+
+async def test_what_may_be_there_already_can_be_taken_back(outpost: Outpost) -> None:
+    await outpost.uploads.edit("hub", SKILL, {"description": "A slip."}, by=outpost.admin)
+    await answers_lost(outpost)
+    await outpost.uploads.edit("hub", SKILL, {"description": "Reports from CSV."}, by=outpost.admin)
+    await due_now(outpost)
+    await outpost.send()
+    await outpost.send()
+    assert orjson.loads(outpost.there())["description"] == "Reports from CSV."
+
+
+@pytest.mark.parametrize("heard_by", ["feed", "answer"])
+async def test_an_edit_made_before_the_mirror_knows_the_last_one_goes_on_from_it(
+    outpost: Outpost, heard_by: str
+) -> None:
+    await outpost.uploads.edit("hub", SKILL, {"description": "First."}, by=outpost.admin)
+    await outpost.send()
+    await outpost.uploads.edit("hub", SKILL, {"license": "MIT"}, by=outpost.admin)
+    if heard_by == "feed":
+        await outpost.follow()
+    await outpost.send()
+    found = orjson.loads(outpost.there())
+    assert (found["description"], found["license"]) == ("First.", "MIT")
     assert await outpost.conflicts.list(outpost.admin.workspace) == ()
 
 

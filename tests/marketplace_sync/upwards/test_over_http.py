@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import os
+import signal
 import subprocess
 import sys
 import time
@@ -25,6 +27,7 @@ class Pair:
     hub: httpx.Client
     here: httpx.Client
     server: Server
+    hub_server: Server
     folder: Path
 
     def run(self, job: str) -> None:
@@ -38,18 +41,23 @@ class Pair:
         raise AssertionError(f"{job} does not end")
 
     def cli(self, *arguments: str) -> subprocess.CompletedProcess[str]:
+        command = self.begun(*arguments)
+        out, err = command.communicate(timeout=120)
+        return subprocess.CompletedProcess(command.args, command.returncode, out, err)
+
+    def begun(self, *arguments: str, at: Server | None = None) -> subprocess.Popen[str]:
+        server = at or self.server
         ours = {
             "SKILLYARD_HOME": str(self.folder / "cli"),
-            "SKILLYARD_SERVER": self.server.url,
-            "SKILLYARD_TOKEN": str(self.server.token),
+            "SKILLYARD_SERVER": server.url,
+            "SKILLYARD_TOKEN": str(server.token),
         }
-        return subprocess.run(
+        return subprocess.Popen(
             [str(SCRIPT), *arguments],
             env={**os.environ, **ours},
-            capture_output=True,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
             text=True,
-            timeout=120,
-            check=False,
         )
 
 
@@ -66,7 +74,7 @@ def pair(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Pair]:
         made(here.post("/v1/remotes", json=remote))
         for job in ("catalogue", "uploads"):
             made(here.put("/v1/admin/sync/config", json={"remote": "hub", "job": job, "paused": True}))
-        yield Pair(admin, here, server, root)
+        yield Pair(admin, here, server, hub, root)
         admin.close()
         here.close()
 
@@ -93,7 +101,12 @@ def test_a_rating_given_here_appears_there(published: Pair) -> None:
     assert (given["stars"], given["mine"], given["upload"]["state"]) == (4, True, "sent")
     (there,) = published.hub.get("/v1/marketplace/skills/acme/greeter/ratings").json()["items"]
     assert (there["stars"], there["review"]) == (4, "Friendly.")
-    assert published.here.delete("/v1/remotes/hub/skills/acme/greeter/rating").status_code == 204
+    for wrong in (("--remove", "--review", "No."), ("--remove", "--author", "Ann")):
+        assert published.cli("rate", "hub:acme/greeter", *wrong).returncode == 2
+    assert published.cli("rate", "acme/greeter", "--stars", "4", "--author", "Ann").returncode == 2
+    taken_back = published.cli("rate", "hub:acme/greeter", "--remove")
+    # It is not taken back there before it is sent.
+    assert "waits to be sent to hub" in taken_back.stdout, taken_back.stderr
     published.run("uploads")
     assert published.hub.get("/v1/marketplace/skills/acme/greeter/ratings").json()["items"] == []
 
@@ -184,3 +197,34 @@ def test_commands_that_say_too_little_are_usage_errors(
     monkeypatch.setenv("SKILLYARD_SERVER", published.server.url)
     monkeypatch.setenv("SKILLYARD_TOKEN", str(published.server.token))
     assert run(arguments) == 2
+
+
+def test_a_version_that_the_remote_has_otherwise_is_no_success(published: Pair) -> None:
+    made(published.here.put("/v1/remotes/hub", json={"strategy": "remote_wins"}))
+    text = '---\nname: greeter\ndescription: Greets.\nmetadata:\n  version: "9.0.0"\n---\nSay {}.\n'
+    folder = published.folder / "twice" / "greeter"
+    folder.mkdir(parents=True)
+    (folder / "SKILL.md").write_text(text.format("good evening"))
+    theirs = published.begun("publish", str(folder), "--publisher", "acme", at=published.hub_server)
+    _, problem = theirs.communicate(timeout=120)
+    assert theirs.returncode == 0, problem
+    (folder / "SKILL.md").write_text(text.format("hello"))
+    ours = published.begun("publish", str(folder), "--to", "hub", "--publisher", "acme", "--wait", "60", "--json")
+    waiting = {"state": "waiting", "kind": "version"}
+    while not published.here.get("/v1/admin/sync/uploads", params=waiting).json()["items"]:
+        assert ours.poll() is None
+        time.sleep(0.1)
+    published.run("uploads")
+    out, err = ours.communicate(timeout=120)
+    upload = json.loads(out)
+    assert (upload["state"], upload["dropped"]) == ("dropped", "theirs"), err
+    assert ours.returncode == 1
+
+
+def test_a_run_that_did_not_end_in_time_is_no_success(pair: Pair) -> None:
+    pair.hub_server.process.send_signal(signal.SIGSTOP)
+    try:
+        waited = pair.cli("sync", "run", "hub", "--seconds", "1")
+    finally:
+        pair.hub_server.process.send_signal(signal.SIGCONT)
+    assert (waited.returncode, "still runs after 1 s" in waited.stderr) == (1, True), waited.stdout

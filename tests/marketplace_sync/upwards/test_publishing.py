@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -17,12 +18,17 @@ from skillyard.marketplace_sync.catalogue.statement import read_statement
 from skillyard.marketplace_sync.catalogue.store import Change
 from skillyard.marketplace_sync.conflicts.values import Conflict, ConflictKind, ConflictState, Severity, Strategy
 from skillyard.marketplace_sync.errors import RemoteAnswerError
+from skillyard.marketplace_sync.follower.run import Run
+from skillyard.marketplace_sync.follower.signers import Signers
+from skillyard.marketplace_sync.remotes import store as remote_store
 from skillyard.marketplace_sync.remotes.remote import PushItem, PushResult, PushStatus
 from skillyard.marketplace_sync.upwards.values import Upload, UploadState
 from skillyard.runtime.runtime import create_runtime
 from skillyard.settings import Settings
+from skillyard.skills.skill import BundleFile
 from skillyard.skills.sources.folder import FolderSource
-from tests.marketplace_sync.upwards.conftest import Outpost, add_remote, outpost_of
+from tests.marketplace_sync.hubs import Unindexed
+from tests.marketplace_sync.upwards.conftest import Outpost, add_remote, outpost_of, skill
 
 pytestmark = pytest.mark.database(Kind.SQLITE)
 
@@ -66,12 +72,39 @@ def versions(yard: Outpost) -> list[str]:
 
 async def collide(yard: Outpost, strategy: Strategy, *, ours: Path, theirs: Path) -> None:
     """Somebody else published other content under the number of ours."""
+    await theirs_there(yard, strategy, theirs)
+    await publish(yard, ours)
+    await yard.send()
+
+
+async def theirs_there(yard: Outpost, strategy: Strategy, theirs: Path) -> None:
+    """Somebody published a version, and the mirror knows it."""
     await yard.set_strategy(strategy)
     await publish(yard, theirs)
     await yard.send()
-    await yard.follow()
-    await publish(yard, ours)
-    await yard.send()
+    name = EntryId(EntryKind.SKILL, "acme/greeter")
+    await yard.market.write(Change(name, skill("Greets.", channels={"latest": "1.0.0"})))
+    await yard.market.write(Change(EntryId(EntryKind.PUBLISHER, "acme"), canonical({"display_name": "Acme"})))
+    await read_to_the_head(yard)
+
+
+async def read_to_the_head(yard: Outpost) -> None:
+    """As a follower does, with all that it checks."""
+
+    async def stopped(_words: object) -> None:
+        """Nothing is revoked in these tests."""
+
+    run = Run(
+        yard.remote,
+        yard.client,
+        database=yard.database,
+        projection=Unindexed(),
+        listener=yard.conflicts,
+        on_stopped=stopped,
+    )
+    await run.to_the_head()
+    async with yard.database.transaction() as session:
+        await remote_store.record(session, yard.remote.id, error=None, at=utcnow())
 
 
 @pytest.fixture
@@ -126,6 +159,17 @@ async def test_one_number_is_queued_with_one_content(yard: Outpost, tmp_path: Pa
         await publish(yard, folder(tmp_path, body="Something else."))
 
 
+async def test_one_number_is_queued_with_one_channel(yard: Outpost, tmp_path: Path) -> None:
+    """Or the second channel would never move, and nobody would hear of it."""
+    first = await publish(yard, folder(tmp_path))
+    with pytest.raises(ConflictError, match="without a channel"):
+        await publish(yard, folder(tmp_path), channel="beta")
+    name = EntryId(EntryKind.SKILL, "acme/greeter")
+    await yard.market.write(Change(name, skill("Greets.", channels={"latest": "0.9.0"})))
+    await yard.follow()
+    assert (await publish(yard, folder(tmp_path))).id == first.id, "it is the same, from whatever it was made"
+
+
 async def test_a_remote_does_not_get_files_that_are_not_the_versions(
     yard: Outpost, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -146,7 +190,7 @@ async def test_files_that_another_servers_home_has_are_left_to_it(yard: Outpost,
     stored.remove(digest)
     with pytest.raises(RemoteAnswerError, match="home of another server"):
         await yard.send()
-    (waiting,) = await yard.uploads.list(yard.admin.workspace)
+    ((waiting, _),) = await yard.uploads.list(yard.admin.workspace)
     assert (waiting.id, waiting.state) == (made.id, UploadState.WAITING)
 
 
@@ -184,13 +228,69 @@ async def test_a_file_that_both_changed_waits_for_somebody_who_can_still_have_ou
     await collide(yard, Strategy.MERGE, ours=folder(tmp_path), theirs=folder(tmp_path, body="Theirs."))
     (found,) = await conflicts(yard)
     assert (found.state, found.severity) == (ConflictState.OPEN, Severity.MEDIUM)
-    (_, waiting) = await yard.uploads.list(yard.admin.workspace)
+    (_, (waiting, _)) = await yard.uploads.list(yard.admin.workspace)
     assert (waiting.state, waiting.error) == (UploadState.CONFLICT, "both changed SKILL.md")
     await yard.conflicts.resolve(
         [found.id], by=yard.admin, successors=yard.uploads.collisions, strategy=Strategy.LOCAL_WINS
     )
     await yard.send()
     assert versions(yard) == ["acme/greeter@1.0.0", "acme/greeter@1.0.1"]
+
+
+@pytest.mark.parametrize("lie", ["another file", "another signer"])
+async def test_what_the_remote_did_not_promise_is_not_signed_and_published_as_ours(
+    yard: Outpost, tmp_path: Path, lie: str
+) -> None:
+    """Its feed named one bundle, and it gives the files of another; or the bundle is not by whom it was before."""
+    await theirs_there(yard, Strategy.MERGE, folder(tmp_path, theirs="Theirs."))
+    if lie == "another signer":
+        signers = Signers(database=yard.database)
+        await signers.accept(yard.admin.workspace, "hub", "acme", "ab" * 32, by=yard.admin)
+    else:
+        _swap(yard, "theirs.md", b"Evil...")
+    await publish(yard, folder(tmp_path, ours="Ours."))
+    if lie == "another signer":
+        await yard.send()
+    else:
+        with pytest.raises(RemoteAnswerError, match="as promised"):
+            await yard.send()
+    (_, (ours, _)) = await yard.uploads.list(yard.admin.workspace)
+    assert ours.state is (UploadState.CONFLICT if lie == "another signer" else UploadState.WAITING)
+    assert "signed before" in (ours.error or "") or "as promised" in (ours.error or "")
+    assert versions(yard) == ["acme/greeter@1.0.0"]
+
+
+async def test_files_that_cannot_lie_side_by_side_wait_for_somebody(yard: Outpost, tmp_path: Path) -> None:
+    theirs = folder(tmp_path)
+    (theirs / "run.md").mkdir()
+    (theirs / "run.md" / "more.md").write_text("Theirs.")
+    await collide(yard, Strategy.MERGE, ours=folder(tmp_path, run="Ours."), theirs=theirs)
+    (found,) = await conflicts(yard)
+    assert found.state is ConflictState.OPEN
+    (_, (waiting, _)) = await yard.uploads.list(yard.admin.workspace)
+    assert (waiting.state, "run.md" in (waiting.error or "")) == (UploadState.CONFLICT, True)
+
+
+async def test_a_collision_is_left_to_the_server_that_has_the_files(yard: Outpost, tmp_path: Path) -> None:
+    await theirs_there(yard, Strategy.LOCAL_WINS, folder(tmp_path, body="Theirs."))
+    await publish(yard, ours := folder(tmp_path))
+    for path in ours.iterdir():
+        yard.market.files[hashlib.sha256(path.read_bytes()).hexdigest()] = path.read_bytes()
+    for digest in yard.uploads.publisher.outgoing.digests():
+        yard.uploads.publisher.outgoing.remove(digest)
+    with pytest.raises(RemoteAnswerError, match="home of another server"):
+        await yard.send()
+    (_, (waiting, _)) = await yard.uploads.list(yard.admin.workspace)
+    assert waiting.state is UploadState.WAITING
+
+
+def _swap(yard: Outpost, path: str, content: bytes) -> None:
+    """The remote names another file in the place of one."""
+    version = EntryId(EntryKind.VERSION, "acme/greeter@1.0.0")
+    sha256 = hashlib.sha256(content).hexdigest()
+    yard.market.files[sha256] = content
+    other = BundleFile(path, sha256, len(content), executable=False)
+    yard.market.manifests[version] = tuple(other if one.path == path else one for one in yard.market.manifests[version])
 
 
 async def _signs_with(yard: Outpost, key: str) -> None:

@@ -7,7 +7,7 @@ from typing import Annotated
 from fastapi import APIRouter, Path, Query
 
 from skillyard.api.auth import AnyPerson, MarketReader, MarketSender, Operator
-from skillyard.api.paging import PageSize, page_of
+from skillyard.api.paging import PageSize
 from skillyard.api.schemas.marketplace import (
     ChannelRequest,
     DeprecateRequest,
@@ -115,17 +115,35 @@ async def strike_rating(
     rater: Origin,
     reason: Why,
 ) -> None:
-    """Take away a review that does not belong here, whoever wrote it."""
+    """Take away a review that does not belong here, whoever wrote it. Its rater rates no more until that is lifted."""
     await market.hub.strike(f"{publisher}/{name}#{origin}/{rater}", reason, by=operator)
+
+
+@router.delete("/skills/{publisher}/{name}/ratings/{origin}/{rater}/strike", status_code=204)
+async def lift_strike(
+    market: TheMarketplace,
+    operator: Operator,
+    *,
+    publisher: Part,
+    name: Part,
+    origin: Origin,
+    rater: Origin,
+    reason: Why,
+) -> None:
+    """Let somebody rate again whose review was taken away. The review itself does not come back."""
+    await market.hub.lift(f"{publisher}/{name}#{origin}/{rater}", reason, by=operator)
 
 
 @router.get("/moderation")
 async def list_words(
     market: TheMarketplace, _reader: MarketReader, cursor: Place = None, limit: PageSize = 100, state: Said = None
 ) -> Page[WordView]:
-    """What moderators and publishers said last of publishers, skills and versions, by key."""
-    found = await market.hub.words(after=cursor or "", limit=limit + 1, state=state)
-    return page_of(found, limit, _word, key=lambda entry: entry.id.key)
+    """What moderators and publishers said last of publishers, skills and versions, by key.
+
+    Where one `state` is asked for, a page may be short, or empty, and have a `next_cursor` all the same.
+    """
+    found, after = await market.hub.words(after=cursor or "", limit=limit, state=state)
+    return Page(items=tuple(map(_word, found)), next_cursor=after)
 
 
 @router.post("/moderation")

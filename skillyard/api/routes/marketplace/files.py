@@ -73,7 +73,7 @@ async def put_file(
 
     409 where a part is sent that does not follow on what is here.
     """
-    offset, size = _range(content_range)
+    offset, size = _range(content_range, request.headers.get("content-length"))
     await market.hub.receive(sha256, _chunks(request), sender=sender, offset=offset, size=size)
     received, whole = await market.hub.begun(sha256, sender=sender)
     return UploadView(sha256=sha256, received=received, whole=whole)
@@ -85,10 +85,11 @@ async def _chunks(request: Request) -> AsyncIterator[bytes]:
             yield chunk
 
 
-def _range(header: str | None) -> tuple[int, int | None]:
-    """Where the body begins in the file, and how long the whole file is."""
+def _range(header: str | None, length: str | None) -> tuple[int, int | None]:
+    """Where the body begins in the file, and how long the whole file is, where it is said."""
     if header is None:
-        return 0, None
+        known = length is not None and length.isascii() and length.isdecimal() and len(length) < 12
+        return 0, int(length) if length is not None and known else None
     found = _RANGE.fullmatch(header.strip())
     first, last, size = (int(part) for part in found.groups()) if found else (1, 0, 0)
     if first > last or last >= size:

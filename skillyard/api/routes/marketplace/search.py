@@ -86,12 +86,10 @@ async def search_skills(
         items=tuple(map(_listing, page.items)),
         next_cursor=page.next_cursor,
         total=page.total,
-        more_in_all=page.more_in_all,
         facets=tuple(
             FacetView(name=one.name, values=tuple(FacetValueView(value=value, count=n) for value, n in one.values))
             for one in page.facets
         ),
-        counted=page.counted,
         cut=page.cut,
         similar=page.similar,
         mirror=mirror,

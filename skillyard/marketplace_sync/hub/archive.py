@@ -10,7 +10,9 @@ from collections.abc import Iterator
 from pathlib import Path
 from tempfile import SpooledTemporaryFile
 
+from skillyard.errors import MachineError
 from skillyard.skills.bundle import write_archive
+from skillyard.skills.errors import SkillError
 from skillyard.skills.skill import Bundle
 
 _HEADER = b"\x1f\x8b\x08\x00\x00\x00\x00\x00\x00\xff"
@@ -18,10 +20,20 @@ _BLOCK = 65_535
 _IN_MEMORY = 4 * 1024 * 1024
 
 
+class BundleDamagedError(MachineError):
+    """A published bundle is not what was published any more; put its files back from a backup."""
+
+    code = "bundle_damaged"
+
+
 def chunks(folder: Path, bundle: Bundle) -> Iterator[bytes]:
-    """The archive piece by piece. Raises ``SkillError`` where a file is no longer what the bundle says."""
+    """The archive piece by piece; all of it is packed before the first. Raises ``BundleDamagedError`` where a file is
+    no longer what the bundle says."""
     with SpooledTemporaryFile(_IN_MEMORY) as plain:
-        write_archive(folder, bundle, plain)  # type: ignore[arg-type]  # a binary file in all but its declared type
+        try:
+            write_archive(folder, bundle, plain)  # type: ignore[arg-type]  # a binary file in all but its declared type
+        except SkillError as error:
+            raise BundleDamagedError(f"{bundle.digest}: {error}") from error
         size = plain.tell()
         plain.seek(0)
         check = 0
@@ -35,7 +47,7 @@ def chunks(folder: Path, bundle: Bundle) -> Iterator[bytes]:
 
 
 def digest(folder: Path, bundle: Bundle) -> str:
-    """The archive's SHA-256, 64 hex digits. Blocks on disk."""
+    """The archive's SHA-256, 64 hex digits; see ``chunks``. Blocks on disk."""
     found = hashlib.sha256()
     for chunk in chunks(folder, bundle):
         found.update(chunk)
