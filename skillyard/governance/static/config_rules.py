@@ -21,6 +21,11 @@ _ALL: Final = (
         "Leave the choice of the index to the installation, or have its administrator add this one.",
     ),
     Rule(
+        "unnamed_index", "packages come from an index or address that the skill's text does not name", Severity.HIGH, _BLOCK,
+        "Whoever runs it decides what is installed, and nobody who reads the skill would expect it.",
+        "Name it in SKILL.md and say whose it is, or leave the choice of the index to the installation.",
+    ),
+    Rule(
         "url_install", "a package is installed from an address that nobody vouches for", Severity.CRITICAL, _BLOCK,
         "No index, no version, no advisory and no hash stands between the address and what is run.",
         "Declare a package of an index.",

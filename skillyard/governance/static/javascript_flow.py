@@ -37,7 +37,7 @@ _READS: Final = re.compile(
 )
 _HOME: Final = re.compile(r"\bhomedir\s*\(|\benv\.(?:HOME|USERPROFILE|APPDATA)\b")
 _ENVIRONMENT: Final = re.compile(
-    r"\bprocess\.env\b(?!\s*(?:\??\.|\[))|\bDeno\.env\.toObject\b|\bBun\.env\b(?!\s*[.\[])"
+    r"(?<!\} = )(?<!\}= )(?<!\}=)\bprocess\.env\b(?!\s*(?:\??\.|\[))|\bDeno\.env\.toObject\b|\bBun\.env\b(?!\s*[.\[])"
 )
 _KEYS: Final = re.compile(
     r"\b(?:private_?key|priv_?key|mnemonic|seed_?phrase|secret_?recovery\w*|recovery_?phrase|keypair\.secretKey)\b",

@@ -71,6 +71,10 @@ _WRAPPING: Final = frozenset(
         "sqlite3.connect",
     }
 )
+_DECODERS: Final = frozenset(
+    {"b64decode", "b32decode", "b85decode", "a85decode", "urlsafe_b64decode", "unhexlify", "a2b_hex", "a2b_base64"}
+)
+"""Names that decode whatever module they were got from, however that was imported."""
 _READING: Final = frozenset({"read", "readline", "readlines", "read1", "readall"})
 _PUTTING: Final = frozenset(
     {
@@ -207,9 +211,13 @@ class Calls:
             return known(str(ord(first.text))) if first.text and len(first.text) == 1 else mixed(call.args)
         if symbol == "builtins.map" and first.symbol == "builtins.chr":
             items = call.arg(1, "").items
-            return Value(items=tuple(character(one) for one in items)) if items else mixed(call.args)
-        if symbol in {"builtins.next", "builtins.enumerate", "builtins.zip"}:
-            return element(first) if symbol == "builtins.next" else mixed(call.args)
+            spelled = Value(items=tuple(character(one) for one in items)) if items else mixed(call.args)
+            return spelled.tagged(Tag.DECODED)
+        if symbol == "builtins.next":
+            return element(first)
+        if symbol in {"builtins.enumerate", "builtins.zip"}:
+            numbered = (NOTHING, element(first)) if symbol == "builtins.enumerate" else tuple(map(element, call.args))
+            return replace(mixed(call.args), items=(Value(items=numbered),))
         if names.is_decoding(symbol):
             return decoded(symbol, call)
         if names.is_loading(symbol):
@@ -308,7 +316,9 @@ class Calls:
         if method in {"exists", "is_file", "is_dir", "stat", "startswith", "endswith", "count", "find", "index"}:
             return NOTHING
         if method == "hex":
-            return Value(tags=base.tags)
+            return Value(tags=base.tags, variables=base.variables)
+        if not base.symbol and method in _DECODERS:
+            return mixed((base, *call.args)).tagged(Tag.DECODED)
         if names.is_sending_method(method) or (method in {"get", "request", "head"} and _names_address(call)):
             return replace(received(call), tags=frozenset({Tag.NETWORK}) | (base.tags & {Tag.NETWORK}))
         if method in {"values", "items", "keys"} and base.fields:

@@ -133,7 +133,7 @@ class Sinks(Report):
                 call,
                 "by loading a pickle",
                 confidence=Confidence.MEDIUM,
-                level=None if data.text else Verdict.FLAG,
+                level=None if data.text or Tag.SKILL_DATA in data.tags else Verdict.FLAG,
             )
 
     def _sent(self, call: Call) -> None:
@@ -146,7 +146,9 @@ class Sinks(Report):
             self.hit(rules.CLOUD_CREDENTIALS, call)
         if Tag.PRIVATE in authorised:
             secret |= {Tag.PRIVATE}
-        if secret:
+        if secret and secret <= {Tag.VENDOR, Tag.GENERIC} and _only_address(values, secret):
+            self.hit(rules.CREDENTIAL_USED, call)
+        elif secret:
             told_secret(self, call, secret, held, direct=True)
         elif authorised & {Tag.VENDOR}:
             self.hit(rules.CREDENTIAL_USED, call)
@@ -194,6 +196,11 @@ class Sinks(Report):
                 self.hit(rules.HOST_MOUNTED, call)
         if symbol in {"sys.meta_path.insert", "sys.meta_path.append"}:
             self.hit(rules.INTERCEPTION, call, "(imports)")
+
+
+def _only_address(values: tuple[Value, ...], secret: frozenset[Tag]) -> bool:
+    """Whether another tool's settings only say whom to ask, as a cluster's address does."""
+    return bool(values) and values[0].open_start and not mixed(values[1:]).tags & secret and bool(values[0].texts)
 
 
 def _first_argument(call: Call) -> str:

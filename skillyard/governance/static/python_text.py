@@ -33,7 +33,7 @@ def character(value: Value) -> Value:
 def bytes_of(value: Value) -> Value:
     numbers = [int(one.text) for one in value.items or () if one.text is not None and one.text.isdecimal()]
     if numbers and len(numbers) == len(value.items or ()) and all(number < 256 for number in numbers):
-        return replace(known(bytes(numbers).decode("utf-8", "replace")), assembled=True)
+        return replace(known(bytes(numbers).decode("utf-8", "replace")), assembled=True, tags=frozenset({Tag.DECODED}))
     return mixed((value,))
 
 
@@ -47,7 +47,7 @@ def joined_text(flow: Flow, call: Call) -> Value:
     ):
         spelled = _spelled(flow, argument.elt, argument.generators[0], call.scope)
         if spelled is not None:
-            return spelled
+            return spelled.tagged(Tag.DECODED)
     value = call.arg(0, "")
     if value.items and call.base.text is not None:
         made = concatenated(value.items, call.base.text)

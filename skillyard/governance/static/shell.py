@@ -113,7 +113,8 @@ def _weighed(view: View, text: str, match: Match, confidence: Confidence) -> Con
     line = text[first : min(last, first + 2000)]
     if view.language in {Language.PYTHON, Language.JAVASCRIPT, Language.CONFIG}:
         near = text[max(0, first - 300) : last + 200]
-        if not view.via and (not _RUNS.search(near) or _MATCHES.search(near)):
+        runs = _RUNS.search(near) or (view.language is Language.CONFIG and match.rule == "decode_execute")
+        if not view.via and (not runs or _MATCHES.search(near)):
             return Confidence.LOW
         return confidence
     if view.language is Language.SHELL:
@@ -121,6 +122,8 @@ def _weighed(view: View, text: str, match: Match, confidence: Confidence) -> Con
             re.match(r"\s*(?:echo|printf|grep|rg)\b", line) and not re.search(r"(?:\||>>?)\s*\S", line)
         ):
             return Confidence.LOW
+        if re.search(r"\*[\"']$", line[: match.start - first]) and re.search(r"\*[|)]", line[match.start - first :]):
+            return Confidence.LOW  # a pattern of a ``case``
         command = re.split(r"[;|&(\n]", line[: match.start - first])[-1]
         return Confidence.LOW if _MATCHES.search(command) else confidence
     where = place(view, match.start, match.end)

@@ -15,8 +15,9 @@ from skillyard.governance.report import Confidence, Severity, Verdict
 from skillyard.governance.static.hit import Hit, Shown
 from skillyard.governance.static.rule import Rule
 from skillyard.governance.static.signs_code import is_code, signs_of
-from skillyard.governance.static.signs_passage import Passage, passages
+from skillyard.governance.static.signs_passage import TAKEN_AWAY, Passage, lone_signs, passages
 from skillyard.governance.static.signs_words import Seen
+from skillyard.governance.static.tool_texts import DESCRIBED, SPOKEN, descriptions
 from skillyard.governance.static.view import Language, View
 
 COVERT_PASSAGE: Final = Rule(
@@ -46,12 +47,16 @@ ADDS_UP: Final = Rule(
 RULES: Final = (COVERT_PASSAGE, COVERT_CODE, ADDS_UP)
 
 _PASSAGE: Final = 4.0
-_CODE: Final = 4.5
+_CODE: Final = 4.0
 _FEW: Final = 8
+_FEW_FILES: Final = 12
 _SMALL: Final = 16_000
 _ACROSS: Final = 0.5
 """What signs in several files weigh less than in one."""
+_SHORT: Final = 4_000
+_ALSO: Final = frozenset({"traces", "encoded", "obeyed", "spreads"})
 _TOGETHER: Final = 5.5
+_TOGETHER_IN_CODE: Final = 5.0
 _OTHERS: Final = {Severity.LOW: 0.5, Severity.MEDIUM: 0.75, Severity.HIGH: 1.0, Severity.CRITICAL: 1.0}
 """What a rule adds that flags, by its severity; at most ``_MOST_OTHERS`` in all."""
 _MOST_OTHERS: Final = 2.0
@@ -66,10 +71,30 @@ _PAIRS: Final[dict[frozenset[str], float]] = {
     frozenset({"payee", "wrecks"}): 1.5,
     frozenset({"payee", "trigger"}): 1.0,
     frozenset({"reaches", "outgoing"}): 0.5,
-    frozenset({"secrets", "outgoing"}): 0.5,
+    frozenset({"secrets", "outgoing"}): 1.0,
     frozenset({"decoded", "dynamic", "muted"}): 0.5,
+    frozenset({"encoded_out", "secrets"}): 1.0,
+    frozenset({"encoded_out", "unnamed"}): 0.5,
+    frozenset({"encoded_out", "looked_up"}): 1.0,
+    frozenset({"encoded_out", "foreign_token"}): 1.0,
+    frozenset({"assembled", "dynamic"}): 0.5,
+    frozenset({"decoded_run", "decoded"}): 1.0,
+    frozenset({"fetched_run", "unnamed"}): 0.5,
+    frozenset({"evades", "dynamic"}): 0.5,
+    frozenset({"evades", "outgoing"}): 0.5,
 }
 """What only weighs where it meets."""
+_CLIENTS: Final = frozenset({"outgoing", "outgoing_known", "unnamed", "unsaid", "muted", "repeats", "encoded_out"})
+"""What any client of a service has."""
+_HARMS: Final = frozenset(
+    "outgoing outgoing_known wrecks shell_away payee fetched_run fetches persists secrets loose mines copied reaches assembled collects patches decoded looked_up hushed".split()
+)
+"""One of these is there wherever something is done to anybody."""
+_UNREAD: Final = frozenset(
+    {"comment", "Unicode tags", "variation selectors", "zero-width characters", DESCRIBED, SPOKEN}
+)
+_HIDDEN: Final = 2.0
+_HIDDEN_MORE: Final = 1.0
 _LONG: Final = 50_000
 """Longer texts are manuals and data, in which everything occurs."""
 _TALKS: Final = frozenset({Language.MARKDOWN, Language.TEXT})
@@ -83,28 +108,69 @@ _TALKED: Final = frozenset({"prompt_override", "persona_override", "forged_messa
 def detect(views: tuple[View, ...], shown: tuple[Shown, ...]) -> Iterator[Shown]:
     """What the signs of a whole skill come to."""
     words = "\n".join(view.text.lower() for view in views if view.language is Language.MARKDOWN and not view.via)
+    small = len({view.file for view in views}) <= _FEW_FILES
     all_told = list(_told(views))
-    told = max(all_told, key=lambda one: one.counts, default=None)
+    if small and (joined := _joined(views)) is not None:
+        all_told.append(joined)
+    told = max(all_told, key=_counts, default=None)
     all_done = list(_done(views, words))
     spread = _spread(all_done)
     done = max([*all_done, *([spread] if spread else [])], key=lambda one: one[0], default=None)
-    if told and told.counts >= _PASSAGE:
+    if told and _counts(told) >= _PASSAGE:
         yield _passage_hit(COVERT_PASSAGE, told)
-    if done and done[0] >= _CODE:
+    if done and done[0] >= _CODE and not _is_named(done[1], shown):
         yield _code_hit(COVERT_CODE, *done)
-    blocked = (told and told.counts >= _PASSAGE) or (done and done[0] >= _CODE)
-    if not blocked and (hit := _together(told, done, shown)):
+    blocked = (told and _counts(told) >= _PASSAGE) or (done and done[0] >= _CODE)
+    if not blocked and (hit := _together(told, done, shown, small=small)):
         yield hit
 
 
+def _is_named(view: View, shown: tuple[Shown, ...]) -> bool:
+    """Whether a rule that names the attack stops the file anyway; then nothing is to be added."""
+    return any(
+        isinstance(one, Hit)
+        and one.view.file == view.file
+        and one.counts is Verdict.BLOCK
+        and one.confidence is Confidence.HIGH
+        for one in shown
+    )
+
+
 def _told(views: tuple[View, ...]) -> Iterator[Passage]:
-    guarded = _guards(views)
+    guarded = is_about_attacks(views)
     for view in views:
-        if view.language in _TALKS and len(view.text) <= _LONG and not view.file.endswith((".csv", ".tsv")):
+        if len(view.text) > _LONG or view.file.endswith((".csv", ".tsv")):
+            continue
+        if view.language in _TALKS and not is_code(view):
             yield from passages(view, guarded and not view.via)
+        elif (described := descriptions(view)) is not None:
+            yield from passages(described, guarded)
 
 
-def _guards(views: tuple[View, ...]) -> bool:
+def _counts(passage: Passage) -> float:
+    """What people do not see when they read the skill weighs more."""
+    hidden = passage.weight >= _HIDDEN and (
+        passage.view.file.endswith(".svg") or any(step in _UNREAD for step in passage.view.via)
+    )
+    return passage.counts + (_HIDDEN_MORE if hidden else 0.0)
+
+
+def _joined(views: tuple[View, ...]) -> Passage | None:
+    """The short texts of a skill as if they were one: taking, sending and keeping quiet may stand in three of them."""
+    texts = [view for view in views if view.language in _TALKS and not view.via and len(view.text) <= _SHORT]
+    if not 1 < len(texts) <= _FEW:
+        return None
+    kinds: dict[str, Seen] = {}
+    for view in texts:
+        for kind, one in lone_signs(view).items():
+            kinds.setdefault(kind, one)
+    if not all(kinds.keys() & some for some in TAKEN_AWAY):
+        return None
+    wanted = frozenset().union(*TAKEN_AWAY)
+    return Passage(texts[0], tuple(one for kind, one in kinds.items() if kind in wanted | _ALSO))
+
+
+def is_about_attacks(views: tuple[View, ...]) -> bool:
     """Whether the skill says of itself that attacks are its subject."""
     main = next((view for view in views if view.file == "SKILL.md" and not view.via), None)
     head = main.text[:2000] if main else ""
@@ -128,16 +194,29 @@ def _spread(done: list[tuple[float, View, tuple[Seen, ...]]]) -> tuple[float, Vi
 
 def weight_of(signs: tuple[Seen, ...]) -> float:
     kinds = {one.sign.kind for one in signs}
+    if not kinds & _HARMS:
+        return 0.0
     met = sum(weight for pair, weight in _PAIRS.items() if pair <= kinds)
     return sum(one.sign.weight for one in signs) + met
 
 
 def _together(
-    told: Passage | None, done: tuple[float, View, tuple[Seen, ...]] | None, shown: tuple[Shown, ...]
+    told: Passage | None,
+    done: tuple[float, View, tuple[Seen, ...]] | None,
+    shown: tuple[Shown, ...],
+    *,
+    small: bool,
 ) -> Hit | None:
-    others = {one.rule for one in shown if isinstance(one, Hit) and one.counts is Verdict.FLAG}
-    parts = [told.counts if told else 0.0, done[0] if done and done[0] >= 2 else 0.0, _others(others)]
-    if sum(parts) < _TOGETHER or max(parts[:2]) < _BASIS:
+    here = {told.view.file if told else "", done[1].file if done else ""}
+    others = {
+        one.rule
+        for one in shown
+        if isinstance(one, Hit) and one.counts is Verdict.FLAG and (small or one.view.file in here)
+    }
+    telling = done is not None and any(one.sign.kind not in _CLIENTS for one in done[2])
+    parts = [_counts(told) if told else 0.0, done[0] if done and telling and done[0] >= 2 else 0.0, _others(others)]
+    needed = _TOGETHER if parts[0] > parts[1] else _TOGETHER_IN_CODE
+    if sum(parts) < needed or max(parts[:2]) < _BASIS:
         return None
     if done and parts[1] >= parts[0]:
         return _code_hit(ADDS_UP, *done)

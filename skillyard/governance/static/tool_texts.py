@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from itertools import islice
 from typing import Final
 
 from skillyard.governance.report import Severity, Verdict
@@ -15,6 +16,7 @@ from skillyard.governance.static.rule import Rule
 from skillyard.governance.static.view import Language, View
 
 DESCRIBED: Final = "a tool's description"
+SPOKEN: Final = "its strings"
 POISONED: Final = Rule(
     id="poisoned_tool",
     title="the description of a tool gives an agent orders",
@@ -28,6 +30,11 @@ RULES: Final = (POISONED,)
 _STATED: Final = re.compile(
     r"[\"']?\bdescription[\"']?\s*[:=]\s*\(?\s*(`(?:[^`\\]|\\.){40,4000}`|\"(?:[^\"\\\n]|\\.){40,4000}\"|'(?:[^'\\\n]|\\.){40,4000}')"
 )
+_STRINGS: Final = re.compile(r"`(?:[^`\\]|\\.){50,4000}`|\"(?:[^\"\\\n]|\\.){50,4000}\"|'(?:[^'\\\n]|\\.){50,4000}'")
+_WORD: Final = re.compile(r"(?<![\w/.])[A-Za-z'\u2019]{2,}(?![\w/(=])")
+_WORDS: Final = 9
+_MOST_STRINGS: Final = 80
+_LONG: Final = 60_000
 _TAKES: Final = re.compile(
     r"\b(?:read|open|load|fetch|get|cat|collect|retrieve|include|pass|provide|put)\b[^\n]{0,120}"
     r"(?:~/\.|\.ssh\b|\.aws\b|mcp\.json|\.env\b|\.netrc|\.kube|id_rsa|credentials?\b|private keys?|api keys?"
@@ -61,6 +68,17 @@ def detect(view: View) -> Iterator[Shown]:
     for found in _STATED.finditer(view.text):
         if _is_poisoned(found[1]):
             yield Hit(POISONED, view, view.line(found.start()), found[1][:300])
+
+
+def descriptions(view: View) -> View | None:
+    """The sentences that a file holds as strings, for tools, arguments or whoever reads them, as one text."""
+    if view.language not in {Language.PYTHON, Language.JAVASCRIPT, Language.CONFIG} or len(view.text) > _LONG:
+        return None
+    found = [one for one in islice(_STRINGS.finditer(view.text), _MOST_STRINGS) if len(_WORD.findall(one[0])) >= _WORDS]
+    if not found:
+        return None
+    text = "\n\n".join(one[0][1:-1].replace("\\n", "\n") for one in found)
+    return View(view.file, text, Language.TEXT, first_line=view.line(found[0].start()), via=(*view.via, SPOKEN))
 
 
 def _is_poisoned(text: str) -> bool:

@@ -22,7 +22,7 @@ _ATTACKS: Final = re.compile(
     r"|jailbreak|adversar|\buntrusted|pen.?test|penetration|red.?team|forensic|\bincident|indicators? of|\biocs?\b"
     r"|\bdetect(?:s|ed|ing|ion|able|or)?\b|\blook(?:s|ing)? (?:out )?for\b|\bwatch (?:out )?for\b|how to recogni[sz]e"
     r"|\bscan(?:s|ning)? for\b|signatures?\b|\bpayloads?\b|ransomware|trojan|backdoor|evasion|obfuscat|\bblock(?:ed|s|list)\b"
-    r"|\bdeny|forbidden|prohibited|dangerous|destructive|anti.?pattern|bad (?:example|practice)|what not to|not allowed"
+    r"|\bdeny|forbidden|prohibited|dangerous(?!ly-)|destructive|anti.?pattern|bad (?:example|practice)|what not to|not allowed"
     r"|\bdon'?ts\b|test (?:case|input|data|string)s?|\bctf\b|honeypot|glossary|reverse.shells?\b|cheat.?sheet|poisoning"
     r"|exfiltrat|tricks? (?:the|an|your)|angriff|schad(?:software|code)|verdächtig|betrug|ataque|malicios|攻击|恶意|атак|攻撃",
     re.IGNORECASE,
@@ -30,7 +30,7 @@ _ATTACKS: Final = re.compile(
 _SUBJECT: Final = re.compile(
     r"\battack|inject(?:ion|ed)\b|malicious|malware|suspicious|\bthreats?\b|exploit|vulnerab|phishing|jailbreak|adversar|\buntrusted"
     r"|pen.?test|penetration|red.?team|forensic|\bincident|indicators? of|\biocs?\b|ransomware|trojan|backdoor|evasion|obfuscat"
-    r"|dangerous|destructive|anti.?pattern|\bctf\b|honeypot|reverse.shells?\b|cheat.?sheet|poisoning|exfiltrat|security (?:review|audit|scan|test|research|guide|training)\w*|guardrail|hacking|privilege"
+    r"|dangerous(?!ly-)|destructive|anti.?pattern|\bctf\b|honeypot|reverse.shells?\b|cheat.?sheet|poisoning|exfiltrat|security (?:review|audit|scan|test|research|guide|training)\w*|guardrail|hacking|privilege"
     r"|angriff|schad(?:software|code)|betrug|ataque|malicios|攻击|恶意|атак|攻撃",
     re.IGNORECASE,
 )
@@ -42,7 +42,7 @@ _NEGATED: Final = re.compile(
     r"(?:\b(?:never|do(?:es)?(?:n[o'’]?t| not)|must(?:n['’]t| not)|should(?:n['’]t| not)|cannot|can['’]t|will not|won['’]t"
     r"|refuses? to|avoid(?:s|ing)?|instead of|rather than|not to|may not|nie(?:mals)?|nicht|kein\w*|jamais|nunca|never ever"
     r"|никогда)\b|❌|🚫|✗|⛔|\bbad:|(?<!\w )\bwrong:|\bunsafe:|不要|请勿|禁止|しないで)"
-    r"(?!\W+(?:skip|forget|omit|worry|hesitate|need|refuse|ask|tell|mention|stop|proceed|continue|start|work)\b)"
+    r"(?!\W+(?:skip|forget|omit|worry|hesitate|need|refuse|ask|tell|mention|stop|proceed|continue|start|work|have to|get approval|wait|seek|check|bother|be asked|confirm)\b)"
     r"(?:[^\w.!?\n]+\w+){0,7}[^\w.!?\n]*$",
     re.IGNORECASE,
 )
@@ -174,6 +174,8 @@ def _introduction(outlined: Outline, first: int) -> str:
 
 def _is_quoted(view: View, line: str, start: int, end: int, begin: int) -> bool:
     stripped = line.lstrip()
+    if view.language is Language.CONFIG:
+        return False  # there every text is written in quotation marks
     if view.language in {Language.MARKDOWN, Language.TEXT}:
         if stripped.startswith("|"):
             return True
