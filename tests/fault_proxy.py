@@ -1,7 +1,7 @@
 """A TCP proxy that does to connections what networks and bad servers do: cut, delay, truncate, corrupt, drip, answer.
 
 Each new connection takes the next fault of ``plan``, and ``otherwise`` when the plan is empty. A fault is for the bytes
-that the server sends back; what the client sends passes.
+that the server sends back; what the client sends passes. ``Rewrite`` alone knows what HTTP is.
 """
 
 from __future__ import annotations
@@ -9,11 +9,13 @@ from __future__ import annotations
 import asyncio
 import random
 from collections import deque
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 
 _PIECE = 16 * 1024
+_WHOLE_SECONDS = 10
+"""For an answer that is rewritten; a waiting one is given up."""
 
 
 @dataclass(frozen=True)
@@ -85,7 +87,14 @@ class Answer:
         return "\r\n".join(lines).encode() + b"\r\n\r\n" + self.body
 
 
-Fault = Pass | Refuse | Cut | Truncate | Delay | Corrupt | Drip | Endless | Answer
+@dataclass(frozen=True)
+class Rewrite:
+    """The body of the first answer is another, and the connection ends with it: a hub that lies."""
+
+    change: Callable[[bytes], bytes]
+
+
+Fault = Pass | Refuse | Cut | Truncate | Delay | Corrupt | Drip | Endless | Answer | Rewrite
 
 
 @dataclass
@@ -100,8 +109,15 @@ class FaultProxy:
     url: str = ""
     _tasks: set[asyncio.Task[None]] = field(default_factory=set)
 
-    def storm(self, seed: int, *, rate: float = 0.3) -> None:
-        """From now on a fault of every sort with this probability, the same for the same seed."""
+    def storm(
+        self,
+        seed: int,
+        *,
+        rate: float = 0.3,
+        more: Callable[[random.Random], Sequence[Callable[[], Fault]]] | None = None,
+    ) -> None:
+        """From now on a fault of every sort with this probability, the same for the same seed. ``more`` makes further
+        sorts of the same dice."""
         dice = random.Random(seed)
         sorts: tuple[Callable[[], Fault], ...] = (
             Refuse,
@@ -112,6 +128,9 @@ class FaultProxy:
             lambda: Answer(429, headers=(("Retry-After", "0"),)),
             lambda: Answer(dice.choice((500, 502, 503, 504))),
             lambda: Answer(200, b"<html><body>Welcome</body></html>", (("Content-Type", "text/html"),)),
+            Drip,
+            Endless,
+            *(more(dice) if more is not None else ()),
         )
         self.otherwise = lambda: dice.choice(sorts)() if dice.random() < rate else Pass()
 
@@ -119,6 +138,12 @@ class FaultProxy:
         """No faults any more."""
         self.plan.clear()
         self.otherwise = Pass
+
+    def refuse(self) -> None:
+        """Nothing gets through until it is calm."""
+        self.plan.clear()
+        self.otherwise = Refuse
+        self.drop()
 
     def drop(self) -> None:
         """End every connection that is open: clients that keep theirs meet the next fault."""
@@ -154,8 +179,35 @@ class FaultProxy:
                 while True:
                     writer.write(fault.filler)
                     await writer.drain()
+            case Rewrite(change):
+                await self._rewritten(reader, writer, change)
             case _:
                 await self._between(reader, writer, fault)
+
+    async def _rewritten(
+        self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, change: Callable[[bytes], bytes]
+    ) -> None:
+        head = await _request(reader)
+        lines = head.removesuffix(b"\r\n\r\n").split(b"\r\n")
+        if any(line.lower().startswith(b"upgrade:") for line in lines):
+            return  # Frames of a channel are not what it knows how to read.
+        kept = [line for line in lines if not line.lower().startswith((b"accept-encoding:", b"connection:"))]
+        there, back = await asyncio.open_connection(self.host, self.port)
+        try:
+            back.write(b"\r\n".join([*kept, b"Accept-Encoding: identity", b"Connection: close"]) + b"\r\n\r\n")
+            up = asyncio.create_task(_copy(reader, back))
+            try:
+                async with asyncio.timeout(_WHOLE_SECONDS):
+                    whole = await there.read()
+                    while piece := await there.read():
+                        whole += piece
+            finally:
+                up.cancel()
+                await asyncio.gather(up, return_exceptions=True)
+        finally:
+            back.transport.abort()
+        writer.write(_changed(whole, change))
+        await _finish(writer)
 
     async def _between(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, fault: Fault) -> None:
         there, back = await asyncio.open_connection(self.host, self.port)
@@ -213,9 +265,33 @@ async def _answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, fa
     await _finish(writer)
 
 
-async def _request(reader: asyncio.StreamReader) -> None:
-    """Up to the end of a request's head; the body, if there is one, is let be."""
-    await reader.readuntil(b"\r\n\r\n")
+async def _request(reader: asyncio.StreamReader) -> bytes:
+    """A request's head; the body, if there is one, is let be."""
+    return await reader.readuntil(b"\r\n\r\n")
+
+
+def _changed(whole: bytes, change: Callable[[bytes], bytes]) -> bytes:
+    """An answer to its end, with another body, and framed by its length."""
+    head, _, body = whole.partition(b"\r\n\r\n")
+    status, *lines = head.split(b"\r\n")
+    fields = [line.lower() for line in lines]
+    if b"transfer-encoding: chunked" in fields:
+        body = b"".join(_chunks(body))
+    framing = (b"transfer-encoding:", b"content-length:", b"connection:")
+    kept = [line for line, field_ in zip(lines, fields, strict=True) if not field_.startswith(framing)]
+    body = change(body)
+    kept += [b"Content-Length: %d" % len(body), b"Connection: close"]
+    return b"\r\n".join([status, *kept]) + b"\r\n\r\n" + body
+
+
+def _chunks(body: bytes) -> Iterator[bytes]:
+    while body:
+        size, _, rest = body.partition(b"\r\n")
+        length = int(size.split(b";")[0], 16)
+        if length == 0:
+            return
+        yield rest[:length]
+        body = rest[length + 2 :]
 
 
 async def _finish(writer: asyncio.StreamWriter) -> None:

@@ -6,9 +6,10 @@ import shutil
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
+from types import MappingProxyType
 from typing import TypeVar
 
 from tests.acceptance import engine
@@ -93,9 +94,9 @@ class Stage:
             "PYTHONDONTWRITEBYTECODE": "1",
         }
 
-    def serve(self, home: Path, **settings: str) -> Server:
-        """A running server; it ends with the story, unless the story ends it before."""
-        return self._stack.enter_context(serving(home, self.environment(home, **settings)))
+    def serve(self, home: Path, *, also: Mapping[str, str] = MappingProxyType({}), **settings: str) -> Server:
+        """A running server; it ends with the story, unless the story ends it before. ``also`` is of its environment."""
+        return self._stack.enter_context(serving(home, {**self.environment(home, **settings), **also}))
 
     def command(self, home: Path, *arguments: str, **settings: str) -> tuple[int, str, str]:
         """One ``skillyard`` command: exit code, standard output, standard error."""
