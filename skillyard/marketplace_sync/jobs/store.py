@@ -193,7 +193,8 @@ async def finish(
 
 
 async def sweep(session: Session, unrenewed: Mapping[JobId, datetime], *, at: datetime) -> int:
-    """Record the runs whose claims are nobody's as lost, and give those up. Returns how many jobs that freed."""
+    """Record the runs whose claims are nobody's as lost, and give those up, with what they were sending. Returns how
+    many jobs that freed."""
     freed = 0
     for row in await session.scalars(select(JobRow).where(JobRow.claimed_by.is_not(None))):
         state = _state(row)
@@ -201,6 +202,8 @@ async def sweep(session: Session, unrenewed: Mapping[JobId, datetime], *, at: da
             await _lose(session, state.id, at)
             await _set(session, state.id, claimed_by=None, claimed_until=None)
             freed += 1
+    if freed:
+        await uploads_store.free_orphaned(session)
     return freed
 
 

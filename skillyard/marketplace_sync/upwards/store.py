@@ -24,6 +24,7 @@ from skillyard.marketplace_sync.upwards.backoff import LONGEST
 from skillyard.marketplace_sync.upwards.rows import row_of, value_of
 from skillyard.marketplace_sync.upwards.tables import UploadRow
 from skillyard.marketplace_sync.upwards.values import DropReason, Upload, UploadDraft, UploadId, UploadKind, UploadState
+from skillyard.runtime.tables import LeaseRow
 
 _WHY: Final[Mapping[DropReason, str]] = {
     DropReason.SAME: "the remote says the same by now",
@@ -158,6 +159,17 @@ async def renew(session: Session, ids: Collection[UploadId], *, by: str, until: 
         update(UploadRow)
         .where(UploadRow.id.in_(ids), UploadRow.claimed_by == by, UploadRow.state == UploadState.WAITING)
         .values(claimed_until=until)
+        .execution_options(synchronize_session=False)
+    )
+
+
+async def free_orphaned(session: Session) -> None:
+    """Give up what processes were sending that have no lease any more: they ended, or were taken for dead."""
+    orphaned = and_(UploadRow.claimed_by.is_not(None), UploadRow.claimed_by.not_in(select(LeaseRow.id)))
+    await session.execute(
+        update(UploadRow)
+        .where(UploadRow.state == UploadState.WAITING, orphaned)
+        .values(claimed_by=None, claimed_until=None)
         .execution_options(synchronize_session=False)
     )
 

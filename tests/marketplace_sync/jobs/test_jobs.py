@@ -6,7 +6,7 @@ import asyncio
 import uuid
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from pathlib import Path
 
@@ -241,6 +241,28 @@ async def test_a_run_of_a_process_that_died_is_lost_and_its_job_goes_on_elsewher
     assert (newest.state, newest.instance) == (RunState.SUCCEEDED, house.lease)
     assert (lost.id, lost.state) == (claimed.id, RunState.LOST)
     assert "process ended" in (lost.error or "")
+
+
+async def test_what_a_process_was_sending_when_it_died_goes_at_once_and_not_when_its_claim_runs_out(
+    database: Database, remote: RemoteMarket, tmp_path: Path
+) -> None:
+    dead, alive = uuid.uuid4().hex, await take_lease(database)
+    draft = UploadDraft(UploadKind.RATING, "acme/a#x/1", "{}", "person 1")
+    async with database.transaction() as session:
+        for lease, key in ((dead, "acme/a#x/1"), (alive, "acme/b#x/1")):
+            await uploads_store.enqueue(session, remote, [replace(draft, key=key)], at=utcnow())
+            claimed = await uploads_store.claim(
+                session, remote.id, by=lease, now=utcnow(), hold=timedelta(minutes=2), limit=1
+            )
+            assert [one.key for one in claimed] == [key]
+    await claimed_by(database, remote, dead)
+    async with working(database, tmp_path) as house:
+        await until(lambda: len(house.follow.ended) == 1 and not house.jobs._running)
+        async with database.transaction() as session:
+            now = await uploads_store.claim(
+                session, remote.id, by=house.lease, now=utcnow(), hold=timedelta(minutes=2), limit=9
+            )
+    assert [one.key for one in now] == ["acme/a#x/1"]
 
 
 async def test_a_claim_that_nobody_renews_runs_out_and_one_that_somebody_does_never(
