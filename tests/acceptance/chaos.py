@@ -40,7 +40,6 @@ REST = CheckName("once all is calm, all is sent and read")
 _STOPS = ("revoked", "quarantined")
 _ACTS_OF_A_ROUND = 10
 _HEAL_SECONDS = 60.0
-"""A process that was killed while it sent something has claimed that for two minutes (``upwards.sender.HOLD``)."""
 
 
 @dataclass
