@@ -39,7 +39,7 @@ from tests.acceptance.story import CheckFailedError, CheckName
 REST = CheckName("once all is calm, all is sent and read")
 _STOPS = ("revoked", "quarantined")
 _ACTS_OF_A_ROUND = 10
-_HEAL_SECONDS = 60.0
+_HEAL_SECONDS = 120.0
 
 
 @dataclass
@@ -93,7 +93,7 @@ class Ring(Servers):
             check_healthy(self.stage, self.follower(side))
 
     def _at_rest(self) -> bool:
-        rest = True
+        waiting = []
         for side in SIDES:
             one = self.follower(side)
             status = one.status()
@@ -101,13 +101,13 @@ class Ring(Servers):
             self.poke(side, "uploads")
             self.poke(side, "catalogue")
             queued = one.admin.get("/v1/admin/sync/uploads", params={"state": "waiting"})
-            rest = rest and answered(queued)["items"] == [] and status["set_aside"] == 0
-            rest = rest and one.mirror()["seq"] == self.hub.head()["seq"]
-            if not rest:
-                self.waits_for = f"{side}: {status} {queued.text[:2000]}"
-        if not rest:
+            rest = answered(queued)["items"] == [] and status["set_aside"] == 0
+            if not rest or one.mirror()["seq"] != self.hub.head()["seq"]:
+                waiting.append(f"{side}: {status} {queued.text[:2000]}")
+        self.waits_for = "; ".join(waiting) or "entries that are not the same"
+        if waiting:
             time.sleep(0.3)
-        return rest and self.entries("hub") == self.entries("alpha") == self.entries("beta")
+        return not waiting and self.entries("hub") == self.entries("alpha") == self.entries("beta")
 
     def _mend(self, one: Follower, state: str, *, channel_open: bool) -> None:
         """What an operator does who finds that it was the line."""
