@@ -8,7 +8,7 @@ import json
 import ssl
 import tarfile
 from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -53,18 +53,36 @@ async def behind_tls(url: str, folder: Path) -> AsyncIterator[tuple[str, Path]]:
     context.load_cert_chain(own)
     inner = httpx.URL(url)
 
+    connections: set[asyncio.Task[None]] = set()
+
     async def carry(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         while data := await reader.read(65_536):
             writer.write(data)
             await writer.drain()
-        writer.close()
 
-    async def connected(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    async def connect(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         to_reader, to_writer = await asyncio.open_connection(inner.host, inner.port)
-        await asyncio.gather(carry(reader, to_writer), carry(to_reader, writer), return_exceptions=True)
+        both = {asyncio.create_task(carry(reader, to_writer)), asyncio.create_task(carry(to_reader, writer))}
+        try:
+            # Whichever side ends first, the other one has nobody to talk to any more.
+            await asyncio.wait(both, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            for one in both:
+                one.cancel()
+            await asyncio.gather(*both, return_exceptions=True)
+            for end in (writer, to_writer):
+                end.close()
+                with suppress(OSError):
+                    await end.wait_closed()
+
+    def connected(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        connections.add(asyncio.create_task(connect(reader, writer)))
 
     async with await asyncio.start_server(connected, "127.0.0.1", 0, ssl=context) as proxy:
         yield f"https://localhost:{proxy.sockets[0].getsockname()[1]}", own
+        for one in connections:
+            one.cancel()
+        await asyncio.gather(*connections, return_exceptions=True)
 
 
 def test_what_is_published_is_found_and_has_no_rating_until_somebody_gives_one(market: httpx.Client) -> None:
