@@ -146,6 +146,6 @@ def _text_or_bytes(content: bytes) -> dict[str, JsonValue]:
         text = content.decode()
     except UnicodeDecodeError:
         return {"base64": base64.b64encode(content).decode()}
-    if len(orjson.dumps(text)) - 2 > len(content) * 4 // 3:
+    if len(orjson.dumps(text)) - 2 > (len(content) + 2) // 3 * 4:
         return {"base64": base64.b64encode(content).decode()}
     return {"text": text}

@@ -83,6 +83,16 @@ def test_never_beyond_the_limit_and_what_is_kept_is_the_beginning(
     assert recorded[-1]["truncated"] is bool(told)
 
 
+def test_the_end_of_a_line_that_comes_alone_is_text_too(tmp_path: Path) -> None:
+    file = opened(tmp_path)
+    for said in (b"a", b"\n", b'"q"\n', b"\x00\x01", b"\xff"):
+        file.data("output", "stdout", said)
+    file.close()
+    told = events(tmp_path / f"call{DONE}")
+    kept = [{key: event[key] for key in ("text", "base64") if key in event} for event in told]
+    assert kept == [{"text": "a"}, {"text": "\n"}, {"text": '"q"\n'}, {"base64": "AAE="}, {"base64": "/w=="}]
+
+
 def test_what_is_written_is_read_while_it_is_and_the_reserved_room_is_not(tmp_path: Path) -> None:
     file = opened(tmp_path)
     path = tmp_path / f"call{LIVE}"
