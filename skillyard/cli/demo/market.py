@@ -88,7 +88,8 @@ def _followed(stage: Stage, hub: DemoServer, carol: Client) -> None:
     alice = stage.cast.alice
     began = time.monotonic()
     alice.post("/v1/remotes", {"name": "hub", "url": hub.url, "token": token, "strategy": "manual"})
-    _until("the skill to be found here", lambda: _listed(alice))
+    _until("the hub's feed to be read to its head", lambda: alice.get("/v1/remotes/hub").value["succeeded_at"])
+    stage.require(_listed(alice), "the skill to be found here", alice.get("/v1/remotes/hub").value)
     seconds = round(time.monotonic() - began, 1)
     stage.narrator.good(f"Alice follows it with a token of hers; {seconds:g} s later the skill is found in her mirror.")
     made = parsed(InstallationView, alice.post("/v1/skills", {"source": f"hub:{_SKILL}"}).value)
