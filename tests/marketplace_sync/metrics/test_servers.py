@@ -106,6 +106,7 @@ def test_a_rating_that_is_put_into_the_outbox_goes_up_within_seconds(pair: Pair)
     before = pair.figures()["rating_sync_success_total" + OF_HUB]
     rate(pair, "acme/csv-report")
     wait(lambda: pair.figures()["rating_sync_success_total" + OF_HUB] > before, seconds=10)
+    wait(lambda: newest(pair, "uploads")["state"] != "running")  # a flight is told of after what it sent
     found = newest(pair, "uploads")
     assert (found["state"], found["counts"]["sent"], found["counts"]["dead"]) == ("succeeded", 1, 0)
     ratings = made(pair.upstream.get("/v1/marketplace/skills/acme/csv-report/ratings"))["items"]
