@@ -14,11 +14,13 @@ from typing import Any
 import hypothesis
 import pytest
 import structlog
-from skillyard.database import Database, Kind, database_path, migrate, open_database, utcnow
+from skillyard.database import Database, Kind, database_path, migrate, open_database
 from skillyard.governance import people, tokens
 from skillyard.governance.decision import Agent, Maturity
 from skillyard.governance.identity import Person
+from skillyard.governance.static.worker import Worker
 from skillyard.settings import Settings
+from skillyard.times import utcnow
 from tests.postgres import TEMPLATE, Cluster, shared_cluster
 
 AGAIN_SECONDS = 60
@@ -88,6 +90,12 @@ def _servers_database(request: pytest.FixtureRequest) -> Iterator[None]:
         patch.setenv("SKILLYARD_DATABASE_URL", cluster.url(name))
         yield
     asyncio.run(cluster.drop(name))
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _sessions_worker() -> Iterator[Worker]:
+    """Runtimes of one process share the process that scans; who holds it keeps it warm from test to test."""
+    yield Worker.of_this_process()
 
 
 @pytest.fixture(scope="session", autouse=True)

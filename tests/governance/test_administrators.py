@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import UTC, datetime, timedelta
 
 import pytest
-from skillyard.database import Database, Session, utcnow
+from skillyard.database import Database, Session
 from skillyard.errors import InputError, NotFoundError
 from skillyard.governance import audit, people, tokens
 from skillyard.governance.administrators import (
@@ -20,6 +20,7 @@ from skillyard.governance.errors import AdminRoleError, OperatorRoleError
 from skillyard.governance.identity import SYSTEM, AgentPrincipal, Person, Role, TokenId, TokenScope
 from skillyard.governance.tables import AgentRow, PersonRow, TokenRow
 from skillyard.ids import WorkspaceId
+from skillyard.times import utcnow
 from sqlalchemy import update
 
 NOON = datetime(2026, 1, 2, 12, tzinfo=UTC)

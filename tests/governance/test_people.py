@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 
 import orjson
 import pytest
-from skillyard.database import Database, open_database, utcnow
+from skillyard.database import Database, open_database
 from skillyard.errors import ConflictError, InputError, NotFoundError
 from skillyard.governance import audit, epoch, people
 from skillyard.governance.audit import Entry
@@ -15,6 +15,7 @@ from skillyard.governance.decision import Agent, AgentState, Maturity
 from skillyard.governance.identity import SYSTEM, Person, Role, Workspace
 from skillyard.governance.tables import AuditRecordRow
 from skillyard.ids import AgentId, Epoch, PersonId, WorkspaceId
+from skillyard.times import utcnow
 from sqlalchemy import select
 
 NOON = datetime(2026, 1, 2, 12, tzinfo=UTC)

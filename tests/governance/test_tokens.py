@@ -7,11 +7,12 @@ import re
 from datetime import UTC, datetime, timedelta
 
 import pytest
-from skillyard.database import Database, Kind, open_database, utcnow
+from skillyard.database import Database, Kind, open_database
 from skillyard.errors import InputError, NotFoundError
 from skillyard.governance import audit, people, tokens
 from skillyard.governance.decision import Agent
 from skillyard.governance.identity import SYSTEM, AgentPrincipal, Person, PersonPrincipal, Principal, Role, TokenId
+from skillyard.times import utcnow
 
 NOON = datetime(2026, 1, 2, 12, tzinfo=UTC)
 

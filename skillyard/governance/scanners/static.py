@@ -47,6 +47,6 @@ class StaticScanner:
         return (*scanned.findings, *undeclared(target.skill, scanned.capabilities)), evidence
 
 
-def create_scanner(settings: Settings) -> StaticScanner:  # noqa: ARG001  # every factory takes the settings  # every factory takes the settings
+def create_scanner(settings: Settings) -> StaticScanner:  # noqa: ARG001  # every factory takes the settings
     """Entry point ``skillyard.scanners: static``."""
-    return StaticScanner(worker=Worker())
+    return StaticScanner(worker=Worker.of_this_process())

@@ -70,6 +70,15 @@ class Worker:
             self._ending()
         self._ending = self._process = None
 
+    @classmethod
+    def of_this_process(cls) -> Worker:
+        """The one that all scanners of this process share; it ends when none of them is left."""
+        with _SHARED_LOCK:
+            worker = _SHARED.get(os.getpid())
+            if worker is None:
+                worker = _SHARED[os.getpid()] = cls()
+            return worker
+
     def _scan(self, folder: Path, seconds: float) -> Scanned:
         process, fresh = self._started()
         request = {"folder": os.fsencode(folder.absolute()).hex(), "seconds": seconds}
@@ -125,6 +134,11 @@ class Worker:
         if not isinstance(answer, dict):
             raise TypeError("not an object")
         return answer
+
+
+_SHARED: Final[weakref.WeakValueDictionary[int, Worker]] = weakref.WeakValueDictionary()
+"""By the id of the process, since a forked one must not talk through its parent's pipes."""
+_SHARED_LOCK: Final = threading.Lock()
 
 
 def _exactly(process: subprocess.Popen[bytes], size: int, deadline: float) -> bytes:

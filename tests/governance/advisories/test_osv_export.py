@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from skillyard.database import utcnow
 from skillyard.governance.advisories import osv_export
 from skillyard.governance.advisories.downloads import DownloadLimits, Downloads
 from skillyard.governance.advisories.index import AdvisoryIndex
@@ -23,6 +22,7 @@ from skillyard.governance.advisories.updates import update_all
 from skillyard.governance.errors import AdvisorySourceError
 from skillyard.settings import Settings
 from skillyard.skills.skill import Ecosystem
+from skillyard.times import utcnow
 
 MakeRecord = Callable[..., bytes]
 

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import pytest
-from skillyard.database import Database, Kind, utcnow
+from skillyard.database import Database, Kind
 from skillyard.governance import audit
 from skillyard.governance.audit import Action, AuditRecord
 from skillyard.governance.identity import Person
 from skillyard.ids import WorkspaceId
+from skillyard.times import utcnow
 from tests.tampering import Tamperer
 
 

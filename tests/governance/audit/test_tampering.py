@@ -6,13 +6,14 @@ import asyncio
 from datetime import UTC, datetime
 
 import pytest
-from skillyard.database import Database, Kind, open_database, utcnow
+from skillyard.database import Database, Kind, open_database
 from skillyard.errors import NotFoundError
 from skillyard.governance import audit, people
 from skillyard.governance.audit import Action, AuditRecord, BreakKind, Verification
 from skillyard.governance.errors import AuditBrokenError
 from skillyard.governance.identity import SYSTEM
 from skillyard.ids import WorkspaceId
+from skillyard.times import utcnow
 from tests.tampering import Tamperer
 
 NOON = datetime(2026, 1, 2, 12, tzinfo=UTC)

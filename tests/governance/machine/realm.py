@@ -9,7 +9,7 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from pathlib import Path
 
-from skillyard.database import Database, open_database, utcnow
+from skillyard.database import Database, open_database
 from skillyard.governance import approval_lapses, approvals, audit, epoch, people, rule_changes, rule_store
 from skillyard.governance.administrators import Administrator
 from skillyard.governance.decision import Agent, Allow, Decision, Hold, Maturity, PackageRule, RuleScope, SkillState
@@ -36,6 +36,7 @@ from skillyard.sandbox.outcome import Outcome, OutcomeState
 from skillyard.skills.lock import Lock, LockedArtefact, LockedPackage, Target, closure_digest
 from skillyard.skills.parse import parse_skill
 from skillyard.skills.skill import Ecosystem, Skill
+from skillyard.times import utcnow
 from tests.governance.machine.model import Package
 
 _NAMES = itertools.count()

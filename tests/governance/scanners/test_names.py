@@ -9,7 +9,6 @@ from pathlib import Path
 
 import pytest
 from skillyard.conformance import mismatches
-from skillyard.database import utcnow
 from skillyard.governance.advisories.index import IndexFile
 from skillyard.governance.advisories.update import ensure_index
 from skillyard.governance.report import EvidenceState, Verdict
@@ -17,6 +16,7 @@ from skillyard.governance.scan_policy import ScanPolicy
 from skillyard.governance.scanner import Scanner, ScanTarget
 from skillyard.governance.scanners.names import ABOVE, LOOKALIKE, PRIVATE, NamesScanner, create_scanner
 from skillyard.settings import Settings
+from skillyard.times import utcnow
 
 MakeTarget = Callable[..., ScanTarget]
 OURS = ScanPolicy(private_names=("acme-*", "@acme/*"), known_names=("reqeusts",))

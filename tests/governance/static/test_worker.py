@@ -296,3 +296,15 @@ def _quietly(worker: Worker, folder: Path) -> None:
 
 def _children(pid: int) -> list[int]:
     return [int(one) for one in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
+
+
+def test_scanners_of_one_process_share_one_that_ends_with_the_last_of_them() -> None:
+    code = (
+        "import gc\nfrom skillyard.governance.static.worker import Worker\n"
+        "first, second = Worker.of_this_process(), Worker.of_this_process()\n"
+        "assert first is second\n"
+        "process, _ = first._started()\n"
+        "del first\nassert process.poll() is None\n"
+        "del second\ngc.collect()\nassert process.poll() is not None\n"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True, timeout=60)
