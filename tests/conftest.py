@@ -93,9 +93,9 @@ def _servers_database(request: pytest.FixtureRequest) -> Iterator[None]:
 
 
 @pytest.fixture(scope="session", autouse=True)
-def _sessions_worker() -> Iterator[Worker]:
+def _sessions_worker() -> Worker:
     """Runtimes of one process share the process that scans; who holds it keeps it warm from test to test."""
-    yield Worker.of_this_process()
+    return Worker.of_this_process()
 
 
 @pytest.fixture(scope="session", autouse=True)
