@@ -18,7 +18,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from skillyard.governance.report import Finding, Verdict
-from skillyard.governance.static.scanner import Scanned, scan_folder, verdict_of
+from skillyard.governance.static.scanned import Scanned
+from skillyard.governance.static.scanner import scan_folder, verdict_of
 from tests.corpus import Half, Label, LabelledSkill, corpus
 
 _STOPS = (Verdict.BLOCK, Verdict.INDETERMINATE)

@@ -6,7 +6,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Final
@@ -19,6 +18,7 @@ from skillyard.governance.static.hit import Hit, Shown
 from skillyard.governance.static.limits import MAX_HITS
 from skillyard.governance.static.python_detect import analyse
 from skillyard.governance.static.registry import DETECTORS, WHOLE
+from skillyard.governance.static.scanned import Scanned
 from skillyard.governance.static.view import Language
 from skillyard.governance.static.walk import Walked, walk
 
@@ -32,15 +32,6 @@ _EVERYDAY: Final = {
 }
 _MOST_PLACES: Final = 5
 """Findings of one rule in one file; the last of them says that there are more."""
-
-
-@dataclass(frozen=True, slots=True)
-class Scanned:
-    """``gaps`` is what was not looked at, and why; where there is any, the scan has not seen everything."""
-
-    findings: tuple[Finding, ...]
-    capabilities: tuple[CapabilityUse, ...]
-    gaps: tuple[Gap, ...]
 
 
 def scan_folder(folder: Path) -> Scanned:

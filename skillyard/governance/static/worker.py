@@ -21,7 +21,7 @@ from typing import Final
 from pydantic import TypeAdapter, ValidationError
 
 from skillyard.governance.errors import GovernanceError
-from skillyard.governance.static.scanner import Scanned
+from skillyard.governance.static.scanned import Scanned
 
 SCAN_SECONDS: Final = 30.0
 _GRACE: Final = 5.0

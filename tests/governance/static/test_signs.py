@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 from skillyard.governance.report import Verdict
-from skillyard.governance.static.scanner import Scanned, scan_folder, verdict_of
+from skillyard.governance.static.scanned import Scanned
+from skillyard.governance.static.scanner import scan_folder, verdict_of
 
 _HEAD = (
     "---\nname: minutes\ndescription: Writes minutes of meetings, with decisions and open points.\n---\n# Minutes\n\n"
