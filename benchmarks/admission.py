@@ -14,7 +14,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from itertools import cycle
 
-from skillyard.database import Database, utcnow
+from skillyard.database import Database
 from skillyard.governance.identity import Actor, ActorKind
 from skillyard.ids import InvocationId
 from skillyard.runtime.admission import AdmissionWriter
@@ -23,6 +23,7 @@ from skillyard.runtime.states import InvocationState
 from skillyard.runtime.tables import InvocationRow
 from skillyard.runtime.views import View
 from skillyard.sandbox.outcome import Outcome, OutcomeState
+from skillyard.times import utcnow
 from sqlalchemy import update
 
 from benchmarks.books import Books, open_books

@@ -14,7 +14,7 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
-from skillyard.database import migrate, open_database, utcnow
+from skillyard.database import migrate, open_database
 from skillyard.governance import tokens
 from skillyard.governance.audit import (
     COLUMN_NAMES,
@@ -30,6 +30,7 @@ from skillyard.governance.identity import Actor, ActorKind
 from skillyard.ids import WorkspaceId
 from skillyard.runtime.audit_log import AuditLog
 from skillyard.settings import Settings
+from skillyard.times import utcnow
 
 from benchmarks.effort import FULL, Effort
 from benchmarks.measure import typical

@@ -12,7 +12,7 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from skillyard.database import Database, migrate, open_database, utcnow
+from skillyard.database import Database, migrate, open_database
 from skillyard.governance import people, rule_changes, rule_store, tokens
 from skillyard.governance.administrators import Administrator
 from skillyard.governance.decision import Agent, Maturity, SkillState
@@ -29,6 +29,7 @@ from skillyard.settings import Settings
 from skillyard.skills.lock import Lock, LockedArtefact, LockedPackage, Target, closure_digest
 from skillyard.skills.parse import parse_skill
 from skillyard.skills.skill import Ecosystem, Skill
+from skillyard.times import utcnow
 
 from benchmarks.leftovers import prefix
 from benchmarks.skills import ADDER

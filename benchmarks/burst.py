@@ -18,12 +18,13 @@ import time
 from contextlib import ExitStack
 from pathlib import Path
 
-from skillyard.database import open_database, utcnow
+from skillyard.database import open_database
 from skillyard.marketplace_sync.catalogue import store
 from skillyard.marketplace_sync.catalogue.documents import SkillDocument, read_document
 from skillyard.marketplace_sync.catalogue.entry import EntryKind
 from skillyard.marketplace_sync.catalogue.store import Change
 from skillyard.marketplace_sync.remotes import store as remote_store
+from skillyard.times import utcnow
 
 from benchmarks.effort import FULL, Effort
 from benchmarks.leftovers import prefix

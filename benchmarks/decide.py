@@ -21,7 +21,6 @@ from collections.abc import Callable, MutableMapping
 from dataclasses import replace
 from types import ModuleType
 
-from skillyard.database import utcnow
 from skillyard.governance.closure import compile_rules
 from skillyard.governance.decision import Allow, Decision
 from skillyard.governance.identity import Actor, ActorKind
@@ -30,6 +29,7 @@ from skillyard.runtime.journal import Admission, Admitted
 from skillyard.runtime.values import InstalledVersion
 from skillyard.runtime.views import View
 from skillyard.skills.lock import closure_digest
+from skillyard.times import utcnow
 
 from benchmarks.books import Books, lock, open_books, package_name
 from benchmarks.effort import FULL, Effort

@@ -21,7 +21,6 @@ from pathlib import Path
 
 import httpx
 from pydantic import SecretStr
-from skillyard.database import utcnow
 from skillyard.governance import people, tokens
 from skillyard.governance.administrators import Administrator
 from skillyard.ids import PersonId
@@ -38,6 +37,7 @@ from skillyard.marketplace_sync.upwards.identity import origin_of, rater_of
 from skillyard.marketplace_sync.upwards.values import UploadDraft, UploadKind
 from skillyard.runtime.runtime import create_runtime
 from skillyard.settings import Settings
+from skillyard.times import utcnow
 
 from benchmarks.effort import FULL, Effort
 from benchmarks.leftovers import prefix

@@ -16,7 +16,6 @@ from datetime import timedelta
 from itertools import islice
 from pathlib import Path
 
-from skillyard.database import utcnow
 from skillyard.governance.advisories.index import AdvisoryIndex, index_path
 from skillyard.governance.advisories.records import read_records
 from skillyard.governance.advisories.sources import SNAPSHOT, FileSource
@@ -36,6 +35,7 @@ from skillyard.settings import Settings
 from skillyard.skills.lock import Lock, LockedArtefact, LockedPackage, Target, closure_digest
 from skillyard.skills.parse import parse_skill
 from skillyard.skills.skill import Ecosystem
+from skillyard.times import utcnow
 from sqlalchemy import insert, select
 
 from benchmarks.effort import FULL, Effort

@@ -13,7 +13,6 @@ import tempfile
 import time
 from pathlib import Path
 
-from skillyard.database import utcnow
 from skillyard.governance.advisories.index import AdvisoryIndex, IndexFile
 from skillyard.governance.advisories.update import ensure_index
 from skillyard.governance.engines.agreement import RULE as DISAGREE
@@ -28,6 +27,7 @@ from skillyard.settings import Settings
 from skillyard.skills.lock import Lock, LockedArtefact, LockedPackage, Target
 from skillyard.skills.parse import parse_skill
 from skillyard.skills.skill import Ecosystem
+from skillyard.times import utcnow
 
 from benchmarks.effort import FULL, Effort
 from benchmarks.measure import typical

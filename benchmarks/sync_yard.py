@@ -24,7 +24,7 @@ from pathlib import Path
 from typing import Any
 
 import structlog
-from skillyard.database import Database, Session, migrate, open_database, utcnow
+from skillyard.database import Database, Session, migrate, open_database
 from skillyard.governance import people, tokens
 from skillyard.governance.administrators import Administrator
 from skillyard.marketplace_sync.catalogue import store
@@ -42,6 +42,7 @@ from skillyard.marketplace_sync.remotes.remotes import RemoteDraft
 from skillyard.runtime.runtime import create_runtime
 from skillyard.settings import Settings
 from skillyard.skills.skill import Ecosystem, SkillKind
+from skillyard.times import utcnow
 
 from benchmarks.leftovers import prefix
 from benchmarks.postgres import postgres

@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Any
 
 from pydantic import SecretStr
-from skillyard.database import utcnow
 from skillyard.governance import people, tokens
 from skillyard.governance.decision import Agent, Maturity
 from skillyard.governance.identity import PersonPrincipal
@@ -19,6 +18,7 @@ from skillyard.runtime.values import InstalledVersion, Invocation, InvokeRequest
 from skillyard.sandbox.outcome import OutcomeState
 from skillyard.settings import Settings
 from skillyard.skills.sources.folder import FolderSource
+from skillyard.times import utcnow
 
 from benchmarks.leftovers import prefix
 from benchmarks.provision import provisions

@@ -14,11 +14,11 @@ import tempfile
 from contextlib import closing
 from pathlib import Path
 
-from skillyard.database import utcnow
 from skillyard.governance.advisories.update import ensure_index
 from skillyard.governance.package_names.popular import FOLDER
 from skillyard.governance.rules import canonical_name
 from skillyard.skills.skill import Ecosystem
+from skillyard.times import utcnow
 
 HAND = Path(__file__).parent / "popular"
 ENOUGH = {Ecosystem.PYPI: 5, Ecosystem.NPM: 5}

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from skillyard.cli.diagnosis import Check, Diagnosis, State
 from skillyard.cli.stock_checks import stock_checks
-from skillyard.database import Kind, locate, schema_state, utcnow
+from skillyard.database import Kind, locate, schema_state
 from skillyard.errors import MachineError, SkillyardError
 from skillyard.governance.advisories.index import AdvisoryIndex, index_path
 from skillyard.governance.engines.environments import EngineEnvironment, engine_environment
@@ -25,6 +25,7 @@ from skillyard.sandbox.engine import Engine
 from skillyard.sandbox.images import BaseImages
 from skillyard.sandbox.index import uv_program
 from skillyard.settings import Settings
+from skillyard.times import utcnow
 
 ENGINE_SECONDS = 10
 _UV_SECONDS = 10.0

@@ -22,7 +22,6 @@ from skillyard.database.notices import Notices, listen, tell
 from skillyard.database.sqlite import migration_connection
 from skillyard.database.turns import LOOK_SECONDS, Gate, is_locked
 from skillyard.database.url import Kind, Location, database_path, locate
-from skillyard.times import in_utc, utcnow
 
 __all__ = [
     "BUSY_SECONDS",
@@ -47,7 +46,6 @@ __all__ = [
     "alembic_config",
     "change_schema",
     "database_path",
-    "in_utc",
     "is_locked",
     "is_machine_error",
     "listen",
@@ -59,5 +57,4 @@ __all__ = [
     "schema_state",
     "stored_time",
     "tell",
-    "utcnow",
 ]

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable
 
-from skillyard.database import Session, utcnow
+from skillyard.database import Session
 from skillyard.governance import epoch
 from skillyard.governance.decision import SkillState
 from skillyard.governance.identity import Actor
@@ -18,6 +18,7 @@ from skillyard.runtime import bundle_stops
 from skillyard.runtime.bundle_stops import StoppedVersion
 from skillyard.runtime.events import SkillQuarantined
 from skillyard.runtime.runtime import Runtime
+from skillyard.times import utcnow
 
 HUB = "hub"
 """The source of what this instance's own moderators said. A remote's is ``remote <id>``."""

@@ -12,7 +12,7 @@ import asyncio
 from datetime import datetime
 from typing import Any, overload
 
-from skillyard.database import Kind, Location, utcnow
+from skillyard.database import Kind, Location
 from skillyard.governance.audit import AuditRecord, Head
 from skillyard.ids import InvocationId
 from skillyard.runtime.errors import RuntimeRefusalError, ShuttingDownError
@@ -20,6 +20,7 @@ from skillyard.runtime.journal import Admission, Admitted, Ending, Journal, Oper
 from skillyard.runtime.journal_postgres import PostgresJournal
 from skillyard.runtime.journal_sqlite import SqliteJournal
 from skillyard.sandbox.outcome import Outcome, OutcomeState
+from skillyard.times import utcnow
 
 MAX_WAITING = 4096
 """Most admissions and refusals that may wait for the disk at once; more are refused."""

@@ -7,7 +7,7 @@ from datetime import datetime, timedelta
 from sqlalchemy import ColumnElement, func, select
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from skillyard.database import Database, utcnow
+from skillyard.database import Database
 from skillyard.errors import InputError
 from skillyard.governance import people
 from skillyard.governance.administrators import Administrator, require_admin, require_person
@@ -20,6 +20,7 @@ from skillyard.runtime import invocations
 from skillyard.runtime.open_calls import OpenCalls
 from skillyard.runtime.states import InvocationState
 from skillyard.runtime.tables import InvocationRow, SkillVersionRow
+from skillyard.times import utcnow
 
 EVIDENCE_DAYS = 30.0
 MAX_EVIDENCE_DAYS = 3650.0

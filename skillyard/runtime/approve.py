@@ -9,7 +9,7 @@ from datetime import datetime
 
 import structlog
 
-from skillyard.database import Database, Session, utcnow
+from skillyard.database import Database, Session
 from skillyard.errors import NotFoundError, SkillyardError
 from skillyard.governance import approvals, epoch, people
 from skillyard.governance.approval_terms import ApprovalTerms
@@ -26,6 +26,7 @@ from skillyard.runtime.stored import locks_from_json
 from skillyard.runtime.tables import SkillVersionRow
 from skillyard.runtime.values import InstalledVersion
 from skillyard.runtime.views import Views
+from skillyard.times import utcnow
 
 _log = structlog.get_logger("skillyard.approve")
 

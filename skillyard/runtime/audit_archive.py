@@ -19,7 +19,7 @@ from pathlib import Path
 
 import structlog
 
-from skillyard.database import Database, utcnow
+from skillyard.database import Database
 from skillyard.errors import ConflictError
 from skillyard.governance.audit import EMPTY, Action, AuditRecord, Head, append, signed_store, store
 from skillyard.governance.audit.archive_check import MANIFEST, check_segment, manifest_of
@@ -34,6 +34,7 @@ from skillyard.ids import WorkspaceId
 from skillyard.json_value import JsonValue
 from skillyard.runtime.audit_signing import AuditSigner
 from skillyard.sandbox.folders import disk_full_named, sync_folder, try_lock
+from skillyard.times import utcnow
 
 MOST_RECORDS = 250_000
 """Records in one archive, at most."""

@@ -8,7 +8,7 @@ from datetime import datetime, timedelta
 
 import structlog
 
-from skillyard.database import Database, Session, utcnow
+from skillyard.database import Database, Session
 from skillyard.errors import SkillyardError
 from skillyard.governance import people
 from skillyard.governance.audit import Head, Verification, signed_store, store
@@ -24,6 +24,7 @@ from skillyard.runtime.audit_archive import Archiver, ArchivingError
 from skillyard.runtime.audit_signing import AuditSigner
 from skillyard.runtime.watch import Chore
 from skillyard.settings import Settings
+from skillyard.times import utcnow
 
 _ARCHIVE_LOOK_SECONDS = 3600.0
 _AT_ONCE = 2

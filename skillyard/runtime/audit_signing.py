@@ -15,7 +15,7 @@ from pathlib import Path
 
 import structlog
 
-from skillyard.database import Database, Session, utcnow
+from skillyard.database import Database, Session
 from skillyard.errors import NotFoundError
 from skillyard.governance.audit import Action, AuditRecord, Head, append, signed_store
 from skillyard.governance.audit.keys import AuditKeyError, KeyFolder
@@ -34,6 +34,7 @@ from skillyard.governance.identity import SYSTEM, Actor
 from skillyard.governance.signing import SigningKey
 from skillyard.ids import WorkspaceId
 from skillyard.sandbox.folders import locked
+from skillyard.times import utcnow
 
 LOCK_SECONDS = 30.0
 """How long to wait for another process of this home that signs or changes the key."""

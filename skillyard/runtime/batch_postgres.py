@@ -16,7 +16,7 @@ from typing import Any, Final
 
 import asyncpg
 
-from skillyard.database import in_utc, is_machine_error
+from skillyard.database import is_machine_error
 from skillyard.database.postgres import TAKE_SHARED_TURN
 from skillyard.errors import ConflictError, SkillyardError
 from skillyard.governance.audit import COLUMN_NAMES, AuditRecord, Entry, Head, as_columns, seal
@@ -42,6 +42,7 @@ from skillyard.runtime.journal import (
     refusal,
     storable,
 )
+from skillyard.times import in_utc
 
 # Asking for the transaction's number assigns it: whoever loses the answer to the commit can ask how it ended.
 _BEGIN: Final = """

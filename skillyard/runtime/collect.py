@@ -16,7 +16,7 @@ from pathlib import Path
 
 import structlog
 
-from skillyard.database import Database, utcnow
+from skillyard.database import Database
 from skillyard.errors import ConflictError, SkillyardError
 from skillyard.governance import audit, people
 from skillyard.governance.audit import Action, AuditRecord
@@ -39,6 +39,7 @@ from skillyard.sandbox.images import BaseImages
 from skillyard.sandbox.shelf import References, Removal, Scale, Shelf, ShelvedStore
 from skillyard.skills.bundle_store import BundleStore
 from skillyard.skills.lock import Lock
+from skillyard.times import utcnow
 
 _log = structlog.get_logger("skillyard.collect")
 

@@ -14,11 +14,12 @@ from contextlib import asynccontextmanager
 from datetime import timedelta
 from pathlib import Path
 
-from skillyard.database import Database, utcnow
+from skillyard.database import Database
 from skillyard.errors import NotFoundError
 from skillyard.governance import tokens
 from skillyard.governance.identity import TokenId
 from skillyard.runtime.local import Operator
+from skillyard.times import utcnow
 
 _FILE = re.compile(r"([0-9]+)\.token")
 _LIFE = timedelta(days=30)

@@ -13,10 +13,11 @@ from pathlib import Path, PurePosixPath
 
 from sqlalchemy import select
 
-from skillyard.database import Session, utcnow
+from skillyard.database import Session
 from skillyard.errors import NotFoundError, SkillyardError
 from skillyard.ids import InvocationId, WorkspaceId
 from skillyard.runtime.tables import InvocationFileRow
+from skillyard.times import utcnow
 
 
 class ArtefactExpiredError(SkillyardError):

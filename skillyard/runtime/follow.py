@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Mapping
 
-from skillyard.database import Session, utcnow
+from skillyard.database import Session
 from skillyard.governance import epoch, rule_store
 from skillyard.governance.closure import ClosureStanding, Rules, evaluate_closure
 from skillyard.governance.decision import SkillState
@@ -13,6 +13,7 @@ from skillyard.ids import LockDigest, WorkspaceId
 from skillyard.runtime import store
 from skillyard.runtime.views import Views
 from skillyard.skills.lock import Lock
+from skillyard.times import utcnow
 
 
 class RuleFollower:

@@ -11,7 +11,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from skillyard.database import Database, Session, utcnow
+from skillyard.database import Database, Session
 from skillyard.governance import audit, epoch, rule_store
 from skillyard.governance.administrators import Authority, on_behalf, recheck
 from skillyard.governance.audit import Action, AuditRecord
@@ -43,6 +43,7 @@ from skillyard.skills.lock import Lock, Target, closure_digest
 from skillyard.skills.parse import parse_skill
 from skillyard.skills.skill import Ecosystem, ParseMode, Skill
 from skillyard.skills.source import Source
+from skillyard.times import utcnow
 
 FETCHING = "fetching the skill"
 READING = "reading its files"

@@ -13,7 +13,7 @@ from datetime import datetime
 from pathlib import Path
 from types import TracebackType
 
-from skillyard.database import Database, open_database, schema_state, utcnow
+from skillyard.database import Database, open_database, schema_state
 from skillyard.errors import SkillyardError
 from skillyard.runtime import leases
 from skillyard.runtime.collect import Collector, all_shelves
@@ -29,6 +29,7 @@ from skillyard.sandbox.images import BaseImages
 from skillyard.sandbox.shelf import Scale, size_on_disk
 from skillyard.settings import Settings
 from skillyard.skills.bundle_store import BundleStore
+from skillyard.times import utcnow
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,7 +9,7 @@ from datetime import datetime
 from sqlalchemy import ColumnElement, Update, func, select, tuple_, update
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from skillyard.database import tell, utcnow
+from skillyard.database import tell
 from skillyard.errors import NotFoundError
 from skillyard.governance import audit
 from skillyard.governance.audit import Action, AuditRecord
@@ -18,6 +18,7 @@ from skillyard.ids import AgentId, Epoch, InvocationId, SkillVersionId, Workspac
 from skillyard.runtime.states import InvocationState
 from skillyard.runtime.tables import InvocationRow
 from skillyard.sandbox.outcome import Usage
+from skillyard.times import utcnow
 
 _LOST = "the process that ran it is gone; what the skill did is unknown"
 

@@ -15,7 +15,7 @@ from typing import Any, Final
 import asyncpg
 import structlog
 
-from skillyard.database import BUSY_SECONDS, DatabaseUnavailableError, Location, is_machine_error, utcnow
+from skillyard.database import BUSY_SECONDS, DatabaseUnavailableError, Location, is_machine_error
 from skillyard.database.postgres import connect
 from skillyard.runtime.batch_postgres import PostgresBatch
 from skillyard.runtime.journal import (
@@ -28,6 +28,7 @@ from skillyard.runtime.journal import (
     failure,
 )
 from skillyard.sandbox.outcome import Outcome, OutcomeState
+from skillyard.times import utcnow
 
 _log = structlog.get_logger("skillyard.journal")
 

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from skillyard.database import Database, utcnow
+from skillyard.database import Database
 from skillyard.governance import approval_lapses
 from skillyard.governance.approval_terms import ApprovalTerms
+from skillyard.times import utcnow
 
 LOOK_SECONDS = 60.0
 """How often it is looked for. The clock alone decides what counts, so that nothing hangs on this being soon."""

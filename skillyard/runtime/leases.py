@@ -19,9 +19,10 @@ from pathlib import Path
 from sqlalchemy import delete, select, update
 
 import skillyard
-from skillyard.database import Session, utcnow
+from skillyard.database import Session
 from skillyard.runtime.instance import is_alive
 from skillyard.runtime.tables import LeaseRow
+from skillyard.times import utcnow
 
 _BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
 # Time that goes on while the machine sleeps, because the world does; POSIX clocks stop where Linux's does not.

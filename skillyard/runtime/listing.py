@@ -11,7 +11,7 @@ import asyncio
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
 
-from skillyard.database import Database, utcnow
+from skillyard.database import Database
 from skillyard.governance.closure import evaluate_closure
 from skillyard.governance.decision import SkillState
 from skillyard.governance.judge import judged
@@ -21,6 +21,7 @@ from skillyard.runtime import store
 from skillyard.runtime.follow import state_under
 from skillyard.runtime.values import InstalledVersion, SkillRef, SkillSummary, VersionSummary
 from skillyard.runtime.views import View, Views
+from skillyard.times import utcnow
 
 _REVIEWED = frozenset({SkillState.ACTIVE, SkillState.HELD})
 

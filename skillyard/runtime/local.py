@@ -10,7 +10,7 @@ from __future__ import annotations
 import contextlib
 from dataclasses import dataclass, replace
 
-from skillyard.database import Database, utcnow
+from skillyard.database import Database
 from skillyard.errors import ConflictError, NotFoundError
 from skillyard.governance import epoch, people
 from skillyard.governance.decision import Agent, Allow, Hold, Maturity
@@ -28,6 +28,7 @@ from skillyard.sandbox.sandbox import OutputSink, discard
 from skillyard.skills.lock import Lock
 from skillyard.skills.skill import ParseMode, Skill
 from skillyard.skills.source import Source
+from skillyard.times import utcnow
 
 WORKSPACE = "local"
 OPERATOR = "operator"

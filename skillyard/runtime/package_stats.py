@@ -8,7 +8,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from skillyard.database import Database, utcnow
+from skillyard.database import Database
 from skillyard.governance import package_requests
 from skillyard.governance.closure import Rules, evaluate_package, evaluated_ref
 from skillyard.governance.decision import PackageRule, RuleScope, RuleState
@@ -19,6 +19,7 @@ from skillyard.runtime.values import InstalledVersion
 from skillyard.runtime.views import View, Views
 from skillyard.skills.lock import LockedPackage
 from skillyard.skills.skill import Ecosystem
+from skillyard.times import utcnow
 
 
 @dataclass(frozen=True, slots=True)

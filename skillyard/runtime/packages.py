@@ -9,7 +9,7 @@ from datetime import datetime
 
 import structlog
 
-from skillyard.database import Database, Session, utcnow
+from skillyard.database import Database, Session
 from skillyard.errors import SkillyardError
 from skillyard.governance import package_requests, people, rule_changes, rule_store
 from skillyard.governance.administrators import Administrator
@@ -26,6 +26,7 @@ from skillyard.runtime.follow import RuleFollower
 from skillyard.runtime.rule_impact import Foresight, RuleImpact
 from skillyard.runtime.views import Views
 from skillyard.skills.skill import Ecosystem
+from skillyard.times import utcnow
 
 _log = structlog.get_logger("skillyard.packages")
 

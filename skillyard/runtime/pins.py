@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from types import MappingProxyType
 
-from skillyard.database import Database, Session, utcnow
+from skillyard.database import Database, Session
 from skillyard.errors import InputError, NotFoundError
 from skillyard.governance import audit, epoch, people
 from skillyard.governance.administrators import Administrator, require_admin
@@ -20,6 +20,7 @@ from skillyard.runtime import store
 from skillyard.runtime.errors import VersionPinnedError
 from skillyard.runtime.tables import SkillRow, SkillVersionRow
 from skillyard.runtime.values import Pin, SkillRef
+from skillyard.times import utcnow
 
 
 class Pins:

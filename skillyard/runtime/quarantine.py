@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
-from skillyard.database import Database, Session, utcnow
+from skillyard.database import Database, Session
 from skillyard.errors import ConflictError
 from skillyard.governance import approval_lapses, approval_voids, audit, epoch, outbox, rule_store
 from skillyard.governance.administrators import Authority, on_behalf, recheck
@@ -33,6 +33,7 @@ from skillyard.runtime.follow import state_under
 from skillyard.runtime.tables import SkillRow, SkillVersionRow
 from skillyard.runtime.values import InstalledVersion, SkillRef
 from skillyard.runtime.views import Views
+from skillyard.times import utcnow
 
 RUNNABLE = (SkillState.HELD, SkillState.ACTIVE)
 _NAMED = 20

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 
-from skillyard.database import Database, Session, utcnow
+from skillyard.database import Database, Session
 from skillyard.governance import epoch, quota_store, workspaces
 from skillyard.governance.administrators import Administrator
 from skillyard.governance.audit import Action
@@ -19,6 +19,7 @@ from skillyard.runtime.enforce import Enforcer
 from skillyard.runtime.ledger import PoolLimits, caps_of
 from skillyard.runtime.pool import Pool
 from skillyard.settings import Settings
+from skillyard.times import utcnow
 
 
 @dataclass(frozen=True, slots=True)

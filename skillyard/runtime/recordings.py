@@ -17,12 +17,13 @@ from pathlib import Path
 import orjson
 from sqlalchemy import delete, select, update
 
-from skillyard.database import Database, Session, utcnow
+from skillyard.database import Database, Session
 from skillyard.ids import InvocationId, WorkspaceId
 from skillyard.runtime.open_calls import OpenCalls
 from skillyard.runtime.recording_file import DONE, LIVE, written_in
 from skillyard.runtime.states import InvocationState, RecordingState
 from skillyard.runtime.tables import InvocationRow, RecordingPartRow, RecordingRow
+from skillyard.times import utcnow
 
 _PART_BYTES = 256 * 1024
 _MOST_AT_ONCE = 100

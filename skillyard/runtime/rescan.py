@@ -16,7 +16,7 @@ from typing import Final
 
 import structlog
 
-from skillyard.database import Database, Session, utcnow
+from skillyard.database import Database, Session
 from skillyard.errors import ConflictError, SkillyardError
 from skillyard.governance import epoch
 from skillyard.governance.advisories.index import IndexFile, index_path
@@ -38,6 +38,7 @@ from skillyard.runtime.rescan_work import Unmatched
 from skillyard.runtime.snapshots import Snapshot
 from skillyard.runtime.values import SkillRef
 from skillyard.settings import Settings
+from skillyard.times import utcnow
 
 LOOK_SECONDS: Final = 15.0
 """How often a server looks whether there is something to match."""

@@ -11,7 +11,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
-from skillyard.database import Database, Session, utcnow
+from skillyard.database import Database, Session
 from skillyard.errors import InputError
 from skillyard.governance import approval_store, people
 from skillyard.governance.approval_store import Filter
@@ -30,6 +30,7 @@ from skillyard.runtime import store
 from skillyard.runtime.values import InstalledVersion, SkillRef
 from skillyard.runtime.views import View, Views
 from skillyard.skills.skill import Ecosystem
+from skillyard.times import utcnow
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,7 +12,7 @@ from datetime import timedelta
 from pathlib import Path
 from types import TracebackType
 
-from skillyard.database import Database, listen, migrate, open_database, utcnow
+from skillyard.database import Database, listen, migrate, open_database
 from skillyard.errors import NotFoundError
 from skillyard.governance import tokens
 from skillyard.governance.administrators import Authority
@@ -83,6 +83,7 @@ from skillyard.skills.lock import Lock
 from skillyard.skills.permissions import Granted
 from skillyard.skills.skill import ParseMode, Skill
 from skillyard.skills.source import Source
+from skillyard.times import utcnow
 
 _CANCEL_PERIOD = 0.5
 """Seconds between two looks at what other processes were asked to cancel."""

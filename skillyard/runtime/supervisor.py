@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from skillyard.database import Database, utcnow
+from skillyard.database import Database
 from skillyard.errors import ConflictError
 from skillyard.governance import audit
 from skillyard.governance.administrators import Administrator, require_admin
@@ -17,6 +17,7 @@ from skillyard.runtime.journal import AlreadyFinishedError
 from skillyard.runtime.open_calls import OpenCalls
 from skillyard.runtime.recordings import KeptRecording, recordings_of
 from skillyard.runtime.states import InvocationState
+from skillyard.times import utcnow
 
 _WAIT_SECONDS = 10.0
 

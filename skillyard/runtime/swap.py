@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 import structlog
 
-from skillyard.database import Database, Session, utcnow
+from skillyard.database import Database, Session
 from skillyard.errors import ConflictError, NotFoundError
 from skillyard.governance import approval_lapses, audit, epoch
 from skillyard.governance.administrators import Authority, on_behalf, recheck
@@ -32,6 +32,7 @@ from skillyard.runtime.views import View, Views
 from skillyard.sandbox.environment import Progress, ProgressSink, silent
 from skillyard.sandbox.errors import HealthError, StartError
 from skillyard.sandbox.sandbox import RunningSandbox
+from skillyard.times import utcnow
 
 _log = structlog.get_logger("skillyard.swap")
 

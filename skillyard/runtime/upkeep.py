@@ -8,7 +8,7 @@ from __future__ import annotations
 from contextlib import suppress
 from datetime import timedelta
 
-from skillyard.database import Database, utcnow
+from skillyard.database import Database
 from skillyard.ids import SkillVersionId
 from skillyard.runtime.collect import CollectingError, Collector
 from skillyard.runtime.instance import Lease
@@ -23,6 +23,7 @@ from skillyard.sandbox.environment import EnvironmentStore
 from skillyard.sandbox.images import BaseImages
 from skillyard.settings import Settings
 from skillyard.skills.bundle_store import BundleStore
+from skillyard.times import utcnow
 
 _COLLECT_LOOK_SECONDS = 300.0
 """How often a server looks whether it is time to collect."""

@@ -13,12 +13,13 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
-from skillyard.database import Database, utcnow
+from skillyard.database import Database
 from skillyard.errors import InputError
 from skillyard.governance import approval_store, epoch
 from skillyard.governance.decision import ApprovalState
 from skillyard.ids import ApprovalId, Epoch, InvocationId, WorkspaceId
 from skillyard.runtime.errors import QueueError, ShuttingDownError
+from skillyard.times import utcnow
 
 LOOK_SECONDS = 0.5
 """How often the database is asked while anybody waits."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from skillyard.database import Database, utcnow
+from skillyard.database import Database
 from skillyard.governance.administrators import Administrator
 from skillyard.governance.judge import as_scanned
 from skillyard.governance.report import Finding
@@ -14,6 +14,7 @@ from skillyard.ids import WaiverId, WorkspaceId
 from skillyard.runtime.enforce import Enforcer
 from skillyard.runtime.values import InstalledVersion
 from skillyard.runtime.views import Views
+from skillyard.times import utcnow
 
 
 class Waivers:

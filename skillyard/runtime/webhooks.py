@@ -14,7 +14,7 @@ from datetime import timedelta
 
 import structlog
 
-from skillyard.database import Database, utcnow
+from skillyard.database import Database
 from skillyard.errors import InputError
 from skillyard.governance import outbox, webhook_store
 from skillyard.governance.administrators import Administrator, require_admin
@@ -23,6 +23,7 @@ from skillyard.runtime.addresses import origin
 from skillyard.runtime.webhook_address import WebhookAddressError, checked, parse_url
 from skillyard.runtime.webhook_sender import WebhookSender
 from skillyard.settings import Settings
+from skillyard.times import utcnow
 
 LOOK_SECONDS = 1.0
 """How often a process looks for messages to send."""

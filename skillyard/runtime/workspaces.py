@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from skillyard.database import Database, utcnow
+from skillyard.database import Database
 from skillyard.governance import workspaces
 from skillyard.governance.administrators import Administrator
 from skillyard.governance.identity import Workspace
 from skillyard.governance.workspaces import Founded
 from skillyard.ids import WorkspaceId
 from skillyard.runtime.enforce import Enforcer
+from skillyard.times import utcnow
 
 
 class Workspaces:

@@ -18,10 +18,11 @@ from pathlib import Path
 
 import httpx
 import pytest
-from skillyard.database import open_database, utcnow
+from skillyard.database import open_database
 from skillyard.governance import people, tokens
 from skillyard.governance.identity import SYSTEM, Role
 from skillyard.settings import Settings
+from skillyard.times import utcnow
 
 ASSETS = Path(__file__).parent.parent / "assets" / "api"
 _SERVE = """

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import httpx
-from skillyard.database import open_database, utcnow
+from skillyard.database import open_database
 from skillyard.ids import WorkspaceId
 from skillyard.marketplace_sync.catalogue import store as catalogue_store
 from skillyard.marketplace_sync.catalogue.entry import EntryId, EntryKind, canonical
@@ -25,6 +25,7 @@ from skillyard.marketplace_sync.conflicts.values import ConflictKind, Severity
 from skillyard.marketplace_sync.remotes import store as remote_store
 from skillyard.marketplace_sync.remotes.testing import MemoryMarketplace
 from skillyard.marketplace_sync.upwards.values import UploadId
+from skillyard.times import utcnow
 from tests.api.conftest import made, serving, skill_zip, upload
 from tests.api.tenant_routes import ABSENT, AHEAD, MARK, PUBLISHED, SHOWN, SOON, WAIVED, Ids
 from tests.marketplace_sync.hubs import Unindexed

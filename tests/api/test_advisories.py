@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from skillyard.database import utcnow
 from skillyard.governance.advisories.attempts import AttemptState, write_attempt
+from skillyard.times import utcnow
 from tests.api.conftest import House, made, serving
 
 SOURCE = "https://example.com/all.zip"

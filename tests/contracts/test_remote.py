@@ -14,7 +14,6 @@ from pathlib import Path
 
 import pytest
 from skillyard.conformance import mismatches
-from skillyard.database import utcnow
 from skillyard.governance.signing import PublicKey
 from skillyard.ids import BundleDigest
 from skillyard.marketplace_sync.catalogue.entry import Entry, EntryId, EntryKind, canonical, member
@@ -26,6 +25,7 @@ from skillyard.marketplace_sync.remotes.remote import ChangePage, PushItem, Push
 from skillyard.marketplace_sync.remotes.skillyard import SkillyardRemote
 from skillyard.marketplace_sync.remotes.testing import MemoryMarketplace, MemoryRemote
 from skillyard.skills.skill import BundleFile
+from skillyard.times import utcnow
 from tests.api.conftest import Server, made, serving
 from tests.marketplace_sync.envelopes import opened
 from tests.marketplace_sync.hubs import category, emptied, remote_market, settings_of

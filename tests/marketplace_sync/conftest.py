@@ -6,9 +6,9 @@ import asyncio
 from pathlib import Path
 
 import pytest
-from skillyard.database import utcnow
 from skillyard.governance.advisories.index import index_path
 from skillyard.governance.advisories.update import ensure_index
+from skillyard.times import utcnow
 
 
 @pytest.fixture(scope="session")

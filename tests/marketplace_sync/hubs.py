@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 
-from skillyard.database import Database, Session, open_database, utcnow
+from skillyard.database import Database, Session, open_database
 from skillyard.ids import WorkspaceId
 from skillyard.marketplace_sync.catalogue import store
 from skillyard.marketplace_sync.catalogue.entry import CatalogueId, Entry, EntryId, EntryKind, canonical
@@ -17,6 +17,7 @@ from skillyard.marketplace_sync.catalogue.store import Catalogue, Change
 from skillyard.marketplace_sync.conflicts.values import Strategy
 from skillyard.marketplace_sync.remotes.remote import Filters, RemoteId, RemoteKind, RemoteMarket, RemoteState
 from skillyard.settings import Settings
+from skillyard.times import utcnow
 from tests.api.conftest import Server
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import orjson
 import pytest
-from skillyard.database import Database, open_database, utcnow
+from skillyard.database import Database, open_database
 from skillyard.governance.administrators import Administrator
 from skillyard.governance.errors import AdminRoleError
 from skillyard.governance.identity import Actor, ActorKind, Person
@@ -27,6 +27,7 @@ from skillyard.marketplace_sync.hub.ground import Ground
 from skillyard.marketplace_sync.hub.head import HubKeyError, load_key
 from skillyard.marketplace_sync.hub.upkeep import FeedUpkeep
 from skillyard.marketplace_sync.live.broadcast import Bell
+from skillyard.times import utcnow
 from tests.marketplace_sync.envelopes import opened
 from tests.marketplace_sync.hubs import Unindexed, category, settings_of
 

@@ -14,7 +14,7 @@ from datetime import timedelta
 from pathlib import Path
 
 from pydantic import SecretStr
-from skillyard.database import Database, open_database, utcnow
+from skillyard.database import Database, open_database
 from skillyard.governance import people, tokens
 from skillyard.governance.administrators import Administrator
 from skillyard.governance.advisories.index import index_path
@@ -45,6 +45,7 @@ from skillyard.marketplace_sync.upwards.tables import UploadRow
 from skillyard.marketplace_sync.upwards.uploads import Uploads
 from skillyard.runtime.runtime import create_runtime
 from skillyard.settings import Settings
+from skillyard.times import utcnow
 from sqlalchemy import update
 from tests.marketplace_sync.follower.hubs import Here, Hub, Row, Unprojected
 from tests.marketplace_sync.hub.conftest import chunks, skill_files, version_item

@@ -11,7 +11,6 @@ from typing import Any
 
 import orjson
 import pytest
-from skillyard.database import utcnow
 from skillyard.governance import people, tokens
 from skillyard.governance.decision import Agent, Maturity
 from skillyard.governance.identity import PersonPrincipal, Role, TokenId
@@ -21,6 +20,7 @@ from skillyard.runtime.values import Installation, Invocation, InvokeRequest, Sk
 from skillyard.sandbox.engine import Engine
 from skillyard.settings import Settings
 from skillyard.skills.sources.folder import FolderSource
+from skillyard.times import utcnow
 
 ADD_ONE = "def run(x: int) -> int:\n    return x + 1\n"
 

@@ -6,7 +6,6 @@ import asyncio
 import sys
 from pathlib import Path
 
-from skillyard.database import utcnow
 from skillyard.governance.advisories.index import index_path
 from skillyard.governance.advisories.sources import FileSource
 from skillyard.governance.advisories.update import update
@@ -16,6 +15,7 @@ from skillyard.runtime.rescan_work import Unmatched
 from skillyard.runtime.runtime import create_runtime
 from skillyard.runtime.snapshots import Snapshot
 from skillyard.settings import Settings
+from skillyard.times import utcnow
 
 
 class Half(Rescanner):

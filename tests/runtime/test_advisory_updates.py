@@ -12,7 +12,6 @@ from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
-from skillyard.database import utcnow
 from skillyard.governance.advisories.attempts import AttemptState, read_attempts, write_attempt
 from skillyard.governance.advisories.index import AdvisoryIndex, index_path
 from skillyard.governance.decision import SkillState
@@ -23,6 +22,7 @@ from skillyard.runtime.runtime import create_runtime
 from skillyard.runtime.values import SkillRef
 from skillyard.settings import Settings
 from skillyard.skills.skill import Ecosystem
+from skillyard.times import utcnow
 from tests.runtime.conftest import Yard, until
 
 

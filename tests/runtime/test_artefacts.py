@@ -10,7 +10,6 @@ from pathlib import Path
 
 import orjson
 import pytest
-from skillyard.database import utcnow
 from skillyard.errors import NotFoundError
 from skillyard.ids import InvocationId, WorkspaceId
 from skillyard.runtime.files import ArtefactDamagedError, ArtefactExpiredError, call_files
@@ -18,6 +17,7 @@ from skillyard.runtime.runtime import create_runtime
 from skillyard.runtime.tables import InvocationFileRow
 from skillyard.sandbox.outcome import OutcomeState
 from skillyard.settings import Settings
+from skillyard.times import utcnow
 from sqlalchemy import select, update
 from tests.runtime.conftest import Yard, until
 

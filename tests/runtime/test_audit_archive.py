@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 from skillyard.cli.exit_codes import ExitCode
-from skillyard.database import Database, Kind, utcnow
+from skillyard.database import Database, Kind
 from skillyard.governance import audit, people
 from skillyard.governance.audit import Action, AuditRecord, BreakKind, Head
 from skillyard.governance.audit.document import opened
@@ -25,6 +25,7 @@ from skillyard.governance.identity import SYSTEM, Person, Workspace
 from skillyard.runtime.audit_archive import Archiver, ArchivingError
 from skillyard.runtime.audit_log import AuditLog
 from skillyard.settings import Settings
+from skillyard.times import utcnow
 from tests.tampering import Tamperer
 
 SCRIPT = Path(__file__).parent.parent / "assets" / "audit" / "killed.py"

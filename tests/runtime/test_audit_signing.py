@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
-from skillyard.database import Database, Kind, open_database, utcnow
+from skillyard.database import Database, Kind, open_database
 from skillyard.errors import NotFoundError
 from skillyard.governance import audit, people
 from skillyard.governance.audit import Action, AuditRecord, BreakKind
@@ -25,6 +25,7 @@ from skillyard.governance.signing import SigningKey
 from skillyard.ids import WorkspaceId
 from skillyard.runtime.audit_log import AuditLog
 from skillyard.settings import Settings
+from skillyard.times import utcnow
 from tests.tampering import Tamperer
 
 Tampering = Callable[[Tamperer, WorkspaceId, WorkspaceId], Awaitable[None]]

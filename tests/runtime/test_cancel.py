@@ -7,7 +7,6 @@ from typing import Any
 
 import orjson
 import pytest
-from skillyard.database import utcnow
 from skillyard.errors import NotFoundError
 from skillyard.governance import people
 from skillyard.governance.decision import Agent, Maturity
@@ -20,6 +19,7 @@ from skillyard.runtime.runtime import Runtime, create_runtime
 from skillyard.runtime.states import InvocationState
 from skillyard.runtime.values import Invocation, InvokeRequest, SkillRef
 from skillyard.sandbox.outcome import OutcomeState
+from skillyard.times import utcnow
 from tests.runtime.conftest import Yard, until
 
 WAITS = (

@@ -11,7 +11,6 @@ from pathlib import Path
 
 import orjson
 import pytest
-from skillyard.database import utcnow
 from skillyard.governance import audit
 from skillyard.runtime.collect import Collected, CollectingError, Collection, Collector
 from skillyard.runtime.instance import home_id
@@ -24,6 +23,7 @@ from skillyard.sandbox.environments import WheelEnvironments, environment_key
 from skillyard.sandbox.guest_code import GuestCode
 from skillyard.sandbox.images import REPOSITORY, BaseImages
 from skillyard.settings import Settings
+from skillyard.times import utcnow
 from sqlalchemy import text
 from tests.runtime.conftest import Yard, no_containers, open_yard, until
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 
 import pytest
-from skillyard.database import utcnow
 from skillyard.governance.administrators import Administrator
 from skillyard.governance.advisories.index import index_path
 from skillyard.governance.decision import SkillState
@@ -21,6 +20,7 @@ from skillyard.runtime.runtime import create_runtime
 from skillyard.runtime.values import SkillRef
 from skillyard.sandbox.errors import ResolveError
 from skillyard.settings import Settings
+from skillyard.times import utcnow
 from tests.runtime.conftest import Yard
 
 

@@ -8,7 +8,6 @@ import signal
 
 import orjson
 import pytest
-from skillyard.database import utcnow
 from skillyard.errors import NotFoundError
 from skillyard.governance.administrators import Administrator
 from skillyard.governance.decision import Allow, Deny, Hold, Maturity
@@ -22,6 +21,7 @@ from skillyard.runtime.states import InvocationState
 from skillyard.sandbox.errors import EngineUnavailableError
 from skillyard.sandbox.outcome import OutcomeState
 from skillyard.settings import Settings
+from skillyard.times import utcnow
 from tests.guest_processes import guest_processes
 from tests.runtime.conftest import Yard, until
 

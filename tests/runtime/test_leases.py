@@ -9,11 +9,12 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
-from skillyard.database import Database, utcnow
+from skillyard.database import Database
 from skillyard.runtime import leases
 from skillyard.runtime.instance import home_id, take_lease
 from skillyard.runtime.leases import LeaseRecord, Machine, Observer
 from skillyard.runtime.tenure import LeaseLapsedError, Tenure
+from skillyard.times import utcnow
 from tests.runtime.conftest import until
 
 ELSEWHERE = Machine("another-host", "another-kernel")

@@ -6,7 +6,6 @@ import asyncio
 from dataclasses import replace
 
 import pytest
-from skillyard.database import utcnow
 from skillyard.governance import people
 from skillyard.governance.administrators import Administrator
 from skillyard.governance.decision import Allow, Deny, Maturity, RuleScope, SkillState
@@ -16,6 +15,7 @@ from skillyard.governance.rule_plan import ImportMode
 from skillyard.governance.rules import draft_approval, draft_ban
 from skillyard.runtime.values import SkillRef
 from skillyard.sandbox.outcome import OutcomeState
+from skillyard.times import utcnow
 from tests.runtime.conftest import Yard, until
 
 SLEEP = "import time\n\n\ndef run(seconds: float) -> None:\n    time.sleep(seconds)\n"

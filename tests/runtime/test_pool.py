@@ -9,7 +9,6 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 
 import pytest
-from skillyard.database import utcnow
 from skillyard.errors import NotFoundError
 from skillyard.governance.administrators import Administrator
 from skillyard.governance.decision import Allow
@@ -22,6 +21,7 @@ from skillyard.runtime.states import InvocationState
 from skillyard.runtime.values import SkillRef
 from skillyard.settings import Settings
 from skillyard.skills.permissions import MIB
+from skillyard.times import utcnow
 from tests.runtime.conftest import Yard, no_containers, open_yard, until
 from tests.runtime.test_races import Forwarded
 

@@ -15,7 +15,7 @@ from pathlib import Path
 
 import orjson
 import pytest
-from skillyard.database import Kind, utcnow
+from skillyard.database import Kind
 from skillyard.errors import ConflictError, SkillyardError
 from skillyard.governance.administrators import Administrator
 from skillyard.governance.audit import Action, AuditRecord
@@ -32,6 +32,7 @@ from skillyard.settings import Settings
 from skillyard.skills.lock import Lock
 from skillyard.skills.skill import Ecosystem, Skill
 from skillyard.skills.sources.folder import FolderSource
+from skillyard.times import utcnow
 from structlog.testing import capture_logs
 from tests.out_of_band import change
 from tests.runtime.conftest import Yard, no_containers, open_yard, until

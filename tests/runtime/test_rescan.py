@@ -12,7 +12,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from skillyard.database import utcnow
 from skillyard.errors import ConflictError
 from skillyard.governance import audit, webhook_store
 from skillyard.governance.administrators import Administrator
@@ -36,6 +35,7 @@ from skillyard.runtime.tables import AdvisorySnapshotRow, SkillVersionRow, Versi
 from skillyard.runtime.values import InstalledVersion, SkillRef
 from skillyard.sandbox.outcome import OutcomeState
 from skillyard.skills.skill import Ecosystem
+from skillyard.times import utcnow
 from sqlalchemy import select, update
 from tests.runtime.conftest import Yard
 

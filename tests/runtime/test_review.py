@@ -5,7 +5,6 @@ from __future__ import annotations
 from datetime import timedelta
 
 import pytest
-from skillyard.database import utcnow
 from skillyard.errors import NotFoundError
 from skillyard.governance.administrators import Administrator
 from skillyard.governance.decision import ApprovalState, Maturity, SkillState
@@ -13,6 +12,7 @@ from skillyard.governance.rules import draft_approval, draft_ban
 from skillyard.ids import ApprovalId, WorkspaceId
 from skillyard.runtime.review import QueueFilter
 from skillyard.runtime.values import SkillRef
+from skillyard.times import utcnow
 from tests.runtime.conftest import Yard, until
 
 PACKAGED = "import iniconfig\n\n\ndef run(x: int) -> str:\n    return iniconfig.__name__\n"

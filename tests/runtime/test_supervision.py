@@ -13,7 +13,6 @@ from typing import Any
 
 import orjson
 import pytest
-from skillyard.database import utcnow
 from skillyard.errors import InputError, NotFoundError
 from skillyard.governance import audit, people
 from skillyard.governance.administrators import Administrator
@@ -32,6 +31,7 @@ from skillyard.runtime.values import InvokeRequest, SkillRef
 from skillyard.runtime.watching import RecordingGoneError, RunsElsewhereError
 from skillyard.sandbox.outcome import InputFile, OutcomeState
 from skillyard.settings import Settings
+from skillyard.times import utcnow
 from sqlalchemy import update
 from tests.runtime.conftest import Yard, until
 

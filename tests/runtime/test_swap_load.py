@@ -14,7 +14,6 @@ from dataclasses import dataclass, field
 
 import orjson
 import pytest
-from skillyard.database import utcnow
 from skillyard.errors import ConflictError, SkillyardError
 from skillyard.governance.administrators import Administrator
 from skillyard.governance.decision import Agent
@@ -26,6 +25,7 @@ from skillyard.runtime.tables import InvocationRow
 from skillyard.runtime.values import Invocation, SkillRef
 from skillyard.sandbox.errors import HealthError
 from skillyard.sandbox.outcome import OutcomeState
+from skillyard.times import utcnow
 from sqlalchemy import select
 from tests.runtime.conftest import Yard, until
 

@@ -10,7 +10,6 @@ from typing import Any
 
 import orjson
 import pytest
-from skillyard.database import utcnow
 from skillyard.errors import NotFoundError
 from skillyard.governance import audit, people, tokens
 from skillyard.governance.administrators import Administrator
@@ -22,6 +21,7 @@ from skillyard.runtime.values import Installation, Invocation, InvokeRequest, Sk
 from skillyard.sandbox.outcome import OutcomeState
 from skillyard.skills.permissions import MIB
 from skillyard.skills.sources.folder import FolderSource
+from skillyard.times import utcnow
 from tests.runtime.conftest import Yard, until
 
 WHO = """

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from skillyard.database import utcnow
 from skillyard.governance.administrators import Administrator
 from skillyard.governance.rules import draft_ban
+from skillyard.times import utcnow
 from sqlalchemy import event
 from tests.runtime.conftest import Yard
 

@@ -11,7 +11,6 @@ from typing import Any
 
 import orjson
 import pytest
-from skillyard.database import utcnow
 from skillyard.errors import InputError, NotFoundError
 from skillyard.governance import audit
 from skillyard.governance.administrators import Administrator
@@ -23,6 +22,7 @@ from skillyard.runtime.values import Invocation, InvokeRequest, SkillRef
 from skillyard.runtime.waiting import Held, TooManyWaitingError
 from skillyard.sandbox.outcome import OutcomeState
 from skillyard.settings import Settings
+from skillyard.times import utcnow
 from tests.runtime.conftest import Yard, open_yard, until
 
 LONG = 120.0
@@ -208,10 +208,11 @@ async def test_a_server_that_stops_sends_everybody_away(settings: Settings, tmp_
 
 _APPROVE = """
 import asyncio, sys
-from skillyard.database import open_database, utcnow
+from skillyard.database import open_database
 from skillyard.governance import approvals
 from skillyard.runtime.stored import locks_from_json
 from skillyard.runtime.tables import SkillVersionRow
+from skillyard.times import utcnow
 async def main(url, workspace, approval, person):
     database = await open_database(url)
     async with database.transaction() as session:

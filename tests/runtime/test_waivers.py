@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from skillyard.database import utcnow
 from skillyard.governance import epoch, people
 from skillyard.governance.administrators import Administrator
 from skillyard.governance.decision import Deny, Hold
@@ -21,6 +20,7 @@ from skillyard.runtime.errors import ReportRefusedError
 from skillyard.runtime.runtime import create_runtime
 from skillyard.runtime.values import InstalledVersion, SkillRef
 from skillyard.settings import Settings
+from skillyard.times import utcnow
 from tests.runtime.conftest import Yard, open_yard
 
 VULNERABLE = "idna==2.7"

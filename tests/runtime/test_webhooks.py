@@ -21,7 +21,7 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
-from skillyard.database import Database, utcnow
+from skillyard.database import Database
 from skillyard.errors import InputError
 from skillyard.governance import outbox
 from skillyard.governance.administrators import Administrator
@@ -29,6 +29,7 @@ from skillyard.governance.identity import Person
 from skillyard.governance.webhook import SUBSCRIBABLE, Delivery, DeliveryState, Webhook, WebhookEvent
 from skillyard.runtime.webhooks import Webhooks
 from skillyard.settings import Settings
+from skillyard.times import utcnow
 
 RECEIVER = Path(__file__).parents[1] / "assets" / "webhooks" / "receiver.py"
 

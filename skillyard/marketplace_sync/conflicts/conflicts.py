@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping, Sequence
 from typing import Protocol
 
-from skillyard.database import Database, Session, utcnow
+from skillyard.database import Database, Session
 from skillyard.errors import ConflictError, InputError
 from skillyard.governance import audit
 from skillyard.governance.administrators import Administrator, require_admin
@@ -26,6 +26,7 @@ from skillyard.marketplace_sync.remotes.remote import RemoteId, RemoteMarket
 from skillyard.marketplace_sync.upwards import store as uploads_store
 from skillyard.marketplace_sync.upwards.lost import say_again
 from skillyard.marketplace_sync.upwards.values import DropReason, Upload, UploadDraft, UploadId, UploadState
+from skillyard.times import utcnow
 
 
 class ConflictRenewedError(ConflictError):

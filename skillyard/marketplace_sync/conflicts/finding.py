@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import Final
 
-from skillyard.database import Session, after_commit, utcnow
+from skillyard.database import Session, after_commit
 from skillyard.errors import ConflictError
 from skillyard.governance import workspaces
 from skillyard.marketplace_sync.catalogue.entry import Entry, EntryKind
@@ -25,6 +25,7 @@ from skillyard.marketplace_sync.remotes.remote import RemoteMarket
 from skillyard.marketplace_sync.upwards import store as uploads_store
 from skillyard.marketplace_sync.upwards.backoff import full_jitter
 from skillyard.marketplace_sync.upwards.values import DropReason, Upload, UploadId, UploadKind
+from skillyard.times import utcnow
 
 SYSTEM: Final = "system"
 SETTLED_AT_MOST: Final = 3

@@ -7,7 +7,7 @@ from datetime import timedelta
 
 from semver import Version
 
-from skillyard.database import Session, utcnow
+from skillyard.database import Session
 from skillyard.errors import InputError, NotFoundError
 from skillyard.ids import WorkspaceId
 from skillyard.marketplace_sync.catalogue import standing
@@ -27,6 +27,7 @@ from skillyard.marketplace_sync.follower.values import MirrorPhase
 from skillyard.marketplace_sync.hub.channels import latest_of
 from skillyard.marketplace_sync.remotes import store as remote_store
 from skillyard.marketplace_sync.remotes.remote import RemoteMarket, RemoteState
+from skillyard.times import utcnow
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,7 +6,7 @@ saw, and are looked at again here like everything else.
 
 from __future__ import annotations
 
-from skillyard.database import Database, Session, utcnow
+from skillyard.database import Database, Session
 from skillyard.errors import InputError
 from skillyard.governance import audit
 from skillyard.governance.administrators import Administrator, require_admin
@@ -19,6 +19,7 @@ from skillyard.marketplace_sync.follower import store
 from skillyard.marketplace_sync.follower.choice import Choice
 from skillyard.marketplace_sync.follower.values import Signer
 from skillyard.marketplace_sync.remotes import store as remote_store
+from skillyard.times import utcnow
 
 
 class Signers:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from skillyard.database import Database, Session, utcnow
+from skillyard.database import Database, Session
 from skillyard.errors import ConflictError, NotFoundError
 from skillyard.governance import audit
 from skillyard.governance.administrators import Administrator, require_operator
@@ -13,6 +13,7 @@ from skillyard.marketplace_sync.catalogue.entry import Entry, EntryKind, entry_i
 from skillyard.marketplace_sync.catalogue.store import Change
 from skillyard.marketplace_sync.hub import store as hub_store
 from skillyard.marketplace_sync.hub.ground import Ground
+from skillyard.times import utcnow
 
 
 class Categories:

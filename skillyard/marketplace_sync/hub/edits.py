@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from skillyard.database import Session, utcnow
+from skillyard.database import Session
 from skillyard.governance import audit
 from skillyard.governance.audit import Action, AuditRecord
 from skillyard.json_value import JsonValue
@@ -18,6 +18,7 @@ from skillyard.marketplace_sync.hub.channels import LATEST
 from skillyard.marketplace_sync.hub.ground import Ground
 from skillyard.marketplace_sync.hub.latest import Latest
 from skillyard.marketplace_sync.hub.values import Sender
+from skillyard.times import utcnow
 
 _FIELDS = ("description", "license", "topics", "categories", "channels", "deprecated")
 

@@ -7,7 +7,7 @@ from dataclasses import replace
 from datetime import datetime
 from typing import TypeVar
 
-from skillyard.database import Database, Session, after_commit, utcnow
+from skillyard.database import Database, Session, after_commit
 from skillyard.errors import NotFoundError
 from skillyard.marketplace_sync.catalogue import store
 from skillyard.marketplace_sync.catalogue.documents import Document, read_document
@@ -17,6 +17,7 @@ from skillyard.marketplace_sync.errors import NotAllowedError
 from skillyard.marketplace_sync.hub import store as hub_store
 from skillyard.marketplace_sync.hub import token_store
 from skillyard.marketplace_sync.hub.values import InstancePrincipal, InstanceScope, Namespace, Sender
+from skillyard.times import utcnow
 
 D = TypeVar("D", bound=Document)
 

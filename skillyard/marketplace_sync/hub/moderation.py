@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import datetime
 
-from skillyard.database import Session, utcnow
+from skillyard.database import Session
 from skillyard.errors import ConflictError, InputError, NotFoundError
 from skillyard.governance import audit
 from skillyard.governance.administrators import Administrator, require_operator
@@ -37,6 +37,7 @@ from skillyard.marketplace_sync.hub.values import HubVersion, Sender
 from skillyard.marketplace_sync.hub.words import MODERATOR, PUBLISHER, is_by, listed_of, word_of
 from skillyard.runtime.bundle_stops import StoppedVersion
 from skillyard.runtime.runtime import Runtime
+from skillyard.times import utcnow
 
 _BY_PUBLISHERS = (ModerationState.YANKED, ModerationState.VISIBLE, ModerationState.DELETED)
 _LOOKED_AT = 500

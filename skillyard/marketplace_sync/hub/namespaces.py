@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from skillyard.database import Database, Session, utcnow
+from skillyard.database import Database, Session
 from skillyard.errors import ConflictError, InputError, NotFoundError
 from skillyard.governance import audit
 from skillyard.governance.administrators import Administrator, require_admin
@@ -24,6 +24,7 @@ from skillyard.marketplace_sync.hub.ground import Ground
 from skillyard.marketplace_sync.hub.lookalikes import lookalike
 from skillyard.marketplace_sync.hub.values import Namespace
 from skillyard.marketplace_sync.hub.words import HUB
+from skillyard.times import utcnow
 
 MOST = 50
 """Namespaces of one workspace."""

@@ -13,7 +13,7 @@ from pathlib import Path
 
 from semver import Version
 
-from skillyard.database import Session, utcnow
+from skillyard.database import Session
 from skillyard.governance import audit
 from skillyard.governance.audit import Action, AuditRecord
 from skillyard.governance.report import Verdict
@@ -45,6 +45,7 @@ from skillyard.skills.frontmatter import FILE
 from skillyard.skills.manifest import read_manifest
 from skillyard.skills.skill import BundleFile, ParseMode
 from skillyard.skills.tolerance import Tolerance
+from skillyard.times import utcnow
 
 _AT_ONCE = 2
 """Publications that are scanned at the same time in one process; more wait."""

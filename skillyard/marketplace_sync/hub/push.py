@@ -17,7 +17,7 @@ from weakref import WeakValueDictionary
 import orjson
 from pydantic import TypeAdapter
 
-from skillyard.database import Database, Session, utcnow
+from skillyard.database import Database, Session
 from skillyard.errors import ConflictError, InputError, MachineError, NotFoundError, SkillyardError
 from skillyard.governance.report import Report
 from skillyard.marketplace_sync.catalogue.documents import (
@@ -46,6 +46,7 @@ from skillyard.marketplace_sync.hub.ratings import Ratings, Register, Taken
 from skillyard.marketplace_sync.hub.values import MOST_ITEMS, Sender, WantedVersion
 from skillyard.marketplace_sync.remotes.remote import PushItem, PushResult, PushStatus
 from skillyard.runtime.errors import ReportRefusedError
+from skillyard.times import utcnow
 
 _TOGETHER = 25
 """Items of one transaction: others write in between, and one commit is paid for several."""

@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 
-from skillyard.database import Session, utcnow
+from skillyard.database import Session
 from skillyard.errors import NotFoundError, SkillyardError
 from skillyard.governance import audit
 from skillyard.governance.administrators import Administrator, require_operator
@@ -34,6 +34,7 @@ from skillyard.marketplace_sync.hub import token_store
 from skillyard.marketplace_sync.hub.ground import Ground
 from skillyard.marketplace_sync.hub.values import InstancePrincipal, InstanceScope, Sender
 from skillyard.marketplace_sync.metrics.figures import SyncMetrics
+from skillyard.times import utcnow
 
 HUB_LABEL = "hub"
 """What figures about stamps that came here are labelled with, in the place of a remote."""

@@ -11,12 +11,13 @@ from datetime import datetime
 
 from sqlalchemy import ColumnElement, or_, select, update
 
-from skillyard.database import Session, in_utc
+from skillyard.database import Session
 from skillyard.errors import NotFoundError
 from skillyard.ids import PersonId, WorkspaceId
 from skillyard.marketplace_sync.errors import NotAllowedError, TokenEndedError
 from skillyard.marketplace_sync.hub.tables import InstanceTokenRow
 from skillyard.marketplace_sync.hub.values import HubTokenId, InstancePrincipal, InstanceScope, InstanceToken
+from skillyard.times import in_utc
 
 PREFIX = "skm_"
 _SECRET_BYTES = 32

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Collection
 from datetime import datetime, timedelta
 
-from skillyard.database import Database, Session, in_utc, utcnow
+from skillyard.database import Database, Session
 from skillyard.errors import ConflictError, InputError
 from skillyard.governance import audit
 from skillyard.governance.administrators import Administrator, require_person
@@ -24,6 +24,7 @@ from skillyard.marketplace_sync.hub.values import (
     InstanceToken,
     Sender,
 )
+from skillyard.times import in_utc, utcnow
 
 LONGEST = timedelta(days=366)
 LONGEST_GRACE = timedelta(days=7)

@@ -10,7 +10,7 @@ from datetime import timedelta
 
 import structlog
 
-from skillyard.database import Database, tell, utcnow
+from skillyard.database import Database, tell
 from skillyard.errors import InputError
 from skillyard.governance import audit
 from skillyard.governance.administrators import Administrator, require_operator
@@ -20,6 +20,7 @@ from skillyard.marketplace_sync.catalogue import store
 from skillyard.marketplace_sync.catalogue.store import Catalogue
 from skillyard.marketplace_sync.hub import store as hub_store
 from skillyard.settings import Settings
+from skillyard.times import utcnow
 
 _FIRST_SECONDS = 300.0
 _EVERY_SECONDS = 6 * 3600.0

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 
 import structlog
 
-from skillyard.database import Database, utcnow
+from skillyard.database import Database
 from skillyard.errors import SkillyardError
 from skillyard.marketplace_sync.errors import RemoteUnavailableError
 from skillyard.marketplace_sync.jobs import store
@@ -27,6 +27,7 @@ from skillyard.marketplace_sync.live.client import LiveChannels, Pace
 from skillyard.marketplace_sync.metrics.figures import SyncMetrics
 from skillyard.marketplace_sync.remotes.remote import Remote, RemoteId, RemoteMarket, RemoteState
 from skillyard.settings import Settings
+from skillyard.times import utcnow
 
 if TYPE_CHECKING:
     from _typeshed import DataclassInstance

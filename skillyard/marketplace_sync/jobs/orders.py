@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Final
 
-from skillyard.database import Database, Session, utcnow
+from skillyard.database import Database, Session
 from skillyard.errors import ConflictError, InputError, NotFoundError
 from skillyard.governance import audit
 from skillyard.governance.administrators import Administrator, require_admin, require_operator
@@ -21,6 +21,7 @@ from skillyard.marketplace_sync.jobs.values import Busy, Followed, Job, JobId, J
 from skillyard.marketplace_sync.remotes import store as remotes_store
 from skillyard.marketplace_sync.remotes.remote import RemoteState
 from skillyard.marketplace_sync.upwards import store as uploads_store
+from skillyard.times import utcnow
 
 SHORTEST_PERIOD: Final = 5.0
 LONGEST_PERIOD: Final = 7 * 86_400.0

@@ -10,11 +10,12 @@ from typing import TYPE_CHECKING
 
 import structlog
 
-from skillyard.database import Database, utcnow
+from skillyard.database import Database
 from skillyard.errors import SkillyardError
 from skillyard.marketplace_sync.jobs import store
 from skillyard.marketplace_sync.jobs.values import Job, Run, RunState
 from skillyard.marketplace_sync.remotes.remote import RemoteId
+from skillyard.times import utcnow
 
 if TYPE_CHECKING:
     from _typeshed import DataclassInstance

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from datetime import timedelta
 
-from skillyard.database import Database, utcnow
+from skillyard.database import Database
 from skillyard.ids import WorkspaceId
 from skillyard.marketplace_sync.jobs.jobs import Jobs
 from skillyard.marketplace_sync.jobs.values import Job, JobKey
@@ -17,6 +17,7 @@ from skillyard.marketplace_sync.metrics.health import SyncHealth, judge
 from skillyard.marketplace_sync.metrics.values import Footing, Standing
 from skillyard.marketplace_sync.remotes.remote import RemoteId
 from skillyard.marketplace_sync.upwards.values import UploadKind, UploadState
+from skillyard.times import utcnow
 
 
 class SyncWatch:

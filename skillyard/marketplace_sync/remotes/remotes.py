@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
 
-from skillyard.database import Database, utcnow
+from skillyard.database import Database
 from skillyard.errors import InputError, MachineError
 from skillyard.governance.administrators import Administrator
 from skillyard.governance.signing import HEX_KEY
@@ -33,6 +33,7 @@ from skillyard.marketplace_sync.remotes.remote import (
 )
 from skillyard.plugins import Group, discover
 from skillyard.settings import Settings
+from skillyard.times import utcnow
 
 _SLUG = re.compile(r"[a-z0-9]+(-[a-z0-9]+)*")
 _TOKEN = re.compile(r"[\x21-\x7e]{1,512}")

@@ -10,12 +10,13 @@ from typing import Final
 
 from sqlalchemy import func, select
 
-from skillyard.database import Session, utcnow
+from skillyard.database import Session
 from skillyard.marketplace_sync.catalogue.documents import CountsDocument, moment, read_document
 from skillyard.marketplace_sync.remotes.remote import RemoteMarket
 from skillyard.marketplace_sync.upwards.values import Upload, UploadDraft, UploadKind
 from skillyard.runtime.tables import InvocationRow, PointerMoveRow, SkillVersionRow
 from skillyard.skills.bundle_store import BundleStore
+from skillyard.times import utcnow
 
 SETTLING_SECONDS: Final = 3600.0
 """A bundle is kept before its upload is written down."""

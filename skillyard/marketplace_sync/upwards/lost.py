@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from skillyard.database import Session, utcnow
+from skillyard.database import Session
 from skillyard.marketplace_sync.catalogue import store as catalogue_store
 from skillyard.marketplace_sync.catalogue.documents import CountsDocument, RatingDocument, read_document
 from skillyard.marketplace_sync.catalogue.entry import Entry, EntryId, EntryKind
@@ -18,6 +18,7 @@ from skillyard.marketplace_sync.follower.store import UNSEEN
 from skillyard.marketplace_sync.remotes.remote import RemoteMarket
 from skillyard.marketplace_sync.upwards import store
 from skillyard.marketplace_sync.upwards.values import Upload, UploadKind, UploadState
+from skillyard.times import utcnow
 
 _AT_ONCE: Final = 500
 _KINDS = (UploadKind.RATING, UploadKind.COUNTS)

@@ -17,7 +17,7 @@ from typing import Final, assert_never
 
 import structlog
 
-from skillyard.database import Database, utcnow
+from skillyard.database import Database
 from skillyard.errors import MachineError, SkillyardError
 from skillyard.governance import workspaces
 from skillyard.marketplace_sync.catalogue.entry import Entry, EntryId, EntryKind
@@ -46,6 +46,7 @@ from skillyard.marketplace_sync.upwards.collisions import Collisions
 from skillyard.marketplace_sync.upwards.manifest import kept_files, read_manifest
 from skillyard.marketplace_sync.upwards.values import Upload, UploadId, UploadKind, UploadReport, UploadState
 from skillyard.skills.bundle_store import BundleStore
+from skillyard.times import utcnow
 
 BATCH: Final = 200
 """Items of one push."""

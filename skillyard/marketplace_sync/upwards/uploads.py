@@ -12,7 +12,7 @@ from typing import Final
 
 import orjson
 
-from skillyard.database import Database, Session, utcnow
+from skillyard.database import Database, Session
 from skillyard.errors import ConflictError, InputError, NotFoundError
 from skillyard.governance import audit
 from skillyard.governance.administrators import Administrator, require_admin
@@ -52,6 +52,7 @@ from skillyard.marketplace_sync.upwards.values import (
 from skillyard.runtime.values import SkillRef
 from skillyard.settings import Settings
 from skillyard.skills.source import Source
+from skillyard.times import utcnow
 
 EDITABLE: Final = frozenset({"description", "license", "topics", "categories", "channels", "deprecated"})
 LATEST: Final = "latest"

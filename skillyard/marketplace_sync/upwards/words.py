@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import orjson
 
-from skillyard.database import Session, utcnow
+from skillyard.database import Session
 from skillyard.errors import InputError
 from skillyard.governance.identity import PersonPrincipal
 from skillyard.marketplace_sync.catalogue import store as catalogue_store
@@ -20,6 +20,7 @@ from skillyard.marketplace_sync.remotes.remote import RemoteMarket
 from skillyard.marketplace_sync.upwards import store
 from skillyard.marketplace_sync.upwards.identity import origin_of, rater_of
 from skillyard.marketplace_sync.upwards.values import Upload, UploadKind
+from skillyard.times import utcnow
 
 
 @dataclass(frozen=True, slots=True)

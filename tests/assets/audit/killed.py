@@ -19,13 +19,14 @@ from pathlib import Path
 from typing import Any
 
 import aiosqlite
-from skillyard.database import migrate, open_database, utcnow
+from skillyard.database import migrate, open_database
 from skillyard.governance import audit, people, tokens
 from skillyard.governance.audit import Action, AuditRecord
 from skillyard.governance.identity import SYSTEM
 from skillyard.runtime.audit_archive import Archiver
 from skillyard.runtime.audit_log import AuditLog
 from skillyard.settings import Settings
+from skillyard.times import utcnow
 
 
 async def prepare(home: Path) -> dict[str, Any]:

@@ -8,12 +8,13 @@ from dataclasses import replace
 from datetime import timedelta
 
 import pytest
-from skillyard.database import Database, Kind, Session, utcnow
+from skillyard.database import Database, Kind, Session
 from skillyard.governance.identity import Person
 from skillyard.marketplace_sync.catalogue import store
 from skillyard.marketplace_sync.catalogue.entry import CatalogueId, Entry, EntryId, EntryKind, canonical
 from skillyard.marketplace_sync.catalogue.store import Catalogue, Change
 from skillyard.marketplace_sync.errors import DocumentError, RevisionConflictError
+from skillyard.times import utcnow
 from sqlalchemy import text
 
 

@@ -8,7 +8,7 @@ from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
 import pytest
-from skillyard.database import Database, Kind, open_database, utcnow
+from skillyard.database import Database, Kind, open_database
 from skillyard.governance.administrators import Administrator
 from skillyard.governance.identity import Person
 from skillyard.marketplace_sync.conflicts.values import Strategy
@@ -17,6 +17,7 @@ from skillyard.marketplace_sync.live.broadcast import Bell
 from skillyard.marketplace_sync.remotes import store as remote_store
 from skillyard.marketplace_sync.remotes.remote import Filters, RemoteKind
 from skillyard.settings import Settings
+from skillyard.times import utcnow
 from tests.marketplace_sync.follower.hubs import Here, Hub
 from tests.postgres import TEMPLATE, Cluster
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 from datetime import timedelta
 
 import pytest
-from skillyard.database import utcnow
 from skillyard.governance.administrators import Administrator
 from skillyard.governance.identity import Person
 from skillyard.marketplace_sync.catalogue.documents import ModerationState
@@ -14,6 +13,7 @@ from skillyard.marketplace_sync.follower.address import parse_remote_address
 from skillyard.marketplace_sync.follower.choice import Choice, choose
 from skillyard.marketplace_sync.remotes import store as remote_store
 from skillyard.marketplace_sync.remotes.remote import Filters
+from skillyard.times import utcnow
 from tests.marketplace_sync.follower.hubs import Here, Hub, moderation, publisher, skill, version
 
 KEY = "acme/tool@1.0.0"

@@ -16,7 +16,6 @@ from pathlib import Path
 
 import httpx
 import pytest
-from skillyard.database import utcnow
 from skillyard.errors import InputError, NotFoundError
 from skillyard.governance import people, tokens
 from skillyard.governance.administrators import Administrator
@@ -39,6 +38,7 @@ from skillyard.runtime.values import Installation, SkillRef
 from skillyard.settings import Settings
 from skillyard.skills.bundle import make_bundle
 from skillyard.skills.sources.folder import FolderSource
+from skillyard.times import utcnow
 from sqlalchemy import update
 from tests.api.conftest import Server, made, serving
 

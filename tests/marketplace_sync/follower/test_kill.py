@@ -9,10 +9,10 @@ import sys
 from datetime import timedelta
 from pathlib import Path
 
-from skillyard.database import utcnow
 from skillyard.governance.decision import SkillState
 from skillyard.marketplace_sync.catalogue import store
 from skillyard.marketplace_sync.catalogue.documents import ModerationState
+from skillyard.times import utcnow
 from tests.marketplace_sync.follower.hubs import (
     Here,
     Hub,

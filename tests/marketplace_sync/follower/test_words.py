@@ -7,7 +7,7 @@ from datetime import timedelta
 
 import pytest
 from alembic import command
-from skillyard.database import alembic_config, change_schema, migrate, utcnow
+from skillyard.database import alembic_config, change_schema, migrate
 from skillyard.governance.administrators import Administrator
 from skillyard.governance.decision import SkillState
 from skillyard.governance.identity import Person
@@ -20,6 +20,7 @@ from skillyard.marketplace_sync.follower import store as follower_store
 from skillyard.marketplace_sync.remotes import store as remote_store
 from skillyard.runtime import bundle_stops
 from skillyard.runtime.tables import SkillVersionRow
+from skillyard.times import utcnow
 from sqlalchemy import update
 from tests.marketplace_sync.follower.hubs import (
     Here,

@@ -12,7 +12,6 @@ from pathlib import Path
 
 import orjson
 import pytest
-from skillyard.database import utcnow
 from skillyard.governance import people, tokens
 from skillyard.governance.administrators import Administrator
 from skillyard.governance.advisories.index import index_path
@@ -29,6 +28,7 @@ from skillyard.marketplace_sync.search.index import SearchIndex
 from skillyard.runtime.runtime import Runtime, create_runtime
 from skillyard.settings import Settings
 from skillyard.skills.skill import BundleFile
+from skillyard.times import utcnow
 
 _ITEMS = itertools.count(1)
 

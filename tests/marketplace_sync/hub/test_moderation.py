@@ -5,7 +5,6 @@ from __future__ import annotations
 from datetime import timedelta
 
 import pytest
-from skillyard.database import utcnow
 from skillyard.errors import ConflictError, NotFoundError
 from skillyard.governance.administrators import Administrator
 from skillyard.governance.decision import SkillState
@@ -22,6 +21,7 @@ from skillyard.runtime.errors import DecisionRefusedError
 from skillyard.runtime.quarantine import StillBlockedError
 from skillyard.runtime.values import SkillRef
 from skillyard.skills.sources.folder import FolderSource
+from skillyard.times import utcnow
 from tests.marketplace_sync.hub.conftest import HubYard, item, skill_files
 
 SKILL = "acme/csv-report"

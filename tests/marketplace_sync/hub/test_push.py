@@ -6,7 +6,6 @@ import time
 from datetime import timedelta
 
 import pytest
-from skillyard.database import utcnow
 from skillyard.errors import ConflictError, NotFoundError
 from skillyard.governance.administrators import Administrator
 from skillyard.governance.errors import OperatorRoleError
@@ -17,6 +16,7 @@ from skillyard.marketplace_sync.catalogue.stamp import AHEAD_MS, Stamp, parse_st
 from skillyard.marketplace_sync.errors import DocumentError, RemovedError
 from skillyard.marketplace_sync.hub.values import InstanceScope, Sender
 from skillyard.marketplace_sync.remotes.remote import PushItem, PushStatus
+from skillyard.times import utcnow
 from tests.marketplace_sync.hub.conftest import HubYard, item, skill_files
 
 SKILL = "acme/csv-report"

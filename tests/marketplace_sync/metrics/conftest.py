@@ -10,11 +10,12 @@ from datetime import UTC, datetime, timedelta
 
 import httpx
 import pytest
-from skillyard.database import open_database, utcnow
+from skillyard.database import open_database
 from skillyard.marketplace_sync.catalogue import store
 from skillyard.marketplace_sync.catalogue.documents import SkillDocument, moment
 from skillyard.marketplace_sync.catalogue.entry import EntryId, EntryKind
 from skillyard.marketplace_sync.catalogue.store import Change
+from skillyard.times import utcnow
 from tests.api.conftest import Server, made, serving
 from tests.marketplace_sync.hubs import Unindexed, category
 

@@ -6,7 +6,7 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import pytest
-from skillyard.database import Database, utcnow
+from skillyard.database import Database
 from skillyard.governance.administrators import Administrator
 from skillyard.governance.identity import Person, WorkspaceState
 from skillyard.governance.tables import WorkspaceRow
@@ -21,6 +21,7 @@ from skillyard.marketplace_sync.remotes import store as remote_store
 from skillyard.marketplace_sync.remotes.remote import Filters, RemoteId, RemoteKind, RemoteState
 from skillyard.marketplace_sync.upwards import store as uploads_store
 from skillyard.marketplace_sync.upwards.values import UploadDraft, UploadKind, UploadState
+from skillyard.times import utcnow
 from sqlalchemy import update
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)

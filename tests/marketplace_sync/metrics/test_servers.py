@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 from skillyard.cli.main import run
-from skillyard.database import utcnow
+from skillyard.times import utcnow
 from tests.api.conftest import made
 from tests.marketplace_sync.metrics.conftest import LABEL, Pair, publish, wait
 

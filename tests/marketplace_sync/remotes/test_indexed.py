@@ -16,7 +16,7 @@ from pathlib import Path
 
 import orjson
 import pytest
-from skillyard.database import Database, Kind, utcnow
+from skillyard.database import Database, Kind
 from skillyard.governance.administrators import Administrator
 from skillyard.governance.identity import Person
 from skillyard.ids import BundleDigest
@@ -33,6 +33,7 @@ from skillyard.marketplace_sync.search.index import SearchIndex
 from skillyard.marketplace_sync.search.query import Query
 from skillyard.settings import Settings
 from skillyard.skills.bundle import make_bundle
+from skillyard.times import utcnow
 from tests.marketplace_sync.follower.hubs import Heard
 
 INDEX = "/.well-known/agent-skills/index.json"

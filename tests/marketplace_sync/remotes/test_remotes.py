@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from skillyard.database import Database, utcnow
+from skillyard.database import Database
 from skillyard.errors import ConflictError, InputError, NotFoundError
 from skillyard.governance import audit, people
 from skillyard.governance.administrators import Administrator
@@ -23,6 +23,7 @@ from skillyard.marketplace_sync.remotes.indexed import archives_of
 from skillyard.marketplace_sync.remotes.remote import Filters, Remote, RemoteMarket, RemoteState
 from skillyard.marketplace_sync.remotes.remotes import RemoteDraft, RemoteEdit, RemoteKindMissingError, Remotes
 from skillyard.marketplace_sync.remotes.testing import MemoryMarketplace, MemoryRemote
+from skillyard.times import utcnow
 from tests.marketplace_sync.hubs import Unindexed, category, settings_of
 
 URL = "http://127.0.0.1:8751"

@@ -11,7 +11,7 @@ import pytest
 from skillyard.marketplace_sync.errors import RemoteError, RemoteUnavailableError
 from skillyard.marketplace_sync.remotes.skillyard import PROTOCOL, SkillyardRemote
 from tests.marketplace_sync.hubs import remote_market, settings_of
-from tests.marketplace_sync.remotes.test_skillyard import KEY, page, row
+from tests.marketplace_sync.remotes.liar import KEY, page, row
 from tests.runtime.test_webhooks import certificate
 from websockets.asyncio.server import ServerConnection, serve
 from websockets.datastructures import Headers

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Never
 
 import pytest
-from skillyard.database import Database, utcnow
+from skillyard.database import Database
 from skillyard.governance.administrators import Administrator
 from skillyard.governance.identity import Person, PersonPrincipal, TokenId
 from skillyard.ids import WorkspaceId
@@ -29,6 +29,7 @@ from skillyard.settings import Settings
 from skillyard.skills.bundle_store import BundleStore
 from skillyard.skills.skill import ParseMode
 from skillyard.skills.source import Source
+from skillyard.times import utcnow
 from tests.marketplace_sync.hubs import Unindexed
 
 SKILL = "acme/csv-report"

@@ -7,12 +7,13 @@ from pathlib import Path
 
 import orjson
 import pytest
-from skillyard.database import Database, Session, utcnow
+from skillyard.database import Database, Session
 from skillyard.governance.decision import SkillState
 from skillyard.governance.identity import ActorKind, Person
 from skillyard.marketplace_sync.catalogue.entry import EntryKind
 from skillyard.runtime.states import InvocationState
 from skillyard.runtime.tables import InvocationRow, PointerMoveRow, SkillRow, SkillVersionRow
+from skillyard.times import utcnow
 from tests.marketplace_sync.upwards.conftest import SKILL, EmptyBench, Outpost, add_remote, outpost_of
 
 

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from datetime import timedelta
 
 import pytest
-from skillyard.database import DatabaseUnavailableError, utcnow
+from skillyard.database import DatabaseUnavailableError
 from skillyard.marketplace_sync.catalogue.entry import EntryId, EntryKind
 from skillyard.marketplace_sync.catalogue.store import Change
 from skillyard.marketplace_sync.conflicts.values import ConflictState, Strategy
@@ -16,6 +16,7 @@ from skillyard.marketplace_sync.remotes import store as remote_store
 from skillyard.marketplace_sync.remotes.remote import PushItem, PushResult, PushStatus, RemoteState
 from skillyard.marketplace_sync.upwards import store
 from skillyard.marketplace_sync.upwards.values import UploadDraft, UploadKind, UploadState
+from skillyard.times import utcnow
 from tests.marketplace_sync.upwards.conftest import SKILL, Outpost, skill
 
 

@@ -11,13 +11,14 @@ from pathlib import Path
 
 import orjson
 import pytest
-from skillyard.database import Database, utcnow
+from skillyard.database import Database
 from skillyard.governance.identity import Person
 from skillyard.marketplace_sync.catalogue.entry import EntryKind, canonical
 from skillyard.marketplace_sync.remotes.remote import PushItem, PushResult, PushStatus
 from skillyard.marketplace_sync.remotes.testing import MemoryMarketplace
 from skillyard.marketplace_sync.upwards import store
 from skillyard.marketplace_sync.upwards.values import UploadDraft, UploadKind, UploadState
+from skillyard.times import utcnow
 from tests.marketplace_sync.upwards.conftest import SKILL, Outpost
 
 _VICTIM = """

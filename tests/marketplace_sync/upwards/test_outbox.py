@@ -7,7 +7,6 @@ from datetime import timedelta
 
 import orjson
 import pytest
-from skillyard.database import utcnow
 from skillyard.errors import ConflictError, InputError, NotFoundError
 from skillyard.marketplace_sync.catalogue.entry import Entry, EntryKind
 from skillyard.marketplace_sync.catalogue.stamp import parse_stamp
@@ -16,6 +15,7 @@ from skillyard.marketplace_sync.remotes.remote import PushItem, PushResult, Push
 from skillyard.marketplace_sync.upwards import store
 from skillyard.marketplace_sync.upwards.backoff import LONGEST, full_jitter
 from skillyard.marketplace_sync.upwards.values import Upload, UploadDraft, UploadKind, UploadState
+from skillyard.times import utcnow
 from tests.marketplace_sync.upwards.conftest import SKILL, Outpost
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import orjson
 import pytest
-from skillyard.database import Kind, utcnow
+from skillyard.database import Kind
 from skillyard.errors import ConflictError, InputError
 from skillyard.governance import people, tokens
 from skillyard.governance.signing import PublicKey
@@ -27,6 +27,7 @@ from skillyard.runtime.runtime import create_runtime
 from skillyard.settings import Settings
 from skillyard.skills.skill import BundleFile
 from skillyard.skills.sources.folder import FolderSource
+from skillyard.times import utcnow
 from tests.marketplace_sync.hubs import Unindexed
 from tests.marketplace_sync.upwards.conftest import Outpost, add_remote, outpost_of, skill
 

@@ -6,12 +6,12 @@ from datetime import timedelta
 
 import orjson
 import pytest
-from skillyard.database import utcnow
 from skillyard.errors import ConflictError
 from skillyard.marketplace_sync.catalogue.entry import EntryId, EntryKind
 from skillyard.marketplace_sync.jobs import store as jobs_store
 from skillyard.marketplace_sync.upwards import store
 from skillyard.marketplace_sync.upwards.values import Upload, UploadDraft, UploadId, UploadKind, UploadState
+from skillyard.times import utcnow
 from tests.marketplace_sync.upwards.conftest import SKILL, Outpost
 
 VERSION = f"{SKILL}@1.0.0"

@@ -16,7 +16,7 @@ from functools import partial
 from typing import TypeVar
 
 import orjson
-from skillyard.database import Database, DatabaseUnavailableError, open_database, utcnow
+from skillyard.database import Database, DatabaseUnavailableError, open_database
 from skillyard.errors import NotFoundError, SkillyardError
 from skillyard.governance import approvals, epoch, rule_changes
 from skillyard.governance.administrators import Administrator
@@ -37,6 +37,7 @@ from skillyard.sandbox.outcome import Outcome, OutcomeState
 from skillyard.settings import Settings
 from skillyard.skills.lock import Lock
 from skillyard.skills.skill import Ecosystem
+from skillyard.times import utcnow
 from sqlalchemy import func, select
 
 T = TypeVar("T")

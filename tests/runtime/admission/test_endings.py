@@ -31,7 +31,8 @@ from tests.runtime.admission.books import (
 
 SERVER = """
 import asyncio, sys, os
-from skillyard.database import locate, utcnow
+from skillyard.database import locate
+from skillyard.times import utcnow
 from skillyard.governance.identity import Actor, ActorKind
 from skillyard.runtime.admission import AdmissionWriter, open_journal
 from skillyard.runtime.journal import Admission

@@ -6,7 +6,7 @@ import asyncio
 from dataclasses import replace
 
 import pytest
-from skillyard.database import Database, utcnow
+from skillyard.database import Database
 from skillyard.errors import ConflictError, NotFoundError
 from skillyard.governance import audit, epoch, people
 from skillyard.governance.audit import Action, AuditRecord
@@ -16,6 +16,7 @@ from skillyard.ids import Epoch, InvocationId, SkillVersionId, WorkspaceId
 from skillyard.runtime.admission import AdmissionOverloadError, AdmissionWriter
 from skillyard.runtime.invocations import get_invocation, invocations
 from skillyard.runtime.journal import AdmissionFailedError, Admitted, StaleEpoch
+from skillyard.times import utcnow
 from tests.runtime.admission.books import (
     DONE,
     NOON,

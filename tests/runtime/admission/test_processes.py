@@ -21,7 +21,7 @@ from typing import Any
 
 import orjson
 import pytest
-from skillyard.database import Database, Kind, utcnow
+from skillyard.database import Database, Kind
 from skillyard.governance import people, rule_changes
 from skillyard.governance.administrators import Administrator
 from skillyard.governance.audit import Entry
@@ -34,6 +34,7 @@ from skillyard.runtime import store
 from skillyard.skills.lock import Lock, LockedArtefact, LockedPackage, Target, closure_digest
 from skillyard.skills.parse import parse_skill
 from skillyard.skills.skill import Ecosystem
+from skillyard.times import utcnow
 from tests.runtime.admission.books import entries, verified
 from tests.runtime.admission.contender import Contest
 

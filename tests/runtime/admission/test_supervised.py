@@ -7,7 +7,7 @@ from datetime import timedelta
 from pathlib import Path
 
 import pytest
-from skillyard.database import Database, utcnow
+from skillyard.database import Database
 from skillyard.governance.decision import Agent
 from skillyard.governance.identity import Person
 from skillyard.ids import InvocationId, WorkspaceId
@@ -21,6 +21,7 @@ from skillyard.runtime.recordings import KeptRecording, Recordings, kept_pieces,
 from skillyard.runtime.states import RecordingState
 from skillyard.runtime.tables import RecordingRow
 from skillyard.sandbox.outcome import Outcome, OutcomeState
+from skillyard.times import utcnow
 from sqlalchemy import update
 from tests.runtime.admission.books import NewCall
 

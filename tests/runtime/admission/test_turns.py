@@ -11,13 +11,14 @@ from collections.abc import Iterator
 from contextlib import closing
 
 import pytest
-from skillyard.database import Database, Gate, Kind, utcnow
+from skillyard.database import Database, Gate, Kind
 from skillyard.governance import audit
 from skillyard.governance.audit import Action, AuditRecord
 from skillyard.governance.decision import Agent
 from skillyard.governance.identity import SYSTEM
 from skillyard.runtime.admission import AdmissionWriter
 from skillyard.runtime.journal import Admitted
+from skillyard.times import utcnow
 from tests.runtime.admission.books import DONE, NewCall, entries, taken
 
 pytestmark = pytest.mark.database(Kind.SQLITE)
