@@ -8,8 +8,8 @@ from collections.abc import Collection
 from contextlib import suppress
 from pathlib import Path
 
-from skillyard.sandbox.folders import Place, Staging, locked
-from skillyard.sandbox.shelf import LookAgain, References, Removal, Scale, delete_counted
+from skillyard.sandbox.folders import Place, Staging
+from skillyard.sandbox.shelf import LookAgain, References, Removal, Scale, delete_counted, remove_each
 from skillyard.sandbox.wheelhouse import Wheelhouse
 
 _SETTLING_SECONDS = 900.0
@@ -45,32 +45,19 @@ class BroughtShelf:
         return await asyncio.to_thread(lambda: sum(scale.add(self._root / name) for name in sorted(names)))
 
     async def remove(self, names: Collection[str], look_again: LookAgain) -> Removal:
-        removed, freed, failures = [], 0, []
-        for name in sorted(names):
-            async with locked(self._root / f"{name}.lock"), self._staging.place() as place:
-                if name in await self.needed(await look_again()) or name not in await self.names():
-                    continue
-                try:
-                    went = await asyncio.to_thread(self._remove, name, place)
-                except OSError as error:
-                    failures.append(f"{name}: {error.strerror}: {error.filename}")
-                    continue
-                if went is not None:
-                    removed.append(name)
-                    freed += went
-        return Removal(tuple(removed), freed, tuple(failures))
+        return await remove_each(self, names, look_again, root=self._root, staging=self._staging, take=_take)
 
     def _fresh(self, name: str) -> bool:
         with suppress(FileNotFoundError):
             return time.time() - (self._root / name).stat().st_mtime < _SETTLING_SECONDS
         return False
 
-    def _remove(self, name: str, place: Place) -> int | None:
-        """``None`` where somebody found it here in the moment in which it went: it is put back."""
-        folder = self._root / name
-        gone = folder.rename(place.path / name)
-        if time.time() - gone.stat().st_mtime < _SETTLING_SECONDS:
-            with suppress(OSError):  # They put it there again themselves.
-                gone.rename(folder)
-            return None
-        return delete_counted(gone)
+
+def _take(folder: Path, place: Place) -> int | None:
+    """``None`` where somebody found it here in the moment in which it went: it is put back."""
+    gone = folder.rename(place.path / folder.name)
+    if time.time() - gone.stat().st_mtime < _SETTLING_SECONDS:
+        with suppress(OSError):  # They put it there again themselves.
+            gone.rename(folder)
+        return None
+    return delete_counted(gone)

@@ -7,9 +7,9 @@ import re
 from collections.abc import Collection
 from pathlib import Path
 
-from skillyard.sandbox.folders import Place, Staging, locked
+from skillyard.sandbox.folders import Place, Staging
 from skillyard.sandbox.hostconfig import GUEST_SOURCE
-from skillyard.sandbox.shelf import LookAgain, References, Removal, Scale, delete_counted
+from skillyard.sandbox.shelf import LookAgain, References, Removal, Scale, delete_counted, remove_each
 
 _DIGEST = re.compile(r"[0-9a-f]{32}")
 
@@ -42,18 +42,7 @@ class GuestShelf:
         return await asyncio.to_thread(lambda: sum(scale.add(self._root / name) for name in sorted(names)))
 
     async def remove(self, names: Collection[str], look_again: LookAgain) -> Removal:
-        removed, freed, failures = [], 0, []
-        for name in sorted(names):
-            async with locked(self._root / f"{name}.lock"), self._staging.place() as place:
-                if name in await self.needed(await look_again()) or name not in await self.names():
-                    continue
-                try:
-                    freed += await asyncio.to_thread(_remove, self._root / name, place)
-                except OSError as error:
-                    failures.append(f"{name}: {error.strerror}: {error.filename}")
-                    continue
-                removed.append(name)
-        return Removal(tuple(removed), freed, tuple(failures))
+        return await remove_each(self, names, look_again, root=self._root, staging=self._staging, take=_take)
 
     def _names(self) -> frozenset[str]:
         if not self._root.is_dir():
@@ -61,7 +50,7 @@ class GuestShelf:
         return frozenset(one.name for one in self._root.iterdir() if _DIGEST.fullmatch(one.name) and one.is_dir())
 
 
-def _remove(folder: Path, place: Place) -> int:
+def _take(folder: Path, place: Place) -> int:
     folder.chmod(0o755)  # Renaming a folder to another parent writes its "..", which needs the right to.
     gone = folder.rename(place.path / folder.name)
     return delete_counted(gone)

@@ -7,6 +7,7 @@ renamed out of sight, and only then deleted, so that a process killed half-way l
 
 from __future__ import annotations
 
+import asyncio
 import os
 import shutil
 import stat
@@ -17,6 +18,7 @@ from typing import Protocol, runtime_checkable
 
 from skillyard.ids import BundleDigest
 from skillyard.sandbox.errors import SandboxError
+from skillyard.sandbox.folders import Place, Staging, locked
 from skillyard.skills.lock import Lock
 
 
@@ -138,6 +140,36 @@ class Scale:
                 if self._names[key] == status.st_nlink:
                     freed += _blocks(status)
         return freed
+
+
+async def remove_each(
+    shelf: Shelf,
+    names: Collection[str],
+    look_again: LookAgain,
+    *,
+    root: Path,
+    staging: Staging,
+    take: Callable[[Path, Place], int | None],
+) -> Removal:
+    """Folders below ``root`` one by one, each while nobody else holds its lock.
+
+    ``take`` blocks. It renames a folder into a place and deletes it there; the bytes that this freed, or ``None`` where
+    the folder stays after all.
+    """
+    removed, freed, failures = [], 0, []
+    for name in sorted(names):
+        async with locked(root / f"{name}.lock"), staging.place() as place:
+            if name in await shelf.needed(await look_again()) or name not in await shelf.names():
+                continue
+            try:
+                went = await asyncio.to_thread(take, root / name, place)
+            except OSError as error:
+                failures.append(f"{name}: {error.strerror}: {error.filename}")
+                continue
+            if went is not None:
+                removed.append(name)
+                freed += went
+    return Removal(tuple(removed), freed, tuple(failures))
 
 
 def delete_counted(folder: Path) -> int:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated
 
-from fastapi import APIRouter, Path, Query
+from fastapi import APIRouter, Depends, Path, Query
 
 from skillyard.api.auth import AnyPerson, MarketReader, MarketSender, Operator
 from skillyard.api.paging import PageSize
@@ -45,6 +45,14 @@ Place = Annotated[
     str | None,
     Query(max_length=MAX_KEY, description="`next_cursor` of the page before; leave it out for the first page."),
 ]
+
+
+def _review(publisher: Part, name: Part, origin: Origin, rater: Origin) -> str:
+    return f"{publisher}/{name}#{origin}/{rater}"
+
+
+Review = Annotated[str, Depends(_review)]
+"""The key of what somebody said of a skill."""
 
 
 @router.put("/skills/{publisher}/{name}/channels/{channel}")
@@ -105,33 +113,15 @@ async def take_rating_back(market: TheMarketplace, person: AnyPerson, publisher:
 
 
 @router.delete("/skills/{publisher}/{name}/ratings/{origin}/{rater}", status_code=204)
-async def strike_rating(
-    market: TheMarketplace,
-    operator: Operator,
-    *,
-    publisher: Part,
-    name: Part,
-    origin: Origin,
-    rater: Origin,
-    reason: Why,
-) -> None:
+async def strike_rating(market: TheMarketplace, operator: Operator, review: Review, reason: Why) -> None:
     """Take away a review that does not belong here, whoever wrote it. Its rater rates no more until that is lifted."""
-    await market.hub.strike(f"{publisher}/{name}#{origin}/{rater}", reason, by=operator)
+    await market.hub.strike(review, reason, by=operator)
 
 
 @router.delete("/skills/{publisher}/{name}/ratings/{origin}/{rater}/strike", status_code=204)
-async def lift_strike(
-    market: TheMarketplace,
-    operator: Operator,
-    *,
-    publisher: Part,
-    name: Part,
-    origin: Origin,
-    rater: Origin,
-    reason: Why,
-) -> None:
+async def lift_strike(market: TheMarketplace, operator: Operator, review: Review, reason: Why) -> None:
     """Let somebody rate again whose review was taken away. The review itself does not come back."""
-    await market.hub.lift(f"{publisher}/{name}#{origin}/{rater}", reason, by=operator)
+    await market.hub.lift(review, reason, by=operator)
 
 
 @router.get("/moderation")
