@@ -181,6 +181,8 @@ async def write(
     after = await _put(session, replace(catalogue, seq=seq, changed_at=at), written, before=before)
     await projection.changed(session, catalogue.id, written)
     if written:
+        # One word about a publisher changes all its listings, and nothing that comes later settles them.
+        await projection.settled(session, catalogue.id)
         # Followers that wait at other processes hear of it once it is committed.
         await tell(session)
     return after, tuple(written)

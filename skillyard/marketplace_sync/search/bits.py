@@ -9,7 +9,6 @@ from __future__ import annotations
 import re
 import struct
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
 
 BLOCK = 16_384
 """Listings of a block. All bits of one are 2 KiB, of which PostgreSQL keeps three on a page, and SQLite one."""
@@ -59,29 +58,6 @@ def joined(blocks: Iterable[tuple[int, bytes]]) -> int:
         for one in _places(block):
             whole[begin + (one >> 3)] |= 1 << (one & 7)
     return int.from_bytes(whole, "little")
-
-
-@dataclass(frozen=True, slots=True)
-class Whole:
-    """All bits of a block, for counting what others have in common with it."""
-
-    data: bytes
-    bits: int
-
-    def common(self, block: bytes) -> int:
-        """How many are in a kept block too."""
-        if len(block) == _BYTES:
-            return (int.from_bytes(block, "little") & self.bits).bit_count()
-        data = self.data
-        return sum([data[one >> 3] >> (one & 7) & 1 for one in _places(block)])
-
-
-def blocks(bits: int) -> dict[int, Whole]:
-    """A set by blocks, without those in which none is set."""
-    data = raw(bits)
-    parts = (data[begin : begin + _BYTES].ljust(_BYTES, b"\0") for begin in range(0, len(data), _BYTES))
-    wholes = (Whole(part, int.from_bytes(part, "little")) for part in parts)
-    return {number: one for number, one in enumerate(wholes) if one.bits}
 
 
 def of(some: Iterable[int]) -> int:

@@ -20,6 +20,7 @@ from skillyard.marketplace_sync.catalogue.entry import CatalogueId, Entry, Entry
 from skillyard.marketplace_sync.errors import DocumentError
 from skillyard.marketplace_sync.search import detail, lookup, rows, store
 from skillyard.marketplace_sync.search.detail import RatingSaid, SkillSaid, VersionSaid
+from skillyard.marketplace_sync.search.kept_sets import KeptSets
 from skillyard.marketplace_sync.search.listings import Tally, draft, found_by, searched, star_labels
 from skillyard.marketplace_sync.search.query import Listing, Page, Query
 from skillyard.marketplace_sync.search.settling import settle, settle_some
@@ -44,10 +45,12 @@ class _Batch:
 
 
 class SearchIndex:
-    """The projection that stores of catalogues are given, and the search over it. Holds nothing but the database."""
+    """The projection that stores of catalogues are given, and the search over it. Holds nothing but the database, and
+    in memory what ``kept_sets`` says."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
+        self._memory = KeptSets()
 
     async def changed(self, session: Session, catalogue: CatalogueId, entries: Sequence[Entry]) -> None:
         """Bring the listings of what these entries are about up to date, in the transaction that wrote them."""
@@ -122,7 +125,7 @@ class SearchIndex:
     async def search(self, catalogues: Sequence[CatalogueId], query: Query) -> Page:
         """A page of what is looked for. Raises ``CursorError``."""
         async with self._database.reading() as session:
-            return await lookup.search(session, catalogues, query)
+            return await lookup.search(session, catalogues, query, memory=self._memory)
 
     async def listing(self, catalogue: CatalogueId, key: str) -> Listing | None:
         """One skill as search shows it; nothing for one that it does not show."""

@@ -18,6 +18,7 @@ from typing import Final
 from skillyard.database import Session
 from skillyard.marketplace_sync.catalogue.entry import CatalogueId
 from skillyard.marketplace_sync.search import bits, rows
+from skillyard.marketplace_sync.search.kept_sets import KeptSets
 from skillyard.marketplace_sync.search.listings import LISTED, SIZES, alike_term
 from skillyard.marketplace_sync.search.matches import NAMES, Holders, asked, holders
 from skillyard.marketplace_sync.search.query import (
@@ -51,16 +52,18 @@ _FACET_VALUES: Final = 50
 _KEY: Final = re.compile(r"[a-z0-9-]{1,64}/[a-z0-9-]{1,64}")
 
 
-async def search(session: Session, catalogues: Sequence[CatalogueId], query: Query) -> Page:
+async def search(session: Session, catalogues: Sequence[CatalogueId], query: Query, *, memory: KeptSets) -> Page:
     """Raises ``CursorError``."""
     place = read_place(query, catalogues)
     if query.order is Sort.RELEVANCE:
-        return await _by_relevance(session, catalogues, query, place)
-    return await _by_column(session, catalogues, query, place)
+        return await _by_relevance(session, catalogues, query, place, memory)
+    return await _by_column(session, catalogues, query, place, memory)
 
 
-async def _by_relevance(session: Session, catalogues: Sequence[CatalogueId], query: Query, place: Place | None) -> Page:
-    matches = [await _find(session, catalogue, query) for catalogue in catalogues]
+async def _by_relevance(
+    session: Session, catalogues: Sequence[CatalogueId], query: Query, place: Place | None, memory: KeptSets
+) -> Page:
+    matches = [await _find(session, catalogue, query, memory) for catalogue in catalogues]
     found = [here for _, here in matches]
     behind = None if place is None else Ranked(int(place.key[0]), float(place.key[1]), place.id)
     page = ranked(found, behind=behind, limit=query.limit + 1)
@@ -78,11 +81,11 @@ async def _by_relevance(session: Session, catalogues: Sequence[CatalogueId], que
     )
 
 
-async def _find(session: Session, catalogue: CatalogueId, query: Query) -> tuple[Holders, Found]:
+async def _find(session: Session, catalogue: CatalogueId, query: Query, memory: KeptSets) -> tuple[Holders, Found]:
     """The matches of one catalogue."""
     said, name, key = asked(query), as_name(query.text), folded(query.text.strip())
     wanted = (*said.terms, *said.heads, *SIZES)
-    held = await holders(session, catalogue, wanted, name=name, key=key if _KEY.fullmatch(key) else "")
+    held = await holders(session, catalogue, wanted, memory=memory, name=name, key=key if _KEY.fullmatch(key) else "")
     allowed = said.narrowed(held)
     named: dict[tuple[int, float], int] = {}
     if held.keyed is not None:
@@ -123,7 +126,9 @@ async def _resembling(session: Session, held: Holders, typed: str, allowed: int)
     return found
 
 
-async def _by_column(session: Session, catalogues: Sequence[CatalogueId], query: Query, place: Place | None) -> Page:
+async def _by_column(
+    session: Session, catalogues: Sequence[CatalogueId], query: Query, place: Place | None, memory: KeptSets
+) -> Page:
     said = asked(query)
     sets: list[tuple[Holders, int]] = []
     found: list[Listing] = []
@@ -131,7 +136,7 @@ async def _by_column(session: Session, catalogues: Sequence[CatalogueId], query:
         if said.everything:
             found += await rows.sorted_all(session, catalogue, query, place)
             continue
-        held = await holders(session, catalogue, said.terms)
+        held = await holders(session, catalogue, said.terms, memory=memory)
         sets.append((held, said.matching(held)))
         found += await _first(session, *sets[-1], query, place)
     found.sort(key=lambda one: (rows.sort_key(one, query.order), one.id), reverse=query.order is not Sort.NAME)

@@ -6,7 +6,7 @@ What people type arrives as words of letters and digits, and each is a value tha
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -15,8 +15,10 @@ from sqlalchemy import ARRAY, String, bindparam, text
 from skillyard.database import Session
 from skillyard.marketplace_sync.catalogue.entry import CatalogueId
 from skillyard.marketplace_sync.search import bits
-from skillyard.marketplace_sync.search.listings import LISTED, head_term, label_term
-from skillyard.marketplace_sync.search.query import COUNTED, Query
+from skillyard.marketplace_sync.search.kept_sets import Kept, KeptSets
+from skillyard.marketplace_sync.search.listings import LISTED, SIZES, head_term, label_term
+from skillyard.marketplace_sync.search.query import Query
+from skillyard.marketplace_sync.search.settling import MARK
 from skillyard.marketplace_sync.search.store import first_id, given_texts, is_sqlite
 from skillyard.marketplace_sync.search.words import terms
 
@@ -25,6 +27,11 @@ NAMES: Final = 300
 
 _VALUES, _PUBLISHERS = 200, 20
 """Of many matches, the catalogue's most frequent labels are counted, and its largest publishers."""
+
+_ALWAYS: Final = (LISTED, *SIZES)
+"""What every search asks for, and long sets all."""
+_MANY: Final = 12
+"""So many terms are looked for in a text by cutting it apart, fewer one by one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,14 +44,16 @@ class Name:
 
 @dataclass(slots=True)
 class Holders:
-    """Sets of listings by their terms. Read by ``holders``, and what is wanted besides by ``more``."""
+    """Sets of listings by their terms, of one moment. Read by ``holders``, and what is wanted besides by ``more``."""
 
     session: Session
     catalogue: CatalogueId
+    memory: KeptSets
     names: list[Name] = field(default_factory=list)
     """Those that begin with the text."""
     keyed: int | None = None
     """The number of the listing with the key."""
+    _kept: Kept = field(default_factory=lambda: Kept(None))
     _unsettled: dict[int, str] = field(default_factory=dict)
     _sets: dict[str, int] = field(default_factory=dict)
 
@@ -52,11 +61,17 @@ class Holders:
     def first(self) -> int:
         return first_id(self.catalogue)
 
-    async def more(self, wanted: Iterable[str], *, name: str = "", key: str = "") -> None:
-        """Have these terms ready, and listings by name and key, all by one statement."""
-        # What has a space or cannot be seen is nobody's term.
-        new = [one for one in wanted if one.isprintable() and " " not in one]
-        given = given_texts(self.session, new)
+    async def more(self, wanted: Iterable[str]) -> None:
+        """Have these terms ready too."""
+        new = _terms(wanted)
+        self._add(new, await self._postings(new))
+
+    async def begin(self, wanted: Iterable[str], *, name: str, key: str) -> None:
+        """Terms, listings by name and key, what is unsettled, and the mark of what is settled: all by one statement."""
+        new = _terms(wanted)
+        last = self.memory.last(self.catalogue)
+        known = {one: last.sets[one] for one in new if one in last.sets}
+        given = given_texts(self.session, [MARK, *(one for one in new if one not in known)])
         begins = name or "\x7f"
         given |= {"catalogue": self.catalogue, "name": begins, "end": f"{name}\x7f", "key": key, "names": NAMES + 1}
         blocks: dict[str, list[tuple[int, bytes]]] = {}
@@ -71,13 +86,36 @@ class Holders:
                     self.names.append(Name(number - self.first, said))
                 case _:
                     self.keyed = number - self.first
-        settled = ~bits.of(self._unsettled)
-        for one in new:
-            self._sets[one] = bits.joined(blocks.get(one, ())) & settled
+        marked = blocks.pop(MARK, [])
+        self._kept = self.memory.under(self.catalogue, marked[0][1] if marked else None)
+        found = {term: bits.joined(some) for term, some in blocks.items()}
+        # Where others settled since, what was kept is not what is there.
+        found |= known if last is self._kept else await self._postings(list(known))
+        self._kept.put({one: found.get(one, 0) for one in new if one in _ALWAYS})
+        self._add(new, found)
+
+    async def _postings(self, terms: Sequence[str]) -> dict[str, int]:
+        """The sets of terms as they are settled."""
+        blocks: dict[str, list[tuple[int, bytes]]] = {}
+        if terms:
+            given = given_texts(self.session, terms) | {"catalogue": self.catalogue}
+            connection = await self.session.connection()
+            for said, number, held in (await connection.execute(_POSTINGS[is_sqlite(self.session)], given)).all():
+                blocks.setdefault(said, []).append((number, held))
+        return {term: bits.joined(blocks.get(term, ())) for term in terms}
+
+    def _add(self, terms: Sequence[str], settled: Mapping[str, int]) -> None:
+        """Sets as they are settled, with what is unsettled out of its texts."""
+        known = ~bits.of(self._unsettled)
+        for one in terms:
+            self._sets[one] = settled.get(one, 0) & known
+        every = set(terms)
         for number, said in self._unsettled.items():
-            for one in new:
-                if f" {one} " in said:
-                    self._sets[one] |= 1 << number
+            has = (
+                every.intersection(said.split()) if len(every) > _MANY else [one for one in terms if f" {one} " in said]
+            )
+            for one in has:
+                self._sets[one] |= 1 << number
 
     def of(self, term: str) -> int:
         """Who has a term that was read; nobody has one that cannot be."""
@@ -94,30 +132,37 @@ class Holders:
 
     async def labels(self, numbers: int) -> Counter[tuple[str, str]]:
         """How many of these listings have the catalogue's most frequent labels."""
-        counts: Counter[tuple[str, str]] = Counter()
-        settled = bits.blocks(numbers & ~bits.of(self._unsettled))
         given = {"catalogue": self.catalogue, "values": _VALUES, "publishers": _PUBLISHERS}
         connection = await self.session.connection()
-        for term, number, held in (await connection.execute(_LABELS, given)).all():
-            if (here := settled.get(number)) is not None:
-                facet, _, value = term.partition(":")
-                counts[facet, value] += here.common(held)
+        frequent = set((await connection.execute(_FREQUENT, given)).scalars())
+        known = {one: self._kept.sets[one] for one in frequent if one in self._kept.sets}
+        read = await self._postings([one for one in frequent if one not in known])
+        self._kept.put(read)
+        settled = numbers & ~bits.of(self._unsettled)
+        found = Counter({term: (settled & one).bit_count() for term, one in (known | read).items()})
         for number, said in self._unsettled.items():
             if numbers >> number & 1:
-                for term in said.split():
-                    facet, mark, value = term.partition(":")
-                    if mark and facet in COUNTED:
-                        counts[facet, value] += 1
-        return counts
+                found.update(frequent.intersection(said.split()))
+        return Counter({_label(term): number for term, number in found.items()})
 
 
 async def holders(
-    session: Session, catalogue: CatalogueId, wanted: Iterable[str], *, name: str = "", key: str = ""
+    session: Session, catalogue: CatalogueId, wanted: Iterable[str], *, memory: KeptSets, name: str = "", key: str = ""
 ) -> Holders:
     """Who has these terms, whose names begin so, and who has the key."""
-    found = Holders(session, catalogue)
-    await found.more(wanted, name=name, key=key)
+    found = Holders(session, catalogue, memory)
+    await found.begin(wanted, name=name, key=key)
     return found
+
+
+def _terms(wanted: Iterable[str]) -> list[str]:
+    """What has a space or cannot be seen is nobody's term."""
+    return [one for one in dict.fromkeys(wanted) if one.isprintable() and " " not in one]
+
+
+def _label(term: str) -> tuple[str, str]:
+    facet, _, value = term.partition(":")
+    return facet, value
 
 
 @dataclass(frozen=True, slots=True)
@@ -172,12 +217,17 @@ _READ: Final = {
     ).bindparams(bindparam("given", type_=String() if sqlite else ARRAY(String)))
     for sqlite, by_terms in _BY_TERMS.items()
 }
-_LABELS: Final = text(
-    "SELECT term, block, bits FROM listing_postings WHERE catalogue_id = :catalogue AND term IN ("
+_POSTINGS: Final = {
+    sqlite: text(
+        f"SELECT term, block, bits FROM listing_postings WHERE catalogue_id = :catalogue AND {by_terms}"  # noqa: S608
+    ).bindparams(bindparam("given", type_=String() if sqlite else ARRAY(String)))
+    for sqlite, by_terms in _BY_TERMS.items()
+}
+_FREQUENT: Final = text(
     "SELECT facet || ':' || value FROM (SELECT facet, value FROM listing_facets WHERE catalogue_id = :catalogue "
     "AND facet IN ('category', 'kind', 'ecosystem', 'verdict', 'stars') AND count > 0 "
     "ORDER BY count DESC LIMIT :values) AS others "
     "UNION ALL SELECT facet || ':' || value FROM (SELECT facet, value FROM listing_facets "
     "WHERE catalogue_id = :catalogue AND facet = 'publisher' AND count > 0 "
-    "ORDER BY count DESC LIMIT :publishers) AS most)"
+    "ORDER BY count DESC LIMIT :publishers) AS most"
 )

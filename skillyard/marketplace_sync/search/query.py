@@ -15,6 +15,7 @@ import orjson
 from skillyard.errors import InputError
 from skillyard.marketplace_sync.catalogue.entry import CatalogueId
 from skillyard.marketplace_sync.errors import CursorError
+from skillyard.times import in_utc
 
 MAX_TEXT = 200
 MAX_LIMIT = 100
@@ -158,8 +159,8 @@ def _parsed(cursor: str, order: Sort, mark: str) -> Place | None:
         padded = cursor.encode("ascii") + b"=" * (-len(cursor) % 4)
         found, key, id_ = orjson.loads(base64.b64decode(padded, altchars=b"-_", validate=True))
         if order is Sort.UPDATED:
-            datetime.fromisoformat(key[0])
-    except (ValueError, TypeError, LookupError, binascii.Error):
+            in_utc(datetime.fromisoformat(key[0]))
+    except (ValueError, TypeError, LookupError, OverflowError, binascii.Error):
         return None
     fits = found == mark and type(id_) is int and 0 <= id_ < 2**63 and isinstance(key, list)
     if not fits or [type(one) for one in key] != _KEYS[order]:

@@ -8,6 +8,7 @@ each listing.
 from __future__ import annotations
 
 import asyncio
+import secrets
 from collections import defaultdict, deque
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
@@ -21,6 +22,9 @@ from skillyard.marketplace_sync.catalogue.entry import CatalogueId
 from skillyard.marketplace_sync.search import bits
 from skillyard.marketplace_sync.search.store import first_id, given_ids, id_range, is_sqlite, some_ids
 from skillyard.marketplace_sync.search.tables import PostingRow, TermsRow, UnsettledRow
+
+MARK: Final = "^"
+"""The term of one row that is no posting: which settling of the catalogue was the last (``kept_sets``)."""
 
 FEW: Final = 100
 """So many listings every search reads through; with more they are settled."""
@@ -86,6 +90,7 @@ async def _settle_below(session: Session, catalogue: CatalogueId, end: int) -> N
     )
     first = first_id(catalogue)
     begin = first
+    marked = False
     while True:
         least = select(func.min(UnsettledRow.listing_id)).where(
             UnsettledRow.catalogue_id == catalogue, UnsettledRow.listing_id >= begin, UnsettledRow.listing_id < end
@@ -101,6 +106,9 @@ async def _settle_below(session: Session, catalogue: CatalogueId, end: int) -> N
             await asyncio.to_thread(_compare_all, block, begin, rows)
             bounds["begin"] = rows[-1][0] + 1
         await _write(session, catalogue, block)
+        if not marked:
+            await _keep(session, catalogue, 0, {MARK: secrets.token_bytes(16)})
+            marked = True
         gone = delete(UnsettledRow).where(UnsettledRow.listing_id.in_(some_ids(sqlite=is_sqlite(session))))
         await session.execute(gone, {"ids": given_ids(session, block.ids)})
         begin += bits.BLOCK

@@ -13,9 +13,11 @@ class _Stems(dict[str, str]):
     is looked up."""
 
     def __missing__(self, word: str) -> str:
+        if len(word) > _LONGEST:
+            return self[word[:_LONGEST]]
         if len(self) >= _REMEMBERED:
             self.clear()
-        self[word] = found = stem(word[:_LONGEST])
+        self[word] = found = stem(word)
         return found
 
 

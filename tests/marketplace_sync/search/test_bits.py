@@ -22,10 +22,6 @@ def test_a_set_is_the_same_behind_blocks_and_changes_of_them(number: int) -> Non
         assert bits.numbers(found) == sorted(one + 2 * bits.BLOCK for one in wanted)
         assert list(bits.highest(found)) == sorted((one + 2 * bits.BLOCK for one in wanted), reverse=True)
         assert found == bits.of(one + 2 * bits.BLOCK for one in wanted)
-        some = set(made.sample(range(bits.BLOCK), 2000))
-        whole = bits.blocks(bits.of(one + 2 * bits.BLOCK for one in some))
-        assert list(whole) == [2]
-        assert whole[2].common(block) == len(wanted & some)
         data = bits.raw(found)
         assert all(bits.holds(data, one + 2 * bits.BLOCK) == (one in wanted) for one in range(0, bits.BLOCK, 7))
     assert bits.changed(block, added=(), removed=wanted) == b""
