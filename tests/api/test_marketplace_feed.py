@@ -107,7 +107,7 @@ async def test_a_page_ends_at_its_bytes_and_goes_on(hub: Hub) -> None:
 @pytest.mark.parametrize(
     ("query", "status", "code"),
     [
-        ("cursor=abc", 422, "cursor"),
+        ("cursor=abc", 410, "cursor_gone"),
         ("cursor=" + "A" * 600, 422, "invalid_request"),
         ("limit=0", 422, "invalid_request"),
         ("limit=1001", 422, "invalid_request"),

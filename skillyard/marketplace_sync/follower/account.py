@@ -24,7 +24,7 @@ _KINDS = frozenset(kind.value for kind in EntryKind)
 async def accounted_for(session: Session, remote: RemoteId, catalogue: Catalogue, head: Head) -> bool:
     """Whether the mirror is what the head says but for the rows that are set aside."""
     claims = await store.claims(session, remote)
-    # A row without a number is never asked for again, so it may be of what is gone by now.
+    # A row without a number is found by its page alone, and until then it may be of what is gone by now.
     numbered = [claim for claim in claims if claim.seq > store.UNSEEN]
     for counted in (claims, numbered):
         digest, live = await _with(session, catalogue, counted)

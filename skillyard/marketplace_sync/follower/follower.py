@@ -8,7 +8,6 @@ from collections.abc import Sequence
 from datetime import timedelta
 from pathlib import Path
 
-from skillyard.database import utcnow
 from skillyard.errors import NotFoundError, SkillyardError
 from skillyard.governance import workspaces
 from skillyard.ids import WorkspaceId
@@ -32,6 +31,7 @@ from skillyard.marketplace_sync.revocations import enforce
 from skillyard.runtime.runtime import Runtime
 from skillyard.runtime.values import SkillRef
 from skillyard.skills.skill import Bundle
+from skillyard.times import utcnow
 
 
 class Follower:
@@ -78,6 +78,7 @@ class Follower:
             self._metrics.sync_ended(label, time.monotonic() - begun, at=None)
             shown = str(error) if isinstance(error, SkillyardError) else f"something went wrong: {type(error).__name__}"
             await self._remotes.record(remote, error=shown)
+            await self._settle(remote)
             raise
         finally:
             if client is not None:
@@ -96,6 +97,12 @@ class Follower:
             return
         self._metrics.sync_ended(await self._label(market), self._runtime.settings.sync_run_timeout, at=None)
         await self._remotes.record(market, error=str(error))
+        await self._settle(market)
+
+    async def _settle(self, remote: RemoteMarket) -> None:
+        """What a run took before it failed is searched as fast as anything."""
+        async with self._database.transaction() as session:
+            await self._projection.settled(session, remote.catalogue)
 
     async def forget(self) -> None:
         """Deletions of mirrors that are older than they are kept: whoever follows is told of them once."""

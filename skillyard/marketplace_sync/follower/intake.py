@@ -43,14 +43,16 @@ class Intake:
     set_aside: tuple[SetAside, ...]
     ahead: int
     """Ratings whose stamp lies too far ahead of our clock."""
+    after: int
+    """Which number the page began behind: there it can be asked for again, whatever its rows say of themselves."""
 
     def kept(self, entry: Entry) -> Entry:
         """The entry as the mirror keeps it."""
         return replace(entry, document=None) if entry.id in self.left_out else entry
 
 
-def judge(page: ChangePage, filters: Filters, *, now: datetime) -> Intake:
-    """Read everything on a page."""
+def judge(page: ChangePage, filters: Filters, *, after: int, now: datetime) -> Intake:
+    """Read everything on a page, which begins behind a number."""
     aside = [SetAside(one.kind, one.key, one.seq, one.reason, one.raw, one.member) for one in page.unreadable]
     entries: list[Entry] = []
     moderation: dict[EntryId, ModerationDocument] = {}
@@ -82,7 +84,7 @@ def judge(page: ChangePage, filters: Filters, *, now: datetime) -> Intake:
                 pass
         if document is not None and not wanted(entry.id, document, filters):
             left_out.add(entry.id)
-    return Intake(tuple(entries), moderation, unread, versions, frozenset(left_out), tuple(aside), ahead)
+    return Intake(tuple(entries), moderation, unread, versions, frozenset(left_out), tuple(aside), ahead, after)
 
 
 def wanted(id_: EntryId, document: Document, filters: Filters) -> bool:

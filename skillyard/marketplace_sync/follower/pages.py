@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 from dataclasses import dataclass
 from typing import Final
 
@@ -78,15 +77,24 @@ class Pages:
 
     async def _judged(self, page: ChangePage, asked: str | None, filters: Filters) -> Intake:
         """What of a page can be taken. One with anything wrong is asked for once more: it may have been the way."""
-        intake = await asyncio.to_thread(judge, page, filters, now=utcnow())
+        place = position(asked)
+        after = 0 if place is None else place.seq
+        intake = await asyncio.to_thread(judge, page, filters, after=after, now=utcnow())
         if not intake.set_aside:
             return intake
-        with contextlib.suppress(RemoteUnavailableError, CursorGoneError):
+        try:
             again = await self.ask(asked)
-            if again.cursor == page.cursor:
-                second = await asyncio.to_thread(judge, again, filters, now=utcnow())
-                return second if len(second.set_aside) < len(intake.set_aside) else intake
-        return intake
+        except RemoteUnavailableError:
+            if position(page.cursor) is None:
+                # Nothing behind an opaque cursor can be asked for later: the page is read again as a whole.
+                raise
+            return intake
+        except CursorGoneError:
+            return intake
+        if again.cursor != page.cursor:
+            return intake
+        second = await asyncio.to_thread(judge, again, filters, after=after, now=utcnow())
+        return second if len(second.set_aside) < len(intake.set_aside) else intake
 
     async def close(self) -> None:
         """Let go of what was asked for and is not wanted any more."""

@@ -12,25 +12,19 @@ from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import replace
 from typing import Final
 
-from skillyard.database import Database, Session, utcnow
+from skillyard.database import Database, Session
 from skillyard.errors import NotFoundError
 from skillyard.marketplace_sync.catalogue import store as entries_of
 from skillyard.marketplace_sync.catalogue.cursor import FeedCursor
 from skillyard.marketplace_sync.catalogue.store import Projection
-from skillyard.marketplace_sync.errors import (
-    CursorError,
-    CursorGoneError,
-    FeedTrustError,
-    RemoteAnswerError,
-    RemoteError,
-)
+from skillyard.marketplace_sync.errors import CursorGoneError, FeedTrustError, RemoteAnswerError, RemoteError
 from skillyard.marketplace_sync.follower import store
 from skillyard.marketplace_sync.follower.account import accounted_for
 from skillyard.marketplace_sync.follower.intake import Intake, judge
 from skillyard.marketplace_sync.follower.pages import Pages, Tally, at_head, position
 from skillyard.marketplace_sync.follower.taking import EntryListener, Taking, counted_anew, moved
 from skillyard.marketplace_sync.follower.trust import believed_of, check_fresh, goes_on
-from skillyard.marketplace_sync.follower.values import Believed, Mirror, MirrorPhase, SyncReport
+from skillyard.marketplace_sync.follower.values import Believed, Mirror, MirrorPhase, SetAsideItem, SyncReport
 from skillyard.marketplace_sync.follower.words import Stopped
 from skillyard.marketplace_sync.remotes import store as remote_store
 from skillyard.marketplace_sync.remotes.remote import (
@@ -40,6 +34,7 @@ from skillyard.marketplace_sync.remotes.remote import (
     RemoteMarket,
     RemoteState,
 )
+from skillyard.times import utcnow
 
 _MARKED_TOGETHER: Final = 5000
 _RESTARTS: Final = 8
@@ -251,8 +246,7 @@ class Run:
                 ids = await store.unseen(session, self._market.catalogue, most=_MARKED_TOGETHER)
                 await self._taking.forget(session, self._market.catalogue, ids)
             if not ids:
-                if self._anew:
-                    await self._count_anew()
+                await self._count_anew()
                 await self._to(MirrorPhase.FEED)
                 return
 
@@ -325,21 +319,24 @@ class Run:
             return
         async with self._database.reading() as session:
             waiting = await store.longest_waiting(session, self._id, most=_TRIED_AGAIN)
+        places: dict[tuple[int, int], list[SetAsideItem]] = {}
         for item in waiting:
-            if item.seq < 1:
-                continue
-            place = FeedCursor(here.feed_id, here.epoch, item.seq - 1, up_to=item.seq)
+            # A number that cannot be right leads nowhere; then the page that it came on is asked for again.
+            known = item.after < item.seq <= here.seq
+            places.setdefault((item.seq - 1, item.seq) if known else (item.after, here.seq), []).append(item)
+        for (after, last), items in places.items():
+            place = FeedCursor(here.feed_id, here.epoch, after, up_to=last)
             try:
                 page = await self._pages.ask(str(place))
-            except (CursorGoneError, CursorError):
+            except CursorGoneError:
                 continue
-            found = replace(page, entries=tuple(one for one in page.entries if one.seq == item.seq))
-            intake = await asyncio.to_thread(judge, found, self._mirror.filters, now=utcnow())
-            still = any((one.kind, one.key) == (item.kind, item.key) for one in intake.set_aside)
+            found = replace(page, entries=tuple(one for one in page.entries if after < one.seq <= last))
+            intake = await asyncio.to_thread(judge, found, self._mirror.filters, after=after, now=utcnow())
+            still = {(one.kind, one.key) for one in intake.set_aside}
+            good = [item.id for item in items if (item.kind, item.key) not in still]
             async with self._database.transaction() as session:
                 market = await self._mine(session)
-                if not still:
-                    await store.drop_set_aside(session, self._id, (item.id,))
+                await store.drop_set_aside(session, self._id, good)
                 catalogue = await entries_of.find(session, market.catalogue)
                 fresh, stopped = await self._taking.take(session, market, catalogue, intake, again=False)
             self.tally.applied += fresh
@@ -362,18 +359,18 @@ class Run:
             equal = (catalogue.digest_hex, catalogue.live) == (head.digest, head.live)
             if not equal and aside and await accounted_for(session, self._id, catalogue, head):
                 return None, aside, catalogue.seq
-            if not equal and not aside:
-                raise _NotEqualError(
-                    f"the mirror is not what it signed at {head.seq}: {catalogue.live} entries with the digest "
-                    f"{catalogue.digest_hex[:16]}…, and not {head.live} with {head.digest[:16]}… (mix-up)"
-                )
             mirror = self._mirror
             if equal:
                 await store.drop_set_aside(session, self._id)
                 mirror = replace(mirror, checked_at=utcnow())
                 await self._move(session, mirror)
+        # What was good is taken, and settled, all the same.
+        if not equal and not aside:
+            raise _NotEqualError(
+                f"the mirror is not what it signed at {head.seq}: {catalogue.live} entries with the digest "
+                f"{catalogue.digest_hex[:16]}…, and not {head.live} with {head.digest[:16]}… (mix-up)"
+            )
         if not equal:
-            # What was good is taken all the same.
             raise RemoteAnswerError(
                 f"{aside} entries of it could not be taken, and they do not account for what else the mirror lacks of "
                 f"what it signed at {head.seq}; `skillyard mirrors set-aside {market.name}` shows them"

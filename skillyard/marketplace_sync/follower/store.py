@@ -34,7 +34,7 @@ _AT_ONCE = 500
 _MOST_RAW = 16 * 1024
 _MOST_REASON = 500
 _VERSIONS = 5
-_RENEWED = ("seq", "reason", "document", "member", "last_at")
+_RENEWED = ("seq", "after", "reason", "document", "member", "last_at")
 UNSEEN = 0
 """The number of an entry that a snapshot has not brought yet. Feeds count from 1."""
 
@@ -145,8 +145,10 @@ async def _set_seq(session: Session, catalogue: CatalogueId, numbers: Sequence[t
 # What was set aside
 
 
-async def set_aside(session: Session, remote: RemoteMarket, items: Iterable[SetAside], *, at: datetime) -> None:
-    """Keep what could not be taken; one that is there already is counted once more."""
+async def set_aside(
+    session: Session, remote: RemoteMarket, items: Iterable[SetAside], *, after: int, at: datetime
+) -> None:
+    """Keep what could not be taken of a page behind a number; one that is there already is counted once more."""
     # One page may have the same twice: the last counts.
     kept = {(_plain(item.kind)[:40], _plain(item.key)[:300]): item for item in items}
     names = list(kept)
@@ -160,6 +162,7 @@ async def set_aside(session: Session, remote: RemoteMarket, items: Iterable[SetA
     for (kind, key), item in kept.items():
         values: dict[str, object] = {
             "seq": item.seq,
+            "after": after,
             "reason": _plain(item.reason)[:_MOST_REASON],
             "document": _plain(item.raw)[:_MOST_RAW],
             "member": item.member,
@@ -220,12 +223,13 @@ async def drop_set_aside(session: Session, remote: RemoteId, ids: Collection[int
 
 
 async def unread_words(session: Session, remote: RemoteId, keys: Collection[str]) -> tuple[str, ...]:
-    """Those of the keys that a moderator's word which could not be taken is about."""
+    """Those of the keys that something which could not be taken is about: a moderator's word, or what a publisher says
+    of its keys."""
     rows = await session.scalars(
         select(SetAsideRow.key)
         .where(
             SetAsideRow.remote_id == remote,
-            SetAsideRow.kind == EntryKind.MODERATION.value,
+            SetAsideRow.kind.in_((EntryKind.MODERATION.value, EntryKind.PUBLISHER.value)),
             SetAsideRow.key.in_(sorted(keys)),
         )
         .order_by(SetAsideRow.key)
@@ -418,6 +422,7 @@ def _item(row: SetAsideRow) -> SetAsideItem:
         kind=row.kind,
         key=row.key,
         seq=row.seq,
+        after=row.after,
         reason=row.reason,
         document=row.document,
         first_at=row.first_at,

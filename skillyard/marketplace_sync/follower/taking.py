@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Final, Protocol
 
-from skillyard.database import Session, utcnow
+from skillyard.database import Session
 from skillyard.marketplace_sync.catalogue import store as entries_of
 from skillyard.marketplace_sync.catalogue.entry import CatalogueId, Entry, EntryId, member
 from skillyard.marketplace_sync.catalogue.set_digest import SetDigest
@@ -18,6 +18,7 @@ from skillyard.marketplace_sync.follower.intake import Intake
 from skillyard.marketplace_sync.follower.pages import position
 from skillyard.marketplace_sync.follower.words import Stopped
 from skillyard.marketplace_sync.remotes.remote import ChangePage, RemoteMarket
+from skillyard.times import utcnow
 
 _MOST_SET_ASIDE: Final = 10_000
 """A remote with more than that is none."""
@@ -68,7 +69,7 @@ class Taking:
 
     async def _set_aside(self, session: Session, market: RemoteMarket, intake: Intake) -> None:
         if intake.set_aside:
-            await store.set_aside(session, market, intake.set_aside, at=utcnow())
+            await store.set_aside(session, market, intake.set_aside, after=intake.after, at=utcnow())
         waiting = await store.count_set_aside(session, market.id)
         if waiting > _MOST_SET_ASIDE:
             raise RemoteAnswerError(f"more than {_MOST_SET_ASIDE} entries of it cannot be taken")

@@ -91,6 +91,8 @@ class SetAsideItem:
     kind: str
     key: str
     seq: int
+    after: int
+    """The number that the page it came on began behind."""
     reason: str
     document: str
     first_at: datetime

@@ -8,15 +8,17 @@ from dataclasses import dataclass
 
 import structlog
 
-from skillyard.database import Database, Session, utcnow
+from skillyard.database import Database, Session
 from skillyard.errors import InputError
 from skillyard.marketplace_sync.catalogue import store
 from skillyard.marketplace_sync.catalogue.cursor import FeedCursor, check, parse_cursor
 from skillyard.marketplace_sync.catalogue.entry import CatalogueId, Entry
 from skillyard.marketplace_sync.catalogue.store import Catalogue
+from skillyard.marketplace_sync.errors import CursorError, CursorGoneError
 from skillyard.marketplace_sync.hub.head import HeadSigner, HubKeyError, SignedHead, load_key
 from skillyard.marketplace_sync.live.broadcast import Bell
 from skillyard.settings import Settings
+from skillyard.times import utcnow
 
 MOST_ENTRIES = 1000
 LONGEST_WAIT = 60.0
@@ -91,11 +93,10 @@ class Feed:
     async def changes(self, cursor: str | None, *, limit: int, wait: float = 0.0) -> FeedPage:
         """What changed behind a cursor. Without one, from the beginning with tombstones; a snapshot's goes on with it.
 
-        Where there is nothing, ``wait`` up to so many seconds for something. Raises ``CursorError`` and
-        ``CursorGoneError``.
+        Where there is nothing, ``wait`` up to so many seconds for something. Raises ``CursorGoneError``.
         """
         _check(limit, wait)
-        place = None if cursor is None else parse_cursor(cursor)
+        place = None if cursor is None else _place(cursor)
         if wait <= 0:
             return await self._page(place, limit, snapshot=False)
         deadline = asyncio.get_running_loop().time() + wait
@@ -110,7 +111,7 @@ class Feed:
     async def snapshot(self, cursor: str | None, *, limit: int) -> FeedPage:
         """All that is there now, without tombstones. Its last cursor goes on with ``changes``."""
         _check(limit, 0)
-        return await self._page(None if cursor is None else parse_cursor(cursor), limit, snapshot=True)
+        return await self._page(None if cursor is None else _place(cursor), limit, snapshot=True)
 
     async def _page(self, place: FeedCursor | None, limit: int, *, snapshot: bool) -> FeedPage:
         async with self._database.reading() as session:
@@ -136,6 +137,14 @@ class Feed:
         if self._signer is None:
             raise HubKeyError(self._problem or "the feed was not started")
         return self._signer
+
+
+def _place(cursor: str) -> FeedCursor:
+    """Who holds one that is none got it damaged, and has no other: they have to be told how to go on all the same."""
+    try:
+        return parse_cursor(cursor)
+    except CursorError as error:
+        raise CursorGoneError("not a cursor of this feed; begin again with a snapshot") from error
 
 
 def _page_of(

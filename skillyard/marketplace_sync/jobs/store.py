@@ -131,6 +131,9 @@ async def claim(
     if state.claimed_by is not None and not await _is_dead(session, state, unrenewed):
         return Busy(await _running(session, state.id))
     await _lose(session, state.id, at)
+    if state.claimed_by is not None:
+        # What its process was sending is nobody's either; nobody sweeps for a claim that has an owner again.
+        await uploads_store.free_orphaned(session)
     await _set(
         session,
         state.id,

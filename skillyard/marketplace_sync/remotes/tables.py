@@ -87,6 +87,9 @@ class SetAsideRow(Base):
     kind: Mapped[str] = mapped_column(String(40))
     key: Mapped[str] = mapped_column(String(300))
     seq: Mapped[int] = mapped_column(Key)
+    """As it says of itself, so it may be false."""
+    after: Mapped[int] = mapped_column(Key, server_default="0")
+    """The number that the page it came on began behind: where it can be asked for, whatever its own number is."""
     reason: Mapped[str] = mapped_column(String(500))
     document: Mapped[str] = mapped_column(Text)
     """As received, cut to a length; for people to look at."""

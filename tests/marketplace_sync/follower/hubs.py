@@ -11,7 +11,7 @@ from datetime import datetime
 from pathlib import Path
 
 import orjson
-from skillyard.database import Database, Session, utcnow
+from skillyard.database import Database, Session
 from skillyard.governance.decision import SkillState
 from skillyard.governance.signing import PublicKey
 from skillyard.ids import BundleDigest, SkillVersionId
@@ -45,6 +45,7 @@ from skillyard.marketplace_sync.remotes.rows import read_row
 from skillyard.marketplace_sync.remotes.skillyard import _read_head
 from skillyard.runtime.tables import SkillRow, SkillVersionRow
 from skillyard.skills.skill import BundleFile, SkillKind
+from skillyard.times import utcnow
 
 AT = datetime.fromisoformat("2026-11-01T12:00:00+00:00")
 
@@ -97,6 +98,7 @@ class Hub:
         self.meddle: Callable[[Row], Row | None] = lambda row: row
         """What happens to each row on its way; ``None`` takes it out."""
         self.meddle_page: Callable[[list[Row]], list[Row]] = lambda rows: rows
+        self.meddle_cursor: Callable[[str], str] = lambda cursor: cursor
         self.meddle_head: Callable[[Head], Head] = lambda head: head
         self.before_page: Callable[[int], object] = lambda _number: None
         self.limit = 1000
@@ -170,7 +172,9 @@ class Hub:
                 entries.append(entry)
             elif wrong is not None:
                 unreadable.append(wrong)
-        return ChangePage(tuple(entries), tuple(unreadable), page.cursor, page.more, head, len(text))
+        return ChangePage(
+            tuple(entries), tuple(unreadable), self.meddle_cursor(page.cursor), page.more, head, len(text)
+        )
 
     async def manifest(self, version: EntryId) -> tuple[BundleFile, ...]:
         raise AssertionError(f"nobody asked for the files of {version}")
@@ -337,3 +341,19 @@ async def require_sound(here: Here) -> None:
     digest = SetDigest()
     digest.add_all(member(entry.id, entry.sha256) for entry in live)
     assert (catalogue.live, catalogue.digest_hex) == (len(live), digest.hex)
+
+
+async def fill(hub: Hub, skills: int = 12) -> None:
+    """A small catalogue of everything."""
+    await hub.write(publisher("acme"), category("data"))
+    names = [f"acme/s{number}" for number in range(skills)]
+    await hub.write(*(skill(name) for name in names), *(version(f"{name}@1.0.0") for name in names))
+    await hub.write(*(rating(name) for name in names[:3]))
+
+
+async def same(here: Here, hub: Hub) -> None:
+    """The mirror is what the hub has."""
+    ours, theirs = await here.catalogue(), await hub.catalogue()
+    assert (ours.digest_hex, ours.live, ours.seq) == (theirs.digest_hex, theirs.live, theirs.seq)
+    live = [entry for entry in await hub.entries() if not entry.deleted]
+    assert [entry for entry in await here.entries() if not entry.deleted] == live
