@@ -9,11 +9,10 @@ from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 
 from tests.acceptance.people import answered
-from tests.acceptance.ring import NAMES, SERVERS, SIDES, Servers
+from tests.acceptance.ring import NAMES, SERVERS, SIDES, STOPS, Servers
 
 Act = Callable[[Servers, random.Random], None]
 
-_STOPS = ("revoked", "quarantined")
 _HOUR = 3600
 _WRITERS = 8
 
@@ -115,7 +114,7 @@ def _revoke_while_edited(ring: Servers, dice: random.Random) -> None:
     """The moderator's word, a release and an edit of one skill, in whatever order they come."""
     name = dice.choice(NAMES[:2])
     _at_once(
-        partial(ring.say, f"acme/{name}@1.1.0", dice.choice(_STOPS)),
+        partial(ring.say, f"acme/{name}@1.1.0", dice.choice(STOPS)),
         partial(ring.publish, name),
         partial(ring.edit, "alpha", name, _own(dice)),
         partial(ring.poke, "beta", "catalogue"),

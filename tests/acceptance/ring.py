@@ -23,6 +23,8 @@ NAMES = ("anvil", "bellows", "chisel", "drill")
 INSTALLED = tuple(f"acme/{name}@1.1.0" for name in NAMES[:2])
 SIDES = ("alpha", "beta")
 SERVERS = ("hub", *SIDES)
+STOPS = ("revoked", "quarantined")
+"""Words of moderators after which nothing runs."""
 ACCEPTED, DENIED = 202, 403
 _REQUEST_SECONDS = "3"
 """What answers more slowly than that has failed, for a follower here."""
