@@ -53,10 +53,16 @@ def judged(
     )
 
 
-def strongest_first(finding: Finding) -> tuple[int, int, str, str, str]:
-    """The order of findings in a report."""
+_Order = tuple[int, int, str, str, str, str, int, float, str]
+
+
+def strongest_first(finding: Finding) -> _Order:
+    """The order of findings in a report, the same however often it was judged."""
     place = str(finding.package) if finding.package else f"{finding.file or ''}:{finding.line or 0:>9}"
-    return -finding.level, -RANK[finding.severity], place, finding.advisory or finding.rule, finding.message
+    said = finding.level if finding.said is None else finding.said
+    name, rule, message = finding.advisory or finding.rule, finding.rule, finding.message
+    alike = (rule, -said, -1.0 if finding.cvss is None else finding.cvss, finding.file_sha256 or "")
+    return -finding.level, -RANK[finding.severity], place, name, message, *alike
 
 
 def as_scanned(finding: Finding) -> Finding:
