@@ -27,7 +27,7 @@ async def test_run_now_runs_now_says_when_one_is_under_way_and_is_recorded(
     database: Database, remote: RemoteMarket, tmp_path: Path, by: Administrator
 ) -> None:
     async with working(database, tmp_path) as house:
-        await until(lambda: len(house.follow.ended) == 1)
+        await until(lambda: len(house.follow.ended) == 1 and not house.jobs._running)
         house.follow.seconds = 0.5
         run = await house.orders.run_now("hub", Job.CATALOGUE, by=by)
         assert (run.state, run.trigger) == (RunState.RUNNING, RunTrigger.MANUAL)
