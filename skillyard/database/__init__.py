@@ -8,7 +8,7 @@ second engine; what differs between them is in ``sqlite`` and ``postgres``, and 
 from __future__ import annotations
 
 from skillyard.database.columns import Base, Key, StoredEnum, UtcDateTime, one_of, stored_time
-from skillyard.database.door import Database, Session, after_commit, open_database
+from skillyard.database.door import Database, Session, Snapshot, after_commit, open_database
 from skillyard.database.errors import (
     DatabaseError,
     DatabaseNewerError,
@@ -40,6 +40,7 @@ __all__ = [
     "Notices",
     "SchemaState",
     "Session",
+    "Snapshot",
     "StoredEnum",
     "UtcDateTime",
     "after_commit",

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Callable
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TypeVar
 
-from sqlalchemy import event, func, select
+from sqlalchemy import Connection, Engine, event, func, select
 from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession, async_sessionmaker
 from sqlalchemy.orm import Session as SyncSession
 
@@ -22,6 +24,28 @@ Session = AsyncSession
 """What a transaction gives; the name that modules outside this door use."""
 
 
+Snapshot = Connection
+"""What ``Database.look`` gives: the database as it was at one moment, without waiting for it statement by statement."""
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True)
+class _Threads:
+    """Where SQLite is read without a journey to a connection's own thread for each statement."""
+
+    engine: Engine
+    pool: ThreadPoolExecutor
+
+    def run(self, work: Callable[[Connection], T]) -> T:
+        with self.engine.connect() as connection:
+            return work(connection)
+
+    def close(self) -> None:
+        self.pool.shutdown()
+        self.engine.dispose()
+
+
 @dataclass(frozen=True, slots=True)
 class Database:
     """An open database: one connection that writes, a few that read. Made by ``open_database``."""
@@ -31,6 +55,7 @@ class Database:
     _reader: AsyncEngine = field(repr=False)
     _writes: async_sessionmaker[AsyncSession] = field(repr=False)
     _reads: async_sessionmaker[AsyncSession] = field(repr=False)
+    _threads: _Threads | None = field(repr=False)
 
     @property
     def kind(self) -> Kind:
@@ -67,6 +92,19 @@ class Database:
             async with self._reads() as session:
                 yield session
 
+    async def look(self, work: Callable[[Connection], T]) -> T:
+        """What ``work`` finds in one consistent snapshot. As ``reading``, for many small statements at once.
+
+        On SQLite it runs in a thread, where a statement costs a tenth of what it costs from here; on PostgreSQL on the
+        event loop. So it may touch nothing that only one of them may.
+        """
+        with machine_errors():
+            if self._threads is not None:
+                loop = asyncio.get_running_loop()
+                return await loop.run_in_executor(self._threads.pool, self._threads.run, work)
+            async with self._reader.connect() as connection:
+                return await connection.run_sync(work)
+
     async def disk_bytes(self) -> int:
         """What it occupies on its disk: the files, or what the server says of this database."""
         if self.kind is Kind.SQLITE:
@@ -75,6 +113,8 @@ class Database:
             return int((await session.execute(select(func.pg_database_size(func.current_database())))).scalar_one())
 
     async def close(self) -> None:
+        if self._threads is not None:
+            await asyncio.to_thread(self._threads.close)
         await self._reader.dispose()
         await self._writer.dispose()
 
@@ -102,10 +142,15 @@ async def open_database(url: str, *, readers: int = READERS) -> Database:
     await require_head(location)
     engine = sqlite if location.kind is Kind.SQLITE else postgres
     writer, reader = engine.engines(location, readers=readers)
+    threads = None
+    if location.kind is Kind.SQLITE:
+        pool = ThreadPoolExecutor(readers, thread_name_prefix="database")
+        threads = _Threads(sqlite.reading_engine(location, readers=readers), pool)
     return Database(
         location=location,
         _writer=writer,
         _reader=reader,
         _writes=async_sessionmaker(writer, expire_on_commit=False),
         _reads=async_sessionmaker(reader, expire_on_commit=False),
+        _threads=threads,
     )

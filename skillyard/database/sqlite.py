@@ -12,7 +12,7 @@ from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import cast
 
-from sqlalchemy import AdaptedConnection, Connection, Engine, create_engine, event
+from sqlalchemy import URL, AdaptedConnection, Connection, Engine, create_engine, event
 from sqlalchemy.engine.interfaces import DBAPIConnection
 from sqlalchemy.exc import OperationalError
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
@@ -41,6 +41,14 @@ def engines(location: Location, *, readers: int) -> tuple[AsyncEngine, AsyncEngi
     )
     _on_connect(reader.sync_engine, begin="BEGIN", pragmas=("query_only = ON",))
     return writer, reader
+
+
+def reading_engine(location: Location, *, readers: int) -> Engine:
+    """For reading in threads."""
+    url = URL.create("sqlite", database=str(location.path))
+    engine = create_engine(url, pool_size=readers, max_overflow=0, pool_timeout=BUSY_SECONDS)
+    _on_connect(engine, begin="BEGIN", pragmas=("query_only = ON",))
+    return engine
 
 
 @contextmanager

@@ -124,13 +124,11 @@ class SearchIndex:
 
     async def search(self, catalogues: Sequence[CatalogueId], query: Query) -> Page:
         """A page of what is looked for. Raises ``CursorError``."""
-        async with self._database.reading() as session:
-            return await lookup.search(session, catalogues, query, memory=self._memory)
+        return await self._database.look(lambda shot: lookup.search(shot, catalogues, query, memory=self._memory))
 
     async def listing(self, catalogue: CatalogueId, key: str) -> Listing | None:
         """One skill as search shows it; nothing for one that it does not show."""
-        async with self._database.reading() as session:
-            return await rows.one(session, catalogue, key)
+        return await self._database.look(lambda shot: rows.one(shot, catalogue, key))
 
     async def said(self, catalogue: CatalogueId, key: str) -> tuple[SkillSaid, VersionSaid | None]:
         """Everything that a catalogue says of a skill, and of its latest version. Raises ``NotFoundError``."""
@@ -151,8 +149,7 @@ class SearchIndex:
 
     async def listed(self, catalogue: CatalogueId, *, after: str, limit: int) -> tuple[Listing, ...]:
         """What search shows, by key, beginning behind ``after``."""
-        async with self._database.reading() as session:
-            return await rows.by_key(session, catalogue, after=after, limit=limit)
+        return await self._database.look(lambda shot: rows.by_key(shot, catalogue, after=after, limit=limit))
 
 
 async def _readable(session: Session, catalogue: CatalogueId, keys: Collection[str]) -> dict[str, SkillDocument]:

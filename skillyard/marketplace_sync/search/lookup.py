@@ -15,7 +15,7 @@ from datetime import datetime
 from itertools import islice
 from typing import Final
 
-from skillyard.database import Session
+from skillyard.database import Snapshot
 from skillyard.marketplace_sync.catalogue.entry import CatalogueId
 from skillyard.marketplace_sync.search import bits, rows
 from skillyard.marketplace_sync.search.kept_sets import KeptSets
@@ -39,7 +39,7 @@ SIMILAR: Final = 0.3
 """How much of its trigrams a name must share with what was typed."""
 
 _FEW: Final = 3
-"""With fewer matches, names that resemble the text are added."""
+"""With fewer matches, and none whose name is the text, names that resemble it are added."""
 _CANDIDATES: Final = 100
 _LONGEST: Final = 64
 _LEAST_TRIGRAMS: Final = 3
@@ -52,40 +52,40 @@ _FACET_VALUES: Final = 50
 _KEY: Final = re.compile(r"[a-z0-9-]{1,64}/[a-z0-9-]{1,64}")
 
 
-async def search(session: Session, catalogues: Sequence[CatalogueId], query: Query, *, memory: KeptSets) -> Page:
+def search(snapshot: Snapshot, catalogues: Sequence[CatalogueId], query: Query, *, memory: KeptSets) -> Page:
     """Raises ``CursorError``."""
     place = read_place(query, catalogues)
     if query.order is Sort.RELEVANCE:
-        return await _by_relevance(session, catalogues, query, place, memory)
-    return await _by_column(session, catalogues, query, place, memory)
+        return _by_relevance(snapshot, catalogues, query, place, memory)
+    return _by_column(snapshot, catalogues, query, place, memory)
 
 
-async def _by_relevance(
-    session: Session, catalogues: Sequence[CatalogueId], query: Query, place: Place | None, memory: KeptSets
+def _by_relevance(
+    snapshot: Snapshot, catalogues: Sequence[CatalogueId], query: Query, place: Place | None, memory: KeptSets
 ) -> Page:
-    matches = [await _find(session, catalogue, query, memory) for catalogue in catalogues]
+    matches = [_find(snapshot, catalogue, query, memory) for catalogue in catalogues]
     found = [here for _, here in matches]
     behind = None if place is None else Ranked(int(place.key[0]), float(place.key[1]), place.id)
     page = ranked(found, behind=behind, limit=query.limit + 1)
     last = page[query.limit - 1] if len(page) > query.limit else None
     ids = [one.id for one in page[: query.limit]]
-    items = await rows.of_ids(session, ids)
+    items = rows.of_ids(snapshot, ids)
     sets = [(held, here.numbers) for held, here in matches]
     return Page(
         items=tuple(items[id_] for id_ in ids),
         next_cursor=None if last is None else write_place(Place((last.group, last.weight), last.id), query, catalogues),
         total=_total(sets),
-        facets=await _counted(session, sets) if query.facets else (),
+        facets=_counted(snapshot, sets) if query.facets else (),
         cut=any(len(held.names) > NAMES for held, _ in matches),
         similar=any(here.alike for here in found),
     )
 
 
-async def _find(session: Session, catalogue: CatalogueId, query: Query, memory: KeptSets) -> tuple[Holders, Found]:
+def _find(snapshot: Snapshot, catalogue: CatalogueId, query: Query, memory: KeptSets) -> tuple[Holders, Found]:
     """The matches of one catalogue."""
     said, name, key = asked(query), as_name(query.text), folded(query.text.strip())
     wanted = (*said.terms, *said.heads, *SIZES)
-    held = await holders(session, catalogue, wanted, memory=memory, name=name, key=key if _KEY.fullmatch(key) else "")
+    held = holders(snapshot, catalogue, wanted, memory=memory, name=name, key=key if _KEY.fullmatch(key) else "")
     allowed = said.narrowed(held)
     named: dict[tuple[int, float], int] = {}
     if held.keyed is not None:
@@ -100,18 +100,19 @@ async def _find(session: Session, catalogue: CatalogueId, query: Query, memory: 
         found.head = found.text & held.of_all(said.heads)
         for head in said.heads:
             found.some |= found.text & held.of(head)
-    if found.numbers.bit_count() < _FEW:
-        found.alike = await _resembling(session, held, query.text, allowed & ~found.numbers)
+    exact = any(group == EXACT and some for (group, _), some in named.items())
+    if not exact and found.numbers.bit_count() < _FEW:
+        found.alike = _resembling(snapshot, held, query.text, allowed & ~found.numbers)
     return held, found
 
 
-async def _resembling(session: Session, held: Holders, typed: str, allowed: int) -> dict[tuple[int, float], int]:
+def _resembling(snapshot: Snapshot, held: Holders, typed: str, allowed: int) -> dict[tuple[int, float], int]:
     """Names that share enough of their trigrams with what was typed, the most first."""
     wanted = trigrams(as_name(typed)[:_LONGEST])
     if len(wanted) < _LEAST_TRIGRAMS:
         return {}
     alike = sorted(map(alike_term, wanted))
-    await held.more(alike)
+    held.more(alike)
     ids: list[int] = []
     least = math.ceil(SIMILAR * len(wanted))
     for _, numbers in bits.in_many([held.of(one) for one in alike], least=least):
@@ -119,63 +120,61 @@ async def _resembling(session: Session, held: Holders, typed: str, allowed: int)
         if len(ids) == _CANDIDATES:
             break
     found: dict[tuple[int, float], int] = {}
-    for id_, name in await rows.names(session, ids):
+    for id_, name in rows.names(snapshot, ids):
         like = similarity(wanted, trigrams(name))
         if like >= SIMILAR:
             found[RESEMBLES, -like] = found.get((RESEMBLES, -like), 0) | 1 << (id_ - held.first)
     return found
 
 
-async def _by_column(
-    session: Session, catalogues: Sequence[CatalogueId], query: Query, place: Place | None, memory: KeptSets
+def _by_column(
+    snapshot: Snapshot, catalogues: Sequence[CatalogueId], query: Query, place: Place | None, memory: KeptSets
 ) -> Page:
     said = asked(query)
     sets: list[tuple[Holders, int]] = []
     found: list[Listing] = []
     for catalogue in catalogues:
         if said.everything:
-            found += await rows.sorted_all(session, catalogue, query, place)
+            found += rows.sorted_all(snapshot, catalogue, query, place)
             continue
-        held = await holders(session, catalogue, said.terms, memory=memory)
+        held = holders(snapshot, catalogue, said.terms, memory=memory)
         sets.append((held, said.matching(held)))
-        found += await _first(session, *sets[-1], query, place)
+        found += _first(snapshot, *sets[-1], query, place)
     found.sort(key=lambda one: (rows.sort_key(one, query.order), one.id), reverse=query.order is not Sort.NAME)
     last = found[query.limit - 1] if len(found) > query.limit else None
     cursor = None if last is None else write_place(Place((_cursor_key(last, query.order),), last.id), query, catalogues)
     items = tuple(found[: query.limit])
     if said.everything:
-        counts = await rows.kept_counts(session, catalogues)
+        counts = rows.kept_counts(snapshot, catalogues)
         return Page(items, cursor, counts["all", "all"], _facets(counts) if query.facets else ())
-    return Page(items, cursor, _total(sets), await _counted(session, sets) if query.facets else ())
+    return Page(items, cursor, _total(sets), _counted(snapshot, sets) if query.facets else ())
 
 
-async def _first(session: Session, held: Holders, numbers: int, query: Query, place: Place | None) -> list[Listing]:
+def _first(snapshot: Snapshot, held: Holders, numbers: int, query: Query, place: Place | None) -> list[Listing]:
     """The matches that a page is made of."""
     count = numbers.bit_count()
     if count <= _SORTED:
         ids = [held.first + one for one in bits.numbers(numbers)]
-        return await rows.sorted_ids(session, ids, query, place) if ids else []
+        return rows.sorted_ids(snapshot, ids, query, place) if ids else []
     data, first = bits.raw(numbers), held.first
     share = count / max(held.of(LISTED).bit_count(), count)
-    ids = await rows.walked(
-        session, held.catalogue, query, place, holds=lambda id_: bits.holds(data, id_ - first), share=share
+    ids = rows.walked(
+        snapshot, held.catalogue, query, place, holds=lambda id_: bits.holds(data, id_ - first), share=share
     )
-    return list((await rows.of_ids(session, ids)).values())
+    return list(rows.of_ids(snapshot, ids).values())
 
 
 def _total(sets: Sequence[tuple[Holders, int]]) -> int:
     return sum(numbers.bit_count() for _, numbers in sets)
 
 
-async def _counted(session: Session, sets: Sequence[tuple[Holders, int]]) -> tuple[Facet, ...]:
+def _counted(snapshot: Snapshot, sets: Sequence[tuple[Holders, int]]) -> tuple[Facet, ...]:
     """Facets over all matches."""
     if _total(sets) <= _READ:
-        return _facets(
-            await rows.labels(session, [held.first + one for held, some in sets for one in bits.numbers(some)])
-        )
+        return _facets(rows.labels(snapshot, [held.first + one for held, some in sets for one in bits.numbers(some)]))
     counts: Counter[tuple[str, str]] = Counter()
     for held, numbers in sets:
-        counts += await held.labels(numbers)
+        counts += held.labels(numbers)
     return _facets(counts)
 
 

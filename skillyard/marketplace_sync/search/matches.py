@@ -12,12 +12,12 @@ from typing import Final
 
 from sqlalchemy import ARRAY, String, bindparam, text
 
-from skillyard.database import Session
+from skillyard.database import Snapshot
 from skillyard.marketplace_sync.catalogue.entry import CatalogueId
 from skillyard.marketplace_sync.search import bits
 from skillyard.marketplace_sync.search.kept_sets import Kept, KeptSets
 from skillyard.marketplace_sync.search.listings import LISTED, SIZES, head_term, label_term
-from skillyard.marketplace_sync.search.query import Query
+from skillyard.marketplace_sync.search.query import COUNTED, Query
 from skillyard.marketplace_sync.search.settling import MARK
 from skillyard.marketplace_sync.search.store import first_id, given_texts, is_sqlite
 from skillyard.marketplace_sync.search.words import terms
@@ -28,6 +28,7 @@ NAMES: Final = 300
 _VALUES, _PUBLISHERS = 200, 20
 """Of many matches, the catalogue's most frequent labels are counted, and its largest publishers."""
 
+_OTHERS: Final = frozenset(COUNTED) - {"publisher"}
 _ALWAYS: Final = (LISTED, *SIZES)
 """What every search asks for, and long sets all."""
 _MANY: Final = 12
@@ -46,7 +47,7 @@ class Name:
 class Holders:
     """Sets of listings by their terms, of one moment. Read by ``holders``, and what is wanted besides by ``more``."""
 
-    session: Session
+    snapshot: Snapshot
     catalogue: CatalogueId
     memory: KeptSets
     names: list[Name] = field(default_factory=list)
@@ -61,22 +62,21 @@ class Holders:
     def first(self) -> int:
         return first_id(self.catalogue)
 
-    async def more(self, wanted: Iterable[str]) -> None:
+    def more(self, wanted: Iterable[str]) -> None:
         """Have these terms ready too."""
         new = _terms(wanted)
-        self._add(new, await self._postings(new))
+        self._add(new, self._postings(new))
 
-    async def begin(self, wanted: Iterable[str], *, name: str, key: str) -> None:
+    def begin(self, wanted: Iterable[str], *, name: str, key: str) -> None:
         """Terms, listings by name and key, what is unsettled, and the mark of what is settled: all by one statement."""
         new = _terms(wanted)
         last = self.memory.last(self.catalogue)
-        known = {one: last.sets[one] for one in new if one in last.sets}
-        given = given_texts(self.session, [MARK, *(one for one in new if one not in known)])
+        known = last.some(new)
+        given = given_texts(self.snapshot, [MARK, *(one for one in new if one not in known)])
         begins = name or "\x7f"
         given |= {"catalogue": self.catalogue, "name": begins, "end": f"{name}\x7f", "key": key, "names": NAMES + 1}
         blocks: dict[str, list[tuple[int, bytes]]] = {}
-        connection = await self.session.connection()
-        for tag, number, said, held in (await connection.execute(_READ[is_sqlite(self.session)], given)).all():
+        for tag, number, said, held in self.snapshot.execute(_READ[is_sqlite(self.snapshot)], given).all():
             match tag:
                 case 0:
                     blocks.setdefault(said, []).append((number, held))
@@ -90,17 +90,16 @@ class Holders:
         self._kept = self.memory.under(self.catalogue, marked[0][1] if marked else None)
         found = {term: bits.joined(some) for term, some in blocks.items()}
         # Where others settled since, what was kept is not what is there.
-        found |= known if last is self._kept else await self._postings(list(known))
+        found |= known if last is self._kept else self._postings(list(known))
         self._kept.put({one: found.get(one, 0) for one in new if one in _ALWAYS})
         self._add(new, found)
 
-    async def _postings(self, terms: Sequence[str]) -> dict[str, int]:
+    def _postings(self, terms: Sequence[str]) -> dict[str, int]:
         """The sets of terms as they are settled."""
         blocks: dict[str, list[tuple[int, bytes]]] = {}
         if terms:
-            given = given_texts(self.session, terms) | {"catalogue": self.catalogue}
-            connection = await self.session.connection()
-            for said, number, held in (await connection.execute(_POSTINGS[is_sqlite(self.session)], given)).all():
+            given = given_texts(self.snapshot, terms) | {"catalogue": self.catalogue}
+            for said, number, held in self.snapshot.execute(_POSTINGS[is_sqlite(self.snapshot)], given).all():
                 blocks.setdefault(said, []).append((number, held))
         return {term: bits.joined(blocks.get(term, ())) for term in terms}
 
@@ -130,13 +129,11 @@ class Holders:
             found &= self.of(one)
         return found
 
-    async def labels(self, numbers: int) -> Counter[tuple[str, str]]:
-        """How many of these listings have the catalogue's most frequent labels."""
-        given = {"catalogue": self.catalogue, "values": _VALUES, "publishers": _PUBLISHERS}
-        connection = await self.session.connection()
-        frequent = set((await connection.execute(_FREQUENT, given)).scalars())
-        known = {one: self._kept.sets[one] for one in frequent if one in self._kept.sets}
-        read = await self._postings([one for one in frequent if one not in known])
+    def labels(self, numbers: int) -> Counter[tuple[str, str]]:
+        """How many of these listings have the catalogue's most frequent labels, and labels of what is unsettled."""
+        frequent = self._frequent()
+        known = self._kept.some(frequent)
+        read = self._postings([one for one in frequent if one not in known])
         self._kept.put(read)
         settled = numbers & ~bits.of(self._unsettled)
         found = Counter({term: (settled & one).bit_count() for term, one in (known | read).items()})
@@ -145,13 +142,28 @@ class Holders:
                 found.update(frequent.intersection(said.split()))
         return Counter({_label(term): number for term, number in found.items()})
 
+    def _frequent(self) -> frozenset[str]:
+        kept = self._kept
+        if kept.labels is None:
+            given = {"catalogue": self.catalogue, "values": _VALUES, "publishers": _PUBLISHERS}
+            kept.labels = frozenset(self.snapshot.execute(_FREQUENT, given).scalars())
+        # What nobody had when this was settled. Of publishers the largest alone are told.
+        new = {term for said in self._unsettled.values() for term in said.split() if _label(term)[0] in _OTHERS}
+        return kept.labels | new
 
-async def holders(
-    session: Session, catalogue: CatalogueId, wanted: Iterable[str], *, memory: KeptSets, name: str = "", key: str = ""
+
+def holders(
+    snapshot: Snapshot,
+    catalogue: CatalogueId,
+    wanted: Iterable[str],
+    *,
+    memory: KeptSets,
+    name: str = "",
+    key: str = "",
 ) -> Holders:
     """Who has these terms, whose names begin so, and who has the key."""
-    found = Holders(session, catalogue, memory)
-    await found.begin(wanted, name=name, key=key)
+    found = Holders(snapshot, catalogue, memory)
+    found.begin(wanted, name=name, key=key)
     return found
 
 

@@ -13,7 +13,7 @@ from typing import Any, Final
 
 from sqlalchemy import ARRAY, BigInteger, Row, Select, String, bindparam, func, select, text, tuple_
 
-from skillyard.database import Base, Session
+from skillyard.database import Base, Snapshot
 from skillyard.marketplace_sync.catalogue.entry import CatalogueId
 from skillyard.marketplace_sync.search.listings import read_labels
 from skillyard.marketplace_sync.search.query import COUNTED, Listing, Place, Query, Sort
@@ -28,49 +28,49 @@ _STEP: Final = 200
 Key = str | int | float | datetime
 
 
-async def one(session: Session, catalogue: CatalogueId, key: str) -> Listing | None:
+def one(snapshot: Snapshot, catalogue: CatalogueId, key: str) -> Listing | None:
     """One that search shows."""
     found = _SHOWN.where(_LISTING.catalogue_id == catalogue, _LISTING.key == key, _LISTING.listed.is_(True))
-    row = (await session.execute(found)).first()
+    row = snapshot.execute(found).first()
     return None if row is None else _listing(row)
 
 
-async def by_key(session: Session, catalogue: CatalogueId, *, after: str, limit: int) -> tuple[Listing, ...]:
+def by_key(snapshot: Snapshot, catalogue: CatalogueId, *, after: str, limit: int) -> tuple[Listing, ...]:
     found = _SHOWN.where(_LISTING.catalogue_id == catalogue, _LISTING.key > after, _LISTING.listed.is_(True))
-    return tuple(_listing(row) for row in await session.execute(found.order_by(_LISTING.key).limit(limit)))
+    return tuple(_listing(row) for row in snapshot.execute(found.order_by(_LISTING.key).limit(limit)))
 
 
-async def of_ids(session: Session, ids: Sequence[int]) -> dict[int, Listing]:
+def of_ids(snapshot: Snapshot, ids: Sequence[int]) -> dict[int, Listing]:
     """Listings by id."""
     if not ids:
         return {}
-    rows = await _fetched(session, _of_ids(is_sqlite(session)), {"ids": given_ids(session, ids)})
+    rows = _fetched(snapshot, _of_ids(is_sqlite(snapshot)), {"ids": given_ids(snapshot, ids)})
     return {row[0]: _listing(row) for row in rows}
 
 
-async def names(session: Session, ids: Sequence[int]) -> list[tuple[int, str]]:
+def names(snapshot: Snapshot, ids: Sequence[int]) -> list[tuple[int, str]]:
     """Ids and names."""
     if not ids:
         return []
-    rows = await _fetched(session, _names(is_sqlite(session)), {"ids": given_ids(session, ids)})
+    rows = _fetched(snapshot, _names(is_sqlite(snapshot)), {"ids": given_ids(snapshot, ids)})
     return [(id_, name) for id_, name in rows]
 
 
-async def sorted_ids(session: Session, ids: Sequence[int], query: Query, place: Place | None) -> list[Listing]:
+def sorted_ids(snapshot: Snapshot, ids: Sequence[int], query: Query, place: Place | None) -> list[Listing]:
     """The first of these behind a place, in the order of a column."""
-    given = {"ids": given_ids(session, ids), "most": query.limit + 1, "skipped": 0, **_place(query, place)}
-    rows = await _fetched(session, _sorted_ids(is_sqlite(session), query.order, placed=place is not None), given)
+    given = {"ids": given_ids(snapshot, ids), "most": query.limit + 1, "skipped": 0, **_place(query, place)}
+    rows = _fetched(snapshot, _sorted_ids(is_sqlite(snapshot), query.order, placed=place is not None), given)
     return [_listing(row) for row in rows]
 
 
-async def sorted_all(session: Session, catalogue: CatalogueId, query: Query, place: Place | None) -> list[Listing]:
+def sorted_all(snapshot: Snapshot, catalogue: CatalogueId, query: Query, place: Place | None) -> list[Listing]:
     """The first of a catalogue behind a place, in the order of a column."""
     given = {"catalogue": catalogue, "most": query.limit + 1, "skipped": 0, **_place(query, place)}
-    return [_listing(row) for row in await _fetched(session, _walk(query.order, place is not None, whole=True), given)]
+    return [_listing(row) for row in _fetched(snapshot, _walk(query.order, place is not None, whole=True), given)]
 
 
-async def walked(
-    session: Session,
+def walked(
+    snapshot: Snapshot,
     catalogue: CatalogueId,
     query: Query,
     place: Place | None,
@@ -84,7 +84,7 @@ async def walked(
     statement = _walk(query.order, place is not None, whole=False)
     while len(found) <= query.limit:
         given = {"catalogue": catalogue, "most": step, "skipped": walked, **_place(query, place)}
-        rows = await _fetched(session, statement, given)
+        rows = _fetched(snapshot, statement, given)
         found += [row[0] for row in rows if holds(row[0])]
         if len(rows) < step:
             break
@@ -93,12 +93,12 @@ async def walked(
     return found[: query.limit + 1]
 
 
-async def labels(session: Session, ids: Sequence[int]) -> Counter[tuple[str, str]]:
+def labels(snapshot: Snapshot, ids: Sequence[int]) -> Counter[tuple[str, str]]:
     """How many of these listings have each label that is counted."""
     counts: Counter[tuple[str, str]] = Counter()
     if not ids:
         return counts
-    rows = await _fetched(session, _labels(is_sqlite(session)), {"ids": given_ids(session, ids)})
+    rows = _fetched(snapshot, _labels(is_sqlite(snapshot)), {"ids": given_ids(snapshot, ids)})
     # Cut apart all at once: there are ten labels on each of hundreds of listings.
     for said, number in Counter("".join([row[0] for row in rows]).split("|")).items():
         facet, _, value = said.partition(":")
@@ -107,11 +107,11 @@ async def labels(session: Session, ids: Sequence[int]) -> Counter[tuple[str, str
     return counts
 
 
-async def kept_counts(session: Session, catalogues: Sequence[CatalogueId]) -> Counter[tuple[str, str]]:
+def kept_counts(snapshot: Snapshot, catalogues: Sequence[CatalogueId]) -> Counter[tuple[str, str]]:
     """The counts over whole catalogues."""
     counts: Counter[tuple[str, str]] = Counter()
     for catalogue in catalogues:
-        for facet, value, number in await _fetched(session, _COUNTS, {"catalogue": catalogue, "most": PUBLISHERS}):
+        for facet, value, number in _fetched(snapshot, _COUNTS, {"catalogue": catalogue, "most": PUBLISHERS}):
             counts[facet, value] += number
     return counts
 
@@ -129,9 +129,8 @@ def sort_key(one: Listing, order: Sort) -> Key:
             return one.updated_at
 
 
-async def _fetched(session: Session, statement: Any, given: dict[str, object]) -> Sequence[Row[*tuple[Any, ...]]]:
-    connection = await session.connection()
-    return (await connection.execute(statement, given)).all()
+def _fetched(snapshot: Snapshot, statement: Any, given: dict[str, object]) -> Sequence[Row[*tuple[Any, ...]]]:
+    return snapshot.execute(statement, given).all()
 
 
 def _place(query: Query, place: Place | None) -> dict[str, object]:

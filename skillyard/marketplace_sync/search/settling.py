@@ -26,7 +26,7 @@ from skillyard.marketplace_sync.search.tables import PostingRow, TermsRow, Unset
 MARK: Final = "^"
 """The term of one row that is no posting: which settling of the catalogue was the last (``kept_sets``)."""
 
-FEW: Final = 100
+FEW: Final = 25
 """So many listings every search reads through; with more they are settled."""
 
 _AT_ONCE: Final = 4000

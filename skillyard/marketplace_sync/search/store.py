@@ -33,7 +33,7 @@ from sqlalchemy.dialects.postgresql import ARRAY, JSONB
 from sqlalchemy.dialects.postgresql import insert as insert_postgresql
 from sqlalchemy.dialects.sqlite import insert as insert_sqlite
 
-from skillyard.database import Base, Session
+from skillyard.database import Base, Session, Snapshot
 from skillyard.marketplace_sync.catalogue.documents import Document, read_document
 from skillyard.marketplace_sync.catalogue.entry import CatalogueId, EntryKind
 from skillyard.marketplace_sync.catalogue.tables import EntryRow
@@ -112,7 +112,7 @@ def some_ids(*, sqlite: bool) -> Any:
     return select(func.unnest(bindparam("ids", type_=ARRAY(BigInteger)), type_=BigInteger).column_valued("value"))
 
 
-def given_ids(session: Session, ids: Sequence[int]) -> object:
+def given_ids(session: Session | Snapshot, ids: Sequence[int]) -> object:
     return _json(ids) if is_sqlite(session) else list(ids)
 
 
@@ -350,8 +350,9 @@ def _sums(tally: Tally) -> dict[str, object]:
     }
 
 
-def is_sqlite(session: Session) -> bool:
-    return session.get_bind().dialect.name == "sqlite"
+def is_sqlite(where: Session | Snapshot) -> bool:
+    dialect = where.dialect if isinstance(where, Snapshot) else where.get_bind().dialect
+    return dialect.name == "sqlite"
 
 
 def some_texts(session: Session) -> Any:
@@ -362,7 +363,7 @@ def some_texts(session: Session) -> Any:
     return select(func.unnest(array, type_=String).column_valued("value"))
 
 
-def given_texts(session: Session, texts: Collection[str]) -> dict[str, object]:
+def given_texts(session: Session | Snapshot, texts: Collection[str]) -> dict[str, object]:
     return {"given": _json(list(texts)) if is_sqlite(session) else list(texts)}
 
 
