@@ -24,6 +24,7 @@ from pathlib import Path
 from typing import Any
 
 import structlog
+from skillyard.api.server import keep_what_is_loaded
 from skillyard.database import Database, Session, migrate, open_database
 from skillyard.governance import people, tokens
 from skillyard.governance.administrators import Administrator
@@ -241,6 +242,7 @@ async def _follow(url: str, token: str) -> None:
             person = await people.person_by_name(session, workspace.id, tokens.FIRST_PERSON)
         admin = Administrator(workspace.id, person.id, person.actor)
         remote = await market.remotes.add(RemoteDraft(name="hub", url=url, token=token, live=False), by=admin)
+        keep_what_is_loaded()  # as a server does
         while said := await asyncio.to_thread(sys.stdin.readline):
             if said == "anew\n":
                 async with runtime.database.transaction() as session:
