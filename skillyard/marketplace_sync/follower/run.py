@@ -16,6 +16,7 @@ from skillyard.database import Database, Session
 from skillyard.errors import NotFoundError
 from skillyard.marketplace_sync.catalogue import store as entries_of
 from skillyard.marketplace_sync.catalogue.cursor import FeedCursor
+from skillyard.marketplace_sync.catalogue.set_digest import SetDigest
 from skillyard.marketplace_sync.catalogue.store import Projection
 from skillyard.marketplace_sync.errors import CursorGoneError, FeedTrustError, RemoteAnswerError, RemoteError
 from skillyard.marketplace_sync.follower import store
@@ -73,6 +74,8 @@ class Run:
         self._pages = Pages(client, self.tally)
         self._anew = False
         """Whether this run began with a snapshot of its own accord: once is enough."""
+        self._into_nothing = False
+        """Whether this run reads everything into an empty mirror: all that its digest counts is of this run."""
         self._market: RemoteMarket
         self._mirror: Mirror
 
@@ -110,6 +113,7 @@ class Run:
     # Where it stands
 
     async def _begin(self) -> None:
+        self._into_nothing = False
         # Mostly there is nothing to be written, and then no writer to be waited for either.
         async with self._database.reading() as session:
             market, mirror = await self._standing(session)
@@ -234,6 +238,10 @@ class Run:
                 # What still cannot be taken comes again, and what is gone does not.
                 await store.drop_set_aside(session, self._id)
                 marked = await store.mark_unseen(session, self._market.catalogue, most=_MARKED_TOGETHER)
+        async with self._database.reading() as session:
+            catalogue = await entries_of.find(session, self._market.catalogue)
+            empty = not await store.unseen(session, self._market.catalogue, most=1)
+        self._into_nothing = empty and (catalogue.live, catalogue.digest) == (0, SetDigest().state)
         await self._to(MirrorPhase.SNAPSHOT, cursor=None)
 
     async def _sweep(self) -> None:
@@ -246,7 +254,8 @@ class Run:
                 ids = await store.unseen(session, self._market.catalogue, most=_MARKED_TOGETHER)
                 await self._taking.forget(session, self._market.catalogue, ids)
             if not ids:
-                await self._count_anew()
+                if not self._into_nothing:
+                    await self._count_anew()
                 await self._to(MirrorPhase.FEED)
                 return
 

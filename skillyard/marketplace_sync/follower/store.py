@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import AsyncIterator, Collection, Iterable, Sequence
 from datetime import datetime
 
 from sqlalchemy import bindparam, delete, func, insert, select, tuple_, update
@@ -31,6 +31,7 @@ from skillyard.runtime.values import SkillRef
 from skillyard.skills.skill import Bundle
 
 _AT_ONCE = 500
+_READ_TOGETHER = 10_000
 _MOST_RAW = 16 * 1024
 _MOST_REASON = 500
 _VERSIONS = 5
@@ -112,13 +113,15 @@ async def forget(session: Session, catalogue: CatalogueId, ids: Sequence[EntryId
         )
 
 
-async def live_members(session: Session, catalogue: CatalogueId) -> list[bytes]:
-    """What the digest of a catalogue counts, of every live entry."""
+async def live_members(session: Session, catalogue: CatalogueId) -> AsyncIterator[list[bytes]]:
+    """What the digest of a catalogue counts, of every live entry; some at a time."""
     row = EntryRow
-    rows = await session.execute(
-        select(row.kind, row.key, row.sha256).where(row.catalogue_id == catalogue, row.deleted.is_(False))
+    rows = await session.stream(
+        select(row.kind, row.key, row.sha256).where(row.catalogue_id == catalogue, row.deleted.is_(False)),
+        execution_options={"yield_per": _READ_TOGETHER},
     )
-    return [member(EntryId(kind, key), sha256) for kind, key, sha256 in rows]
+    async for some in rows.partitions():
+        yield [member(EntryId(kind, key), sha256) for kind, key, sha256 in some]
 
 
 async def renumber(session: Session, catalogue: CatalogueId, entries: Sequence[Entry]) -> None:

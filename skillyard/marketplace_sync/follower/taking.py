@@ -93,10 +93,11 @@ async def counted_anew(session: Session, catalogue: CatalogueId) -> tuple[bytes,
     """The digest's state as it is kept, and digest and number from the entries themselves: what is carried on from
     page to page may be what was wrong."""
     before = await entries_of.find(session, catalogue)
-    members = await store.live_members(session, catalogue)
-    digest = SetDigest()
-    await asyncio.to_thread(digest.add_all, members)
-    return before.digest, digest, len(members)
+    digest, live = SetDigest(), 0
+    async for members in store.live_members(session, catalogue):
+        await asyncio.to_thread(digest.add_all, members)
+        live += len(members)
+    return before.digest, digest, live
 
 
 def moved(catalogue: Catalogue, page: ChangePage) -> Catalogue:
