@@ -33,6 +33,10 @@ class Noted:
         assert session.in_transaction()
         self.told.append(("cleared", catalogue))
 
+    async def settled(self, session: Session, catalogue: CatalogueId) -> None:
+        assert session.in_transaction()
+        assert catalogue
+
 
 def skill(name: str) -> EntryId:
     return EntryId(EntryKind.SKILL, f"acme/{name}")
