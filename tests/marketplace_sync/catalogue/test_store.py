@@ -23,6 +23,7 @@ class Noted:
 
     def __init__(self) -> None:
         self.told: list[tuple[str, int]] = []
+        self.settlings = 0
 
     async def changed(self, session: Session, catalogue: CatalogueId, entries: Sequence[Entry]) -> None:
         assert session.in_transaction()
@@ -36,6 +37,7 @@ class Noted:
     async def settled(self, session: Session, catalogue: CatalogueId) -> None:
         assert session.in_transaction()
         assert catalogue
+        self.settlings += 1
 
 
 def skill(name: str) -> EntryId:
@@ -94,6 +96,15 @@ async def test_what_comes_back_after_it_was_deleted_is_newer(database: Database,
     await write(database, change("a", None))
     _, written = await write(database, change("a", "1", 0))
     assert [(one.rev, one.seq) for one in written] == [(3, 3)]
+
+
+async def test_a_change_of_the_own_catalogue_waits_for_no_later_one(database: Database, admin: Person) -> None:
+    assert admin
+    noted = Noted()
+    await write(database, change("a", "1"), change("b", "1"), noted=noted)
+    assert noted.settlings == 1
+    await write(database, change("a", "1"), noted=noted)
+    assert noted.settlings == 1
 
 
 async def test_writers_at_once_each_get_their_number(database: Database, admin: Person) -> None:

@@ -7,7 +7,9 @@ from datetime import timedelta
 import pytest
 from skillyard.governance.administrators import Administrator
 from skillyard.governance.identity import Person
-from skillyard.marketplace_sync.catalogue.documents import ModerationState
+from skillyard.marketplace_sync.catalogue.documents import ModerationState, PublisherDocument
+from skillyard.marketplace_sync.catalogue.entry import EntryId, EntryKind
+from skillyard.marketplace_sync.catalogue.store import Change
 from skillyard.marketplace_sync.errors import NotInstallableError, RemoteUnavailableError
 from skillyard.marketplace_sync.follower.address import parse_remote_address
 from skillyard.marketplace_sync.follower.choice import Choice, choose
@@ -96,6 +98,21 @@ async def test_a_word_that_came_damaged_may_be_one_that_stops(hub: Hub, here: He
     await fill(hub)
     await hub.write(moderation("acme/tool", ModerationState.VISIBLE))
     hub.meddle = lambda row: {**row, "document": "{}"} if row["kind"] == "moderation" else row
+    await synced(here)
+    with pytest.raises(NotInstallableError, match="could not be read"):
+        await chosen(here)
+    hub.meddle = lambda row: row
+    await synced(here)
+    assert (await chosen(here)).version == "1.0.0"
+
+
+async def test_what_a_publisher_says_of_its_keys_and_came_damaged_may_take_one_back(hub: Hub, here: Here) -> None:
+    await fill(hub)
+    await synced(here)
+    assert (await chosen(here)).version == "1.0.0"
+    changed = PublisherDocument(display_name="Another name").text
+    await hub.write(Change(EntryId(EntryKind.PUBLISHER, "acme"), changed))
+    hub.meddle = lambda row: {**row, "document": "{}"} if row["kind"] == "publisher" else row
     await synced(here)
     with pytest.raises(NotInstallableError, match="could not be read"):
         await chosen(here)

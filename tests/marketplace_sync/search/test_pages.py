@@ -12,7 +12,7 @@ from skillyard.governance.identity import Person
 from skillyard.marketplace_sync.catalogue.documents import ModerationState
 from skillyard.marketplace_sync.catalogue.entry import CatalogueId
 from skillyard.marketplace_sync.errors import CursorError
-from skillyard.marketplace_sync.search.query import Listing, Query, Sort
+from skillyard.marketplace_sync.search.query import Listing, Place, Query, Sort, write_place
 from tests.marketplace_sync.search.shelves import NOON, Shelf, new_shelf
 
 
@@ -66,6 +66,14 @@ async def test_a_page_goes_on_where_it_was_although_others_came_before_it(shelf:
     await shelf.put(*shelf.both("acme/aaa"), shelf.word("acme/report-04", ModerationState.YANKED))
     rest = await pages(shelf, replace(query, cursor=first.next_cursor))
     assert [one.name for one in rest] == [f"report-{one:02d}" for one in range(5, 23)]
+
+
+@pytest.mark.parametrize("moment", ["2026-01-01T00:00:00", "0001-01-01T00:00:00+23:00", "soon"])
+async def test_a_cursor_of_no_moment_is_refused(shelf: Shelf, moment: str) -> None:
+    query = Query(sort=Sort.UPDATED)
+    made = write_place(Place((moment,), 1), query, [shelf.catalogue.id])
+    with pytest.raises(CursorError):
+        await shelf.search(sort=Sort.UPDATED, cursor=made)
 
 
 async def test_a_cursor_of_another_search_is_refused(shelf: Shelf) -> None:

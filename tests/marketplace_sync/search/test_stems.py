@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from skillyard.marketplace_sync.search.stems import stem
+from skillyard.marketplace_sync.search.stems import STEMS, stem
 from skillyard.marketplace_sync.search.words import stems, words
 
 
@@ -21,3 +21,8 @@ def test_words_are_the_same_however_they_are_cut() -> None:
     wanted = ["read", "me", "a", "file", "s", "csv2pdf"]
     assert words("Read-me: A_file's CSV2pdf") == words("Réad-me: A_file's CSV2pdf") == wanted
     assert list(stems("x" * 130)) == list(stems("x" * 130 + "é")) == ["x" * 64]
+
+
+def test_endless_words_take_no_memory() -> None:
+    assert STEMS["y" * 8000] == STEMS["y" * 64]
+    assert max(map(len, STEMS)) <= 64
