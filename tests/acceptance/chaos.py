@@ -136,6 +136,7 @@ class Ring(Servers):
     def _check_ratings(self) -> None:
         """Every rating that was given here is up there once, as it was given last."""
         refused = {side: refused_ratings(self.follower(side)) for side in SIDES}
+        self.refused = {key.partition("/")[2] for some in refused.values() for key in some}
         for name in NAMES:
             if name in self.deleted:
                 continue
@@ -143,20 +144,20 @@ class Ring(Servers):
                 # It is calm: from now on it has to stay as it is.
                 self._take_ratings(name)
                 continue
-            wanted = [
-                stars
-                for (side, rated), stars in self.stars.items()
-                if rated == name and f"acme/{name}" not in refused[side]
-            ]
+            for side in SIDES:
+                if f"acme/{name}" not in refused[side] and (side, name) in self.stars:
+                    self.there[side, name] = self.stars[side, name]
+            wanted = [stars for (_, rated), stars in self.there.items() if rated == name]
             check_ratings(self.stage, self.hub, f"acme/{name}", wanted)
 
     def _take_ratings(self, name: str) -> None:
         self.unsure.discard(name)
         for side in SIDES:
             self.stars.pop((side, name), None)
+            self.there.pop((side, name), None)
             stars = own_rating(self.hub, self.follower(side), f"acme/{name}")
             if stars is not None:
-                self.stars[side, name] = stars
+                self.stars[side, name] = self.there[side, name] = stars
 
     def _check_stopped(self) -> None:
         """What is revoked at the hub does not run here, and what was stopped once does not either."""

@@ -68,6 +68,10 @@ class Servers:
     """What was seen not to run at ``alpha`` any more: that stays so, whatever the hub forgets."""
     stars: dict[tuple[str, str], int] = field(default_factory=dict)
     """What was rated last, by follower and skill."""
+    there: dict[tuple[str, str], int] = field(default_factory=dict)
+    """What the hub was seen to have of a follower when all was calm: it stays so where a later rating is refused."""
+    refused: set[str] = field(default_factory=set)
+    """Skills of which a follower's last rating was refused, as of then."""
     unsure: set[str] = field(default_factory=set)
     """Skills that were deleted or brought back since all was calm: which of their ratings are there then depends on who
     heard of it when, and on what was still on its way."""
@@ -161,7 +165,8 @@ class Servers:
         self.hub.server.kill()
         self.places["hub"].base.put_back(self.backup.file)
         self.start("hub")
-        self.unsure |= self.deleted ^ self.backup.deleted
+        # Of what was refused the hub has what came before, and a backup may be older than that.
+        self.unsure |= self.deleted ^ self.backup.deleted | self.refused
         self.words, self.deleted = dict(self.backup.words), set(self.backup.deleted)
 
     def note_stopped(self) -> None:
