@@ -70,6 +70,8 @@ class Servers:
     """What was rated last, by follower and skill."""
     there: dict[tuple[str, str], int] = field(default_factory=dict)
     """What the hub was seen to have of a follower when all was calm: it stays so where a later rating is refused."""
+    rated: set[tuple[str, str]] = field(default_factory=set)
+    """Everything that was ever rated, by follower and skill."""
     refused: set[str] = field(default_factory=set)
     """Skills of which a follower's last rating was refused, as of then."""
     unsure: set[str] = field(default_factory=set)
@@ -94,6 +96,7 @@ class Servers:
         body = {"stars": stars, "review": f"{stars} of five."}
         if self.follower(side).admin.put(path, json=body).status_code == ACCEPTED:
             self.stars[side, name] = stars
+            self.rated.add((side, name))
 
     def edit(self, side: str, name: str, dice: random.Random) -> None:
         """Where the mirror has it."""
@@ -165,9 +168,15 @@ class Servers:
         self.hub.server.kill()
         self.places["hub"].base.put_back(self.backup.file)
         self.start("hub")
-        # Of what was refused the hub has what came before, and a backup may be older than that.
-        self.unsure |= self.deleted ^ self.backup.deleted | self.refused
+        self.unsure |= self.deleted ^ self.backup.deleted
+        self.said_again()
         self.words, self.deleted = dict(self.backup.words), set(self.backup.deleted)
+
+    def said_again(self) -> None:
+        """Followers look whether a hub that is put back or another one has all they ever said. Then ratings from before
+        a skill was deleted go up again; and of what was refused the hub has what came before, if anything."""
+        gone = {name for side, name in self.rated if not {(side, name)} & {*self.stars, *self.there}}
+        self.unsure |= gone | self.refused
 
     def note_stopped(self) -> None:
         """What does not run now will not do so because the hub forgets why."""
@@ -181,6 +190,7 @@ class Servers:
         (place.home / "keys" / "hub.ed25519").unlink()
         self.start("hub")
         self.backup = None
+        self.said_again()
         return str(answered(self.hub.admin.get("/v1/marketplace"))["public_key"])
 
     def trusting(self, side: str) -> bool:
