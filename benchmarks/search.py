@@ -1,9 +1,10 @@
 """Searching a catalogue of 100,000 skills, beside ``LIKE '%text%'`` over the same documents.
 
 The words have the frequencies that words have (Zipf's law), and are kept by the same writing that a first sync uses;
-``index_s`` is what the index took of that. Then it is searched as people search: a word of a name, two or three words
-of a description, beginnings and misspellings of names, filters, other orders; each with its facets and a page of 20.
-``LIKE`` is what a registry without an index does: a page of what has the text in it, uncounted and in no order.
+``index_s`` is what the index took of that. As many changes wait to be settled as may wait. Then it is searched as
+people search: a word of a name, two or three words of a description, beginnings and misspellings of names, filters,
+other orders; each with its facets and a page of 20. ``LIKE`` is what a registry without an index does: a page of what
+has the text in it, uncounted and in no order.
 
 ``python -m benchmarks.search [--skills N] [--queries N] [--engine sqlite|postgresql]`` tells the kinds apart.
 """

@@ -95,8 +95,8 @@ class Database:
     async def look(self, work: Callable[[Connection], T]) -> T:
         """What ``work`` finds in one consistent snapshot. As ``reading``, for many small statements at once.
 
-        On SQLite it runs in a thread, where a statement costs a tenth of what it costs from here; on PostgreSQL on the
-        event loop. So it may touch nothing that only one of them may.
+        On SQLite it runs in a thread, where a small statement costs a sixth of what it costs from here; on PostgreSQL
+        on the event loop. So it may touch nothing that only one of them may.
         """
         with machine_errors():
             if self._threads is not None:

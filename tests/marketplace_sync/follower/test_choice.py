@@ -94,16 +94,20 @@ async def test_one_that_is_to_be_read_anew_offers_nothing_until_it_was(hub: Hub,
     assert (await chosen(here)).version == "1.0.0"
 
 
-async def test_a_word_that_came_damaged_may_be_one_that_stops(hub: Hub, here: Here) -> None:
-    await fill(hub)
-    await hub.write(moderation("acme/tool", ModerationState.VISIBLE))
-    hub.meddle = lambda row: {**row, "document": "{}"} if row["kind"] == "moderation" else row
+async def refused_while_damaged(hub: Hub, here: Here, kind: str) -> None:
+    hub.meddle = lambda row: {**row, "document": "{}"} if row["kind"] == kind else row
     await synced(here)
     with pytest.raises(NotInstallableError, match="could not be read"):
         await chosen(here)
     hub.meddle = lambda row: row
     await synced(here)
     assert (await chosen(here)).version == "1.0.0"
+
+
+async def test_a_word_that_came_damaged_may_be_one_that_stops(hub: Hub, here: Here) -> None:
+    await fill(hub)
+    await hub.write(moderation("acme/tool", ModerationState.VISIBLE))
+    await refused_while_damaged(hub, here, "moderation")
 
 
 async def test_what_a_publisher_says_of_its_keys_and_came_damaged_may_take_one_back(hub: Hub, here: Here) -> None:
@@ -112,13 +116,7 @@ async def test_what_a_publisher_says_of_its_keys_and_came_damaged_may_take_one_b
     assert (await chosen(here)).version == "1.0.0"
     changed = PublisherDocument(display_name="Another name").text
     await hub.write(Change(EntryId(EntryKind.PUBLISHER, "acme"), changed))
-    hub.meddle = lambda row: {**row, "document": "{}"} if row["kind"] == "publisher" else row
-    await synced(here)
-    with pytest.raises(NotInstallableError, match="could not be read"):
-        await chosen(here)
-    hub.meddle = lambda row: row
-    await synced(here)
-    assert (await chosen(here)).version == "1.0.0"
+    await refused_while_damaged(hub, here, "publisher")
 
 
 async def test_one_yanked_version_hides_no_skill_of_a_hub_that_leaves_latest_on_it(hub: Hub, here: Here) -> None:

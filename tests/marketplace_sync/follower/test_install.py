@@ -22,6 +22,7 @@ from skillyard.governance.administrators import Administrator
 from skillyard.governance.decision import SkillState
 from skillyard.governance.signing import SigningKey
 from skillyard.ids import BundleDigest
+from skillyard.marketplace_sync.catalogue import store as entries_of
 from skillyard.marketplace_sync.catalogue.statement import Statement, signed_statement
 from skillyard.marketplace_sync.errors import NotInstallableError, RemoteAnswerError, RemoteError, SignerError
 from skillyard.marketplace_sync.follower.address import is_remote_address, parse_remote_address
@@ -32,6 +33,8 @@ from skillyard.marketplace_sync.marketplace import Marketplace, create_marketpla
 from skillyard.marketplace_sync.remotes.remote import Filters, RemoteKind
 from skillyard.marketplace_sync.remotes.remotes import RemoteDraft, RemoteEdit, RemoteKindMissingError
 from skillyard.marketplace_sync.remotes.tables import RemoteRow
+from skillyard.marketplace_sync.search.settling import FEW
+from skillyard.marketplace_sync.search.tables import UnsettledRow
 from skillyard.runtime.errors import DecisionRefusedError
 from skillyard.runtime.runtime import Runtime, create_runtime
 from skillyard.runtime.values import Installation, SkillRef
@@ -39,8 +42,9 @@ from skillyard.settings import Settings
 from skillyard.skills.bundle import make_bundle
 from skillyard.skills.sources.folder import FolderSource
 from skillyard.times import utcnow
-from sqlalchemy import update
+from sqlalchemy import func, select, update
 from tests.api.conftest import Server, made, serving
+from tests.marketplace_sync.search.shelves import Shelf
 
 FILES = {"notes/long.md": "Long words.\n" * 2000}
 
@@ -275,6 +279,33 @@ async def test_a_run_that_cannot_even_begin_is_seen_at_its_remote(here: Follows)
     # So is one that was ended because it took too long.
     await here.market.follower.cut_short(remote.id, RunTooLongError("ended after 3600 s"))
     assert (await remotes.get(here.admin.workspace, "hub")).failures == 2
+
+
+async def test_a_run_that_fails_leaves_nothing_that_slows_searches_down(here: Follows) -> None:
+    database, follower = here.runtime.database, here.market.follower
+    remote = await here.market.remotes.get(here.admin.workspace, "hub")
+    async with database.reading() as session:
+        shelf = Shelf(database, await entries_of.find(session, remote.catalogue))
+
+    async def waiting(begin: int) -> int:
+        """After a page of a sync that goes on."""
+        keys = [f"acme/s{number}" for number in range(begin, begin + FEW + 5)]
+        await shelf.put(*(entry for key in keys for entry in shelf.both(key)))
+        return await left()
+
+    async def left() -> int:
+        async with database.reading() as session:
+            return int(await session.scalar(select(func.count()).select_from(UnsettledRow)) or 0)
+
+    assert await waiting(0) == FEW + 5
+    await follower.cut_short(remote.id, RunTooLongError("ended after 3600 s"))
+    assert await left() == 0
+    assert await waiting(100) == FEW + 5
+    async with database.transaction() as session:
+        await session.execute(update(RemoteRow).values(url="http://127.0.0.1:9"))
+    with pytest.raises(RemoteError):
+        await follower.sync(await here.market.remotes.get(here.admin.workspace, "hub"))
+    assert await left() == 0
 
 
 def test_over_http_and_on_the_command_line(there: There, tmp_path: Path) -> None:

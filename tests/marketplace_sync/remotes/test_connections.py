@@ -20,12 +20,11 @@ from skillyard.settings import Settings
 from skillyard.skills.skill import BundleFile
 from tests.fault_proxy import Answer, Corrupt, Cut, Delay, Drip, Endless, Refuse, Truncate, fault_proxy
 from tests.marketplace_sync.hubs import remote_market, settings_of
-from tests.marketplace_sync.remotes.liar import Liar, page, read, row
-from tests.marketplace_sync.remotes.liar import lying as _lying
+from tests.marketplace_sync.remotes.liar import Liar, lying, page, read, row
 
 
 async def test_a_redirect_is_followed_without_the_token_and_only_where_it_may_lead(tmp_path: Path) -> None:
-    with _lying() as liar, _lying() as other:
+    with lying() as liar, lying() as other:
         other.says("/v1/marketplace/snapshot", page(row()))
         target = f"{other.url}/v1/marketplace/snapshot"
         liar.says("/v1/marketplace/snapshot", b"", 307, Location=target)
