@@ -20,7 +20,7 @@ def attach():
     pids = list(others())
     for pid in pids:
         for request in (16, 0x4206):  # PTRACE_ATTACH, PTRACE_SEIZE
-            _note(worked, refused, f"{pid} ptrace", asked(LIBC.ptrace(request, pid, None, None)))
+            _note(worked, refused, pid, "ptrace", asked(LIBC.ptrace(request, pid, None, None)))
         for path in (
             "mem",
             "environ",
@@ -35,9 +35,9 @@ def attach():
             "exe",
             "ns/net",
         ):
-            _note(worked, refused, f"{pid} {path}", attempt(lambda p=pid, f=path: _first_byte(f"/proc/{p}/{f}")))
+            _note(worked, refused, pid, path, attempt(lambda p=pid, f=path: _first_byte(f"/proc/{p}/{f}")))
         for folder in ("fd", "fdinfo", "map_files"):
-            _note(worked, refused, f"{pid} {folder}", attempt(lambda p=pid, f=folder: os.listdir(f"/proc/{p}/{f}")))
+            _note(worked, refused, pid, folder, attempt(lambda p=pid, f=folder: os.listdir(f"/proc/{p}/{f}")))
     return {"pids": pids, "worked": worked, "refused": sorted(refused)}
 
 
@@ -49,11 +49,23 @@ def _first_byte(path):
         os.close(descriptor)
 
 
-def _note(worked, refused, name, answer):
-    if answer.startswith("got") and answer != "got b''":
-        worked.append(f"{name}: {answer}")
-    else:
+def _note(worked, refused, pid, name, answer):
+    if not answer.startswith("got"):
         refused.add(answer)
+    elif _has_ended(pid):
+        # Until its parent has heard of it, the kernel opens some of its files, and nothing is in them.
+        refused.add("ESRCH")
+    else:
+        worked.append(f"{pid} {name}: {answer}")
+
+
+def _has_ended(pid):
+    """Whether the process has no memory any more."""
+    try:
+        with open(f"/proc/{pid}/statm") as sizes:
+            return not any(map(int, sizes.read().split()))
+    except (FileNotFoundError, ProcessLookupError):
+        return True
 
 
 def vm(writing):
