@@ -8,6 +8,7 @@ second engine; what differs between them is in ``sqlite`` and ``postgres``, and 
 from __future__ import annotations
 
 from skillyard.database.columns import Base, Key, StoredEnum, UtcDateTime, one_of, stored_time
+from skillyard.database.copying import copy_rows
 from skillyard.database.door import Database, Session, Snapshot, after_commit, open_database
 from skillyard.database.errors import (
     DatabaseError,
@@ -46,6 +47,7 @@ __all__ = [
     "after_commit",
     "alembic_config",
     "change_schema",
+    "copy_rows",
     "database_path",
     "is_locked",
     "is_machine_error",

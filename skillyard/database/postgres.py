@@ -16,10 +16,11 @@ from __future__ import annotations
 from typing import Final
 
 import asyncpg
-from sqlalchemy import Connection, event
+from sqlalchemy import AdaptedConnection, Connection, event
 from sqlalchemy.engine.interfaces import ExceptionContext
+from sqlalchemy.exc import InvalidatePoolError
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
-from sqlalchemy.pool import NullPool
+from sqlalchemy.pool import ConnectionPoolEntry, NullPool
 
 from skillyard.database.errors import DatabaseUnavailableError
 from skillyard.database.limits import (
@@ -52,6 +53,8 @@ _SET: Final = "SELECT set_config(name, value, false) FROM unnest($1::text[], $2:
 _DURABLE: Final = (
     "SELECT set_config('synchronous_commit', 'on', false) WHERE current_setting('synchronous_commit') = 'off'"
 )
+
+_USED: Final = "skillyard.used"
 
 _URL: Final = "postgresql+asyncpg://"  # the dialect; where the server is, `connect` knows
 
@@ -128,7 +131,6 @@ def engines(location: Location, *, readers: int) -> tuple[AsyncEngine, AsyncEngi
         pool_size=1,
         max_overflow=0,
         pool_timeout=BUSY_SECONDS,
-        pool_pre_ping=True,
         isolation_level="READ COMMITTED",
         hide_parameters=True,
     )
@@ -138,7 +140,6 @@ def engines(location: Location, *, readers: int) -> tuple[AsyncEngine, AsyncEngi
         pool_size=readers,
         max_overflow=0,
         pool_timeout=BUSY_SECONDS,
-        pool_pre_ping=True,
         isolation_level="REPEATABLE READ",
         execution_options={"postgresql_readonly": True},
         hide_parameters=True,
@@ -146,6 +147,7 @@ def engines(location: Location, *, readers: int) -> tuple[AsyncEngine, AsyncEngi
     _begin_with(writer, TAKE_TURN)
     for engine in (writer, reader):
         _lost_connections(engine)
+        _asked_before_use(engine)
     return writer, reader
 
 
@@ -199,6 +201,31 @@ def _lost_connections(engine: AsyncEngine) -> None:
             return None
         context.is_disconnect = True
         return DatabaseUnavailableError(f"the database cannot be used now: {str(error) or 'it does not answer'}")
+
+
+def _asked_before_use(engine: AsyncEngine) -> None:
+    """A connection that was lost while nobody used it is replaced unseen.
+
+    By one journey, in the simple protocol, which poolers pass on too; SQLAlchemy's own question is a transaction, four
+    journeys before each reading.
+    """
+
+    @event.listens_for(engine.sync_engine, "checkin")
+    def _used(_connection: object, record: ConnectionPoolEntry) -> None:
+        record.info[_USED] = True
+
+    @event.listens_for(engine.sync_engine, "checkout")
+    def _ask(adapted: AdaptedConnection, record: ConnectionPoolEntry, _given: object) -> None:
+        if _USED not in record.info:
+            return
+        try:
+            adapted.run_async(_asked)
+        except (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
+            raise InvalidatePoolError from error
+
+
+async def _asked(connection: asyncpg.Connection) -> None:
+    await connection.execute("SELECT 1", timeout=CONNECT_SECONDS)
 
 
 def _milliseconds(seconds: float) -> str:

@@ -11,18 +11,15 @@ import uuid
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
-from typing import Any, Protocol
+from typing import Protocol
 
 import orjson
 from sqlalchemy import (
-    BigInteger,
-    Boolean,
     Row,
     String,
     Text,
     and_,
     bindparam,
-    column,
     delete,
     func,
     insert,
@@ -32,9 +29,8 @@ from sqlalchemy import (
     update,
 )
 from sqlalchemy.dialects.postgresql import ARRAY
-from sqlalchemy.types import TypeEngine
 
-from skillyard.database import Session, UtcDateTime, tell
+from skillyard.database import Session, copy_rows, tell
 from skillyard.ids import WorkspaceId
 from skillyard.marketplace_sync.catalogue.entry import (
     MAX_DOCUMENT_BYTES,
@@ -48,6 +44,7 @@ from skillyard.marketplace_sync.catalogue.entry import (
 from skillyard.marketplace_sync.catalogue.set_digest import EMPTY, SetDigest
 from skillyard.marketplace_sync.catalogue.tables import CatalogueRow, EntryRow
 from skillyard.marketplace_sync.errors import DocumentError, RevisionConflictError
+from skillyard.times import in_utc
 
 
 @dataclass(frozen=True, slots=True)
@@ -359,31 +356,11 @@ _PLAN_ANEW = text("SET LOCAL plan_cache_mode = force_custom_plan")
 """A plan that was made for an empty mirror, by whichever index, would be kept while that grows to any size."""
 
 _INSERT_SQLITE = insert(EntryRow.__table__)  # type: ignore[arg-type]  # declared as any FromClause, and is a table
-# One statement with a value for each column takes PostgreSQL half as long as one for each row.
-_ARRAYS: Mapping[str, TypeEngine[Any]] = {
-    "kind": String(),
-    "key": String(),
-    "seq": BigInteger(),
-    "rev": BigInteger(),
-    "document": Text(),
-    "sha256": String(),
-    "deleted": Boolean(),
-    "changed_at": UtcDateTime(),
-}
-_INSERT_POSTGRESQL = insert(EntryRow.__table__).from_select(  # type: ignore[arg-type]
-    ["catalogue_id", *_ARRAYS],
-    select(
-        bindparam("in", type_=BigInteger),
-        *func.unnest(*(bindparam(name, type_=ARRAY(type_)) for name, type_ in _ARRAYS.items()))
-        .table_valued(*(column(name, type_) for name, type_ in _ARRAYS.items()))
-        .render_derived()
-        .c,
-    ),
-)
+_STATE = ("seq", "rev", "document", "sha256", "deleted", "changed_at")
 _UPDATE = (
     update(EntryRow.__table__)  # type: ignore[arg-type]
     .where(_OF_KIND, EntryRow.key == bindparam("named"))
-    .values({name: bindparam(name) for name in ("seq", "rev", "document", "sha256", "deleted", "changed_at")})
+    .values({name: bindparam(name) for name in _STATE})
 )
 
 
@@ -396,14 +373,11 @@ async def _insert(session: Session, catalogue: CatalogueId, entries: Sequence[En
     """Past the unit of work: no objects are to be kept in step, and a page of a first sync has a thousand rows."""
     connection = await session.connection()
     if connection.dialect.name == "sqlite":
-        rows = [{"catalogue_id": catalogue, "kind": one.id.kind, "key": one.id.key, **_state(one)} for one in entries]
-        await connection.execute(_INSERT_SQLITE, rows)
+        given = [{"catalogue_id": catalogue, "kind": one.id.kind, "key": one.id.key, **_state(one)} for one in entries]
+        await connection.execute(_INSERT_SQLITE, given)
         return
-    columns: dict[str, list[object]] = {name: [] for name in _ARRAYS}
-    for one in entries:
-        for name, value in {"kind": one.id.kind.value, "key": one.id.key, **_state(one)}.items():
-            columns[name].append(value)
-    await connection.execute(_INSERT_POSTGRESQL, {"in": catalogue, **columns})
+    rows = ((catalogue, one.id.kind.value, one.id.key, *_state(one).values()) for one in entries)
+    await copy_rows(session, EntryRow.__tablename__, ("catalogue_id", "kind", "key", *_STATE), rows)
 
 
 def _state(entry: Entry) -> dict[str, object]:
@@ -413,7 +387,7 @@ def _state(entry: Entry) -> dict[str, object]:
         "document": entry.document,
         "sha256": entry.sha256,
         "deleted": entry.deleted,
-        "changed_at": entry.changed_at,
+        "changed_at": in_utc(entry.changed_at),
     }
 
 

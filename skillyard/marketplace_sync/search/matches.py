@@ -131,25 +131,25 @@ class Holders:
 
     def labels(self, numbers: int) -> Counter[tuple[str, str]]:
         """How many of these listings have the catalogue's most frequent labels, and labels of what is unsettled."""
-        frequent = self._frequent()
+        unsettled = {number: _labels(said) for number, said in self._unsettled.items()}
+        frequent = self._frequent(unsettled.values())
         known = self._kept.some(frequent)
         read = self._postings([one for one in frequent if one not in known])
         self._kept.put(read)
         settled = numbers & ~bits.of(self._unsettled)
         found = Counter({term: (settled & one).bit_count() for term, one in (known | read).items()})
-        for number, said in self._unsettled.items():
+        for number, here in unsettled.items():
             if numbers >> number & 1:
-                found.update(frequent.intersection(said.split()))
+                found.update(frequent.intersection(here))
         return Counter({_label(term): number for term, number in found.items()})
 
-    def _frequent(self) -> frozenset[str]:
+    def _frequent(self, unsettled: Iterable[list[str]]) -> frozenset[str]:
         kept = self._kept
         if kept.labels is None:
             given = {"catalogue": self.catalogue, "values": _VALUES, "publishers": _PUBLISHERS}
             kept.labels = frozenset(self.snapshot.execute(_FREQUENT, given).scalars())
         # What nobody had when this was settled. Of publishers the largest alone are told.
-        new = {term for said in self._unsettled.values() for term in said.split() if _label(term)[0] in _OTHERS}
-        return kept.labels | new
+        return kept.labels.union(term for here in unsettled for term in here if _label(term)[0] in _OTHERS)
 
 
 def holders(
@@ -170,6 +170,11 @@ def holders(
 def _terms(wanted: Iterable[str]) -> list[str]:
     """What has a space or cannot be seen is nobody's term."""
     return [one for one in dict.fromkeys(wanted) if one.isprintable() and " " not in one]
+
+
+def _labels(terms: str) -> list[str]:
+    """No other terms have a colon."""
+    return [one for one in terms.split() if ":" in one]
 
 
 def _label(term: str) -> tuple[str, str]:

@@ -17,7 +17,7 @@ from typing import Final
 
 from sqlalchemy import ARRAY, BigInteger, LargeBinary, String, bindparam, delete, func, select, text
 
-from skillyard.database import Session
+from skillyard.database import Session, copy_rows
 from skillyard.marketplace_sync.catalogue.entry import CatalogueId
 from skillyard.marketplace_sync.search import bits
 from skillyard.marketplace_sync.search.store import first_id, given_ids, id_range, is_sqlite, some_ids
@@ -144,7 +144,12 @@ async def _write(session: Session, catalogue: CatalogueId, block: _Block) -> Non
             gets, loses = block.gets.get(term, []), block.loses.get(term, [])
             held = before.get(term)
             after[term] = bits.packed(gets) if held is None else bits.changed(held, added=gets, removed=loses)
-        await _keep(session, catalogue, block.number, {term: held for term, held in after.items() if held})
+        kept = {term: held for term, held in after.items() if held}
+        if written is None and not is_sqlite(session):
+            rows = ((catalogue, term, block.number, held) for term, held in kept.items())
+            await copy_rows(session, PostingRow.__tablename__, ("catalogue_id", "term", "block", "bits"), rows)
+        else:
+            await _keep(session, catalogue, block.number, kept)
         empty = [term for term, held in after.items() if not held and term in before]
         if empty:
             where = (PostingRow.catalogue_id == catalogue, PostingRow.block == block.number)

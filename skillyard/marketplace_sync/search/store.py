@@ -33,7 +33,7 @@ from sqlalchemy.dialects.postgresql import ARRAY, JSONB
 from sqlalchemy.dialects.postgresql import insert as insert_postgresql
 from sqlalchemy.dialects.sqlite import insert as insert_sqlite
 
-from skillyard.database import Base, Session, Snapshot
+from skillyard.database import Base, Session, Snapshot, copy_rows
 from skillyard.marketplace_sync.catalogue.documents import Document, read_document
 from skillyard.marketplace_sync.catalogue.entry import CatalogueId, EntryKind
 from skillyard.marketplace_sync.catalogue.tables import EntryRow
@@ -52,6 +52,7 @@ from skillyard.marketplace_sync.search.tables import (
     TermsRow,
     UnsettledRow,
 )
+from skillyard.times import in_utc
 
 D = TypeVar("D", bound=Document)
 
@@ -230,8 +231,10 @@ async def put(
     await _forget_terms(session, catalogue, [*old, *(one.id for one in gone if one.listed)])
     if gone:
         await session.execute(delete(ListingRow).where(ListingRow.id.in_([one.id for one in gone])))
-    if added:
+    if added and is_sqlite(session):
         await (await session.connection()).execute(insert(_LISTINGS), added)
+    elif added:
+        await copy_rows(session, ListingRow.__tablename__, list(added[0]), (tuple(row.values()) for row in added))
     if changed:
         await session.execute(update(ListingRow), changed)
     # Long for many, while others are served by this process.
@@ -262,12 +265,10 @@ async def put_terms(session: Session, catalogue: CatalogueId, terms: Mapping[int
         await connection.exec_driver_sql(
             "INSERT INTO listing_terms (listing_id, terms) VALUES (?, ?)", [*terms.items()]
         )
+        await connection.exec_driver_sql(_NEW_SQLITE, [(id_, catalogue) for id_ in terms])
     else:
-        given = {"ids": list(terms), "terms": list(terms.values())}
-        await connection.execute(_TERMS, given)
-    new = [{"listing_id": id_, "catalogue_id": catalogue, "posted": ""} for id_ in terms]
-    adding = insert_sqlite if is_sqlite(session) else insert_postgresql
-    await session.execute(adding(UnsettledRow).on_conflict_do_nothing(index_elements=["listing_id"]), new)
+        await copy_rows(session, TermsRow.__tablename__, ("listing_id", "terms"), terms.items())
+        await connection.execute(_NEW_POSTGRESQL, {"ids": list(terms), "catalogue": catalogue})
 
 
 async def clear(session: Session, catalogue: CatalogueId) -> None:
@@ -335,7 +336,7 @@ def _row(catalogue: CatalogueId, made: Made) -> dict[str, object]:
         "verdict": draft.verdict,
         "latest": draft.latest,
         "deprecated": draft.deprecated,
-        "updated_at": draft.updated_at,
+        "updated_at": in_utc(draft.updated_at),
         **_sums(made.tally),
     }
 
@@ -380,7 +381,11 @@ def _number(session: Session, field: str) -> ColumnElement[int]:
 _LISTINGS = Base.metadata.tables[ListingRow.__tablename__]
 _UNSETTLED = Base.metadata.tables[UnsettledRow.__tablename__]
 _READABLE = (EntryRow.deleted.is_(False), EntryRow.document.is_not(None))
-_TERMS = text(
-    "INSERT INTO listing_terms (listing_id, terms) SELECT given.id, given.terms FROM unnest(:ids, :terms) "
-    "AS given (id, terms)"
-).bindparams(bindparam("ids", type_=ARRAY(BigInteger)), bindparam("terms", type_=ARRAY(Text)))
+_NEW_SQLITE = (
+    "INSERT INTO listing_unsettled (listing_id, catalogue_id, posted) VALUES (?, ?, '') "
+    "ON CONFLICT (listing_id) DO NOTHING"
+)
+_NEW_POSTGRESQL = text(
+    "INSERT INTO listing_unsettled (listing_id, catalogue_id, posted) SELECT id, :catalogue, '' FROM unnest(:ids) "
+    "AS given (id) ON CONFLICT (listing_id) DO NOTHING"
+).bindparams(bindparam("ids", type_=ARRAY(BigInteger)), bindparam("catalogue", type_=BigInteger))
