@@ -90,6 +90,7 @@ class Lender:
             self.stock.let_go(slot, sandbox)
         else:
             slot.idle.append(Idle(sandbox, now))
+            self._trim(party)
         if self._line:
             self.serve()
         self._used(slot)
@@ -161,14 +162,17 @@ class Lender:
     def fit(self, party: Party) -> None:
         """After a workspace's caps changed: stop what is idle beyond them, and serve those that there is room for now.
 
-        What is busy ends in its own time.
+        What is busy or starting is in its own time: it is stopped then, where it is still beyond them.
         """
+        self._trim(party)
+        self.stock.look_again()
+        self.serve()
+
+    def _trim(self, party: Party) -> None:
         while party.share.overcommitted and (victim := longest_unused(self._ledger.slots_of(party))) is not None:
             slot, item = victim
             party.tally.evictions += 1
             self.stock.drop(slot, [item])
-        self.stock.look_again()
-        self.serve()
 
     # Serving those who wait
 
@@ -247,6 +251,7 @@ class Lender:
             self.stock.let_go(slot, sandbox)
         elif not (slot.may_call and self._lend_on(slot, sandbox)):
             slot.idle.append(Idle(sandbox, time.monotonic()))
+            self._trim(slot.party)
         self.serve()
 
     def _start_ended(self, slot: Slot, error: Exception | None, promised: bool) -> None:

@@ -139,7 +139,13 @@ class Staging:
     @contextlib.asynccontextmanager
     async def place(self) -> AsyncIterator[Place]:
         """A new, empty folder. What is still in it at the end is removed: rename away what shall stay."""
-        place = await asyncio.to_thread(self._make)
+        making = asyncio.create_task(asyncio.to_thread(self._make))
+        try:
+            place = await asyncio.shield(making)
+        except asyncio.CancelledError:
+            # The thread makes it all the same, and nobody else would hear of it.
+            await asyncio.shield(self._drop_made(making))
+            raise
         try:
             yield place
         finally:
@@ -179,6 +185,11 @@ class Staging:
                 os.close(descriptor)
                 raise
         return Place(path, descriptor)
+
+    async def _drop_made(self, making: asyncio.Task[Place]) -> None:
+        await asyncio.wait({making})
+        if making.exception() is None:
+            await asyncio.to_thread(self._drop, making.result())
 
     def _drop(self, place: Place) -> None:
         try:

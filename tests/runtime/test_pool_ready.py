@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 from skillyard.errors import NotFoundError
+from skillyard.governance.quotas import Quota, Quotas
 from skillyard.runtime.capacity import Caps
 from skillyard.runtime.counts import PoolCounts
 from skillyard.runtime.errors import VersionStoppedError
@@ -51,7 +52,7 @@ class Ahead:
 
 
 async def test_what_is_to_be_warm_is_started_ahead_after_the_first_call_and_not_before() -> None:
-    async with calls(replace(LIMITS, idle_seconds=0.1)) as some:
+    async with calls(replace(LIMITS, idle_seconds=0.5)) as some:
         ahead = Ahead(some, count=2)
         some.pool.keep_warm(ahead)
         assert some.pool.counts() == PoolCounts()
@@ -201,5 +202,20 @@ async def test_a_drain_that_is_called_off_leaves_warm_what_is_active_again() -> 
         await asyncio.gather(retiring, return_exceptions=True)
         some.end_one()
         await running
+        await turns()
+        assert some.pool.counts().idle == 1
+
+
+async def test_what_a_lowered_cap_found_busy_or_starting_does_not_stay_ready_beyond_it() -> None:
+    async with calls(LIMITS) as some:
+        some.hold_starts = True
+        made = [some.call(place(1)) for _ in range(3)]
+        await turns()
+        some.starting.pop()[1].set()
+        await turns()
+        assert (some.pool.counts().busy, some.pool.counts().starting) == (1, 2)
+        some.pool.cap(place(1).workspace, Quotas({Quota.SANDBOXES: 1}))
+        await some.end_all()
+        await asyncio.gather(*made)
         await turns()
         assert some.pool.counts().idle == 1
