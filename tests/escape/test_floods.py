@@ -13,7 +13,7 @@ pytestmark = pytest.mark.asyncio(loop_scope="session")
 
 async def test_processes_without_end(target) -> None:
     target.may_end = True  # A storm may be faster than the sweep, which then gives the container up.
-    outcome = await target.attack("flood.py:processes", timeout_seconds=1.0)
+    outcome = await target.attack("flood.py:processes", timeout_seconds=2.0)
     assert outcome.state is OutcomeState.PROCESS_LIMIT
 
 
@@ -30,7 +30,7 @@ async def test_memory_without_end(one_more) -> None:
 async def test_memory_taken_by_many_who_hide_behind_the_guest(one_more) -> None:
     """They may lower their own turn below the guest's, so that the kernel ends a bystander: then the container goes."""
     async with one_more(memory_bytes=96 * MIB, scratch_bytes=8 * MIB) as target:
-        outcome = await target.attack("flood.py:memory_in_hiding", {"processes": 24}, timeout_seconds=3.0)
+        outcome = await target.attack("flood.py:memory_in_hiding", {"processes": 24}, timeout_seconds=5.0)
         assert outcome.state in {OutcomeState.OUT_OF_MEMORY, OutcomeState.LOST}
         if outcome.state is OutcomeState.LOST:
             assert not target.alive
@@ -103,10 +103,10 @@ async def test_no_limit_can_be_raised(target) -> None:
 async def test_a_polite_neighbour_is_served_beside_a_hog(target, one_more) -> None:
     """By weight: the hog slows the neighbour down, and cannot keep it from its answers."""
     async with one_more(workspace="two") as neighbour:
-        hog = asyncio.create_task(target.attack("flood.py:processor", {"count": 30}, timeout_seconds=3.0))
         served = 0
-        while not hog.done():
-            assert await neighbour.tell("leave.py:again") == "fine"
-            served += 1
-        assert (await hog).state is OutcomeState.TIMED_OUT
-        assert served >= 3
+        while served < 3:  # For as many hogs as that takes; one is enough by far, unless the machine is slow.
+            hog = asyncio.create_task(target.attack("flood.py:processor", {"count": 30}, timeout_seconds=3.0))
+            while not hog.done():
+                assert await neighbour.tell("leave.py:again") == "fine"
+                served += not hog.done()
+            assert (await hog).state is OutcomeState.TIMED_OUT

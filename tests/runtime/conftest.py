@@ -6,6 +6,7 @@ import asyncio
 import time
 from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -21,8 +22,49 @@ from skillyard.sandbox.engine import Engine
 from skillyard.settings import Settings
 from skillyard.skills.sources.folder import FolderSource
 from skillyard.times import utcnow
+from tests.first_start import furnish
 
 ADD_ONE = "def run(x: int) -> int:\n    return x + 1\n"
+UNTIL_LET_GO = """
+import pathlib
+import time
+
+
+def run(x: float) -> float:
+    while x < 0 and not pathlib.Path(__file__).with_name("go").exists():
+        time.sleep(0.02)
+    time.sleep(max(x, 0))
+    return x
+"""
+"""With ``-1`` a call that lasts until its bundle is let go, however long that takes; else as long as is said."""
+
+
+def let_go(bundle: Path) -> None:
+    """End the calls that wait for it, and keep none waiting from here on: they have the bundle's folder mounted."""
+    (bundle / "scripts").chmod(0o755)
+    (bundle / "scripts" / "go").touch()
+
+
+@pytest.fixture(autouse=True)
+def _patience(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Who cancels a call on a slow machine is told how it ended as well, and not that it goes on."""
+    monkeypatch.setattr("skillyard.runtime.cancel.WAIT_SECONDS", 60.0)
+    monkeypatch.setattr("skillyard.runtime.supervisor._WAIT_SECONDS", 60.0)
+
+
+@pytest.fixture
+def later(monkeypatch: pytest.MonkeyPatch) -> Callable[[timedelta], None]:
+    """Moves the clock of this process on, once: what runs out in an hour has, without anybody waiting for it."""
+
+    def move(by: timedelta) -> None:
+        class Later(datetime):
+            @classmethod
+            def now(cls, tz: Any = None) -> Any:
+                return datetime.now(tz) + by
+
+        monkeypatch.setattr("skillyard.times.datetime", Later)
+
+    return move
 
 
 @pytest.fixture(scope="session")
@@ -33,13 +75,15 @@ def package_cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def settings(tmp_path: Path, package_cache: Path) -> Settings:
-    """A home that shares the package cache. The embedded advisories are old: these tests accept their age."""
+    """A home that shares the package cache. The embedded advisories are old: these tests accept their age. A call that
+    is to last until it is ended does so on a slow machine too."""
     home = tmp_path / "home"
     home.mkdir()
     for shared in ("environments", "cache", "images"):
         (package_cache / shared).mkdir(exist_ok=True)
         (home / shared).symlink_to(package_cache / shared)
-    return Settings(home=home, advisories_max_age_days=100_000, drain_timeout=20)
+    furnish(home)
+    return Settings(home=home, advisories_max_age_days=100_000, drain_timeout=60, skill_timeout=600)
 
 
 @dataclass
@@ -74,6 +118,10 @@ class Yard:
         )
         (folder / "scripts" / "main.py").write_text(code)
         return folder
+
+    def bundle(self, installed: Installation) -> Path:
+        """Where the files of an installed version are."""
+        return self.runtime.bundles.path(installed.version.skill.bundle.digest)
 
     async def install(self, folder: Path) -> Installation:
         return await self.runtime.install(
@@ -124,7 +172,7 @@ async def yard(settings: Settings, tmp_path: Path) -> AsyncIterator[Yard]:
 async def no_containers(engine: Engine, settings: Settings) -> None:
     """Wait until the engine has removed every container of this home; it does so a moment after the last one ended."""
     mine = {"skillyard.instance": home_id(settings.home)}
-    give_up = time.monotonic() + 20
+    give_up = time.monotonic() + 60
     while left := await engine.containers(mine):
         assert time.monotonic() < give_up, f"containers stay: {left}"
         await asyncio.sleep(0.05)
@@ -132,7 +180,7 @@ async def no_containers(engine: Engine, settings: Settings) -> None:
 
 async def until(condition: Callable[[], bool]) -> None:
     """Wait for something that nobody signals."""
-    give_up = time.monotonic() + 60
+    give_up = time.monotonic() + 120
     while not condition():
         assert time.monotonic() < give_up, "it never became true"
         await asyncio.sleep(0.01)

@@ -109,13 +109,12 @@ async def test_no_call_is_admitted_behind_a_demotion(yard: Yard) -> None:
     bot = await yard.agent("bot")
     await yard.invoke(bot)
     stop = asyncio.Event()
+    made: list[Invocation] = []
 
-    async def calls(runtime: Runtime) -> list[Invocation]:
-        made: list[Invocation] = []
+    async def calls(runtime: Runtime) -> None:
         request = InvokeRequest(bot.workspace, bot.id, SkillRef.parse("acme/adder"), input_json=b'{"x": 1}')
         while not stop.is_set():
             made.append(await runtime.invoke(request))
-        return made
 
     async with await create_runtime(yard.runtime.settings) as other:
         callers = [asyncio.create_task(calls(one)) for one in (yard.runtime, other) for _ in range(4)]
@@ -124,8 +123,9 @@ async def test_no_call_is_admitted_behind_a_demotion(yard: Yard) -> None:
             if after is Maturity.STUDENT:
                 await _until_more(yard, bot, before)
             await yard.runtime.agents.change_maturity(bot.id, after, by=as_admin(yard), reason="to and fro", force=True)
+        await until(lambda: any(isinstance(one.decision, Deny) for one in made))
         stop.set()
-        made = [one for some in await asyncio.gather(*callers) for one in some]
+        await asyncio.gather(*callers)
     assert {type(one.decision).__name__ for one in made} == {"Allow", "Deny"}
     trusted, admitted = Maturity.AUTONOMOUS, 0
     async with yard.runtime.database.reading() as session:

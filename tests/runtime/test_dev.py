@@ -45,17 +45,22 @@ def folder(tmp_path: Path) -> Path:
 
 
 def manifest(folder: Path, more: str = "") -> None:
-    (folder / "SKILL.md").write_text(
+    text = (
         "---\nname: adder\ndescription: Made by a test.\nmetadata:\n"
         f'  version: "1.0.0"\n  skillyard.entry: "scripts/main.py:run"\n{more}---\n'
     )
+    save(folder / "SKILL.md", text)
 
 
 def code(folder: Path, text: str) -> None:
-    """Saved as editors do it: written beside, renamed over."""
-    beside = folder / "scripts" / ".main.py.tmp"
+    save(folder / "scripts" / "main.py", text)
+
+
+def save(file: Path, text: str) -> None:
+    """As editors do it: written beside, renamed over."""
+    beside = file.with_name(f".{file.name}.tmp")
     beside.write_text(text)
-    beside.replace(folder / "scripts" / "main.py")
+    beside.replace(file)
 
 
 @dataclass
@@ -76,7 +81,7 @@ class Desk:
         while True:
             while not self.told:
                 self._more.clear()
-                await asyncio.wait_for(self._more.wait(), 60)
+                await asyncio.wait_for(self._more.wait(), 150)
             event = self.told.pop(0)
             if not isinstance(event, Superseded):
                 return event

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -22,8 +21,8 @@ from skillyard.runtime.values import SkillRef
 from skillyard.settings import Settings
 from skillyard.skills.permissions import MIB
 from skillyard.times import utcnow
-from tests.runtime.conftest import Yard, no_containers, open_yard, until
-from tests.runtime.test_races import Forwarded
+from tests.runtime.conftest import UNTIL_LET_GO, Yard, let_go, no_containers, open_yard, until
+from tests.runtime.test_races import SlowEngine
 
 SLEEP = "import time\n\n\ndef run(x: float) -> float:\n    time.sleep(x)\n    return x\n"
 
@@ -40,17 +39,18 @@ async def small(settings: Settings, tmp_path: Path) -> AsyncIterator[Yard]:
 
 
 async def test_a_call_beyond_the_queue_is_refused_and_recorded(small: Yard) -> None:
-    await small.install(small.skill(SLEEP))
+    installed = await small.install(small.skill(UNTIL_LET_GO))
     bot = await small.agent("bot")
     pool = small.runtime.pool
-    first = asyncio.create_task(small.invoke(bot, given={"x": 2}))
+    first = asyncio.create_task(small.invoke(bot, given={"x": -1}))
     await until(lambda: pool.counts().busy == 1)
     second = asyncio.create_task(small.invoke(bot, given={"x": 0}))
     await until(lambda: pool.counts().waiting == 1)
     with pytest.raises(QueueFullError, match="1 calls wait"):
         await small.invoke(bot, given={"x": 0})
     assert pool.status(bot.workspace).since_start.queue_full == 1
-    assert [one.outcome.result_json for one in await asyncio.gather(first, second)] == [b"2", b"0"]
+    let_go(small.bundle(installed))
+    assert [one.outcome.result_json for one in await asyncio.gather(first, second)] == [b"-1", b"0"]
     async with small.runtime.database.reading() as session:
         states = [one.state for one in await invocations(session, bot.workspace, limit=10)]
     assert sorted(states) == sorted([InvocationState.REFUSED, InvocationState.SUCCEEDED, InvocationState.SUCCEEDED])
@@ -88,16 +88,18 @@ async def test_a_sandbox_that_cannot_start_fails_its_callers_and_nobody_waits_fo
 
 
 async def test_a_caller_who_leaves_while_waiting_takes_no_sandbox_with_him(small: Yard) -> None:
-    await small.install(small.skill(SLEEP))
+    installed = await small.install(small.skill(UNTIL_LET_GO))
     bot = await small.agent("bot")
     pool = small.runtime.pool
-    first = asyncio.create_task(small.invoke(bot, given={"x": 1}))
+    first = asyncio.create_task(small.invoke(bot, given={"x": -1}))
     await until(lambda: pool.counts().busy == 1)
     second = asyncio.create_task(small.invoke(bot, given={"x": 0}))
     await until(lambda: pool.counts().waiting == 1)
     second.cancel()
-    await asyncio.gather(first, second, return_exceptions=True)
+    await asyncio.gather(second, return_exceptions=True)
     assert second.cancelled()
+    let_go(small.bundle(installed))
+    await first
     assert (await small.invoke(bot, given={"x": 0})).outcome.result_json == b"0"
     assert pool.counts().busy == 0
 
@@ -108,13 +110,14 @@ async def test_without_a_queue_calls_that_need_not_wait_are_served_all_the_same(
     limits = {"max_sandboxes": 1, "max_queue": 0}
     yard = await open_yard(settings.model_copy(update=limits), tmp_path / "skills")
     async with yard.runtime:
-        await yard.install(yard.skill(SLEEP))
+        installed = await yard.install(yard.skill(UNTIL_LET_GO))
         bot = await yard.agent("bot")
-        running = asyncio.create_task(yard.invoke(bot, given={"x": 2}))
+        running = asyncio.create_task(yard.invoke(bot, given={"x": -1}))
         await until(lambda: yard.runtime.pool.counts().busy == 1)
         with pytest.raises(QueueFullError):
             await yard.invoke(bot, given={"x": 0})
-        assert (await running).outcome.result_json == b"2"
+        let_go(yard.bundle(installed))
+        assert (await running).outcome.result_json == b"-1"
 
 
 @asynccontextmanager
@@ -166,14 +169,15 @@ async def test_a_skill_that_is_granted_more_than_all_may_have_is_refused_and_rec
 
 async def test_who_waits_too_long_is_told_so_and_what_runs_is_not_disturbed(settings: Settings, tmp_path: Path) -> None:
     async with opened(settings, tmp_path, max_sandboxes=1, queue_timeout=0.3) as yard:
-        await yard.install(yard.skill(SLEEP))
+        installed = await yard.install(yard.skill(UNTIL_LET_GO))
         bot = await yard.agent("bot")
-        running = asyncio.create_task(yard.invoke(bot, given={"x": 3}))
+        running = asyncio.create_task(yard.invoke(bot, given={"x": -1}))
         await until(lambda: yard.runtime.pool.counts().busy == 1)
         with pytest.raises(QueueTimeoutError):
             await yard.invoke(bot, given={"x": 0})
         assert not running.done()
-        assert (await running).outcome.result_json == b"3"
+        let_go(yard.bundle(installed))
+        assert (await running).outcome.result_json == b"-1"
         assert yard.runtime.pool.status().since_start.queue_timeouts == 1
 
 
@@ -233,39 +237,20 @@ async def test_a_ban_ends_what_stands_ready_and_nothing_is_started_ahead_again(
 
 
 async def test_a_start_that_hangs_keeps_nobody_else_waiting(settings: Settings, tmp_path: Path) -> None:
-    engine = await SlowEngine.open(tmp_path / "engine.sock")
+    engine = await SlowEngine.open(tmp_path / "engine.sock", held=b"/containers/create")
     try:
         async with opened(settings, tmp_path, docker_host=f"unix://{engine.path}") as yard:
             await yard.install(yard.skill(name="slow"))
             await yard.install(yard.skill(name="quick"))
             bot = await yard.agent("bot")
             await yard.invoke(bot, "acme/quick")
-            engine.creates.clear()
+            engine.answers.clear()
             cold = asyncio.create_task(yard.invoke(bot, "acme/slow"))
             await until(lambda: yard.runtime.pool.counts().starting == 1)
             for _ in range(20):
                 assert (await yard.invoke(bot, "acme/quick")).outcome.result_json == b"2"
             assert yard.runtime.pool.counts().starting == 1
-            engine.creates.set()
+            engine.answers.set()
             assert (await cold).outcome.result_json == b"2"
     finally:
         await engine.close()
-
-
-class SlowEngine(Forwarded):
-    """The engine's socket, on which creating a container takes until ``creates`` is set."""
-
-    def __init__(self, path: Path) -> None:
-        super().__init__(path)
-        self.creates = asyncio.Event()
-        self.creates.set()
-
-    async def _copy(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        with contextlib.suppress(ConnectionError):
-            while data := await reader.read(65536):
-                if b"/containers/create" in data:
-                    await self.creates.wait()
-                writer.write(data)
-                await writer.drain()
-            if writer.can_write_eof():
-                writer.write_eof()

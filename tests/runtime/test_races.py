@@ -8,10 +8,11 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
+from typing import Any, Self
 
 import orjson
 import pytest
@@ -35,7 +36,7 @@ from skillyard.skills.sources.folder import FolderSource
 from skillyard.times import utcnow
 from structlog.testing import capture_logs
 from tests.out_of_band import change
-from tests.runtime.conftest import Yard, no_containers, open_yard, until
+from tests.runtime.conftest import ADD_ONE, UNTIL_LET_GO, Yard, let_go, no_containers, open_yard, until
 
 REF = SkillRef("acme", "adder")
 SLEEP = "import time\n\n\ndef run(x: float) -> float:\n    time.sleep(x)\n    return x\n"
@@ -47,6 +48,32 @@ async def tight(settings: Settings, tmp_path: Path) -> AsyncIterator[Yard]:
     """One sandbox in all, and a second for calls of a version that was replaced."""
     limits = {"max_sandboxes": 1, "max_sandboxes_per_skill": 2, "drain_timeout": 1.0}
     opened = await open_yard(settings.model_copy(update=limits), tmp_path / "skills")
+    try:
+        yield opened
+    finally:
+        await opened.runtime.close()
+
+
+@pytest.fixture
+async def slow(settings: Settings, tmp_path: Path) -> AsyncIterator[tuple[Yard, SlowEngine]]:
+    """An engine on which no container starts before it is let."""
+    engine = await SlowEngine.open(tmp_path / "engine.sock", held=b"/start ")
+    try:
+        through = settings.model_copy(update={"docker_host": f"unix://{engine.path}"})
+        opened = await open_yard(through, tmp_path / "skills")
+        try:
+            yield opened, engine
+        finally:
+            engine.answers.set()
+            await opened.runtime.close()
+    finally:
+        await engine.close()
+
+
+@pytest.fixture
+async def leisurely(settings: Settings, tmp_path: Path) -> AsyncIterator[Yard]:
+    """A replaced version has more time for its calls than any test takes."""
+    opened = await open_yard(settings.model_copy(update={"drain_timeout": 600.0}), tmp_path / "skills")
     try:
         yield opened
     finally:
@@ -85,15 +112,21 @@ async def ban(yard: Yard, name: str = "iniconfig", *, runtime: Runtime | None = 
 # Bans, expiries and removals against what runs, starts or waits
 
 
-async def test_a_ban_reaches_a_sandbox_that_is_still_starting_and_the_call_that_waits_for_it(yard: Yard) -> None:
+async def test_a_ban_reaches_a_sandbox_that_is_still_starting_and_the_call_that_waits_for_it(
+    slow: tuple[Yard, SlowEngine],
+) -> None:
+    yard, engine = slow
     version = (await yard.install(yard.skill(SLEEP, python="iniconfig==2.1.0"))).version
     bot = await yard.agent("bot")
     await approved(yard, bot, given={"x": 0})
+    engine.answers.clear()
     waiting = asyncio.create_task(yard.invoke(bot, given={"x": 0}))
     await until(lambda: yard.runtime.pool.counts().starting == 1)
-    await ban(yard)
+    banning = asyncio.create_task(ban(yard))
     with pytest.raises(VersionStoppedError, match="iniconfig"):
         await waiting
+    engine.answers.set()
+    await banning
     counts = yard.runtime.pool.counts(version.id)
     assert (counts.idle, counts.busy, counts.starting) == (0, 0, 0)
     await no_containers(yard.runtime.engine, yard.runtime.settings)
@@ -104,7 +137,8 @@ async def test_a_ban_reaches_a_sandbox_that_is_still_starting_and_the_call_that_
 async def test_a_version_banned_while_an_upgrade_checks_it_never_takes_the_pointer(yard: Yard) -> None:
     await yard.install(yard.skill())
     bot = await yard.agent("bot")
-    newer = yard.skill(version="2.0.0", python="iniconfig==2.1.0")
+    # Its check imports it, and goes on until the ban ends it.
+    newer = yard.skill("import time\n\ntime.sleep(60)\n\n\n" + ADD_ONE, version="2.0.0", python="iniconfig==2.1.0")
     assert not (await yard.upgrade(newer)).moved
     await approved(yard, bot, "acme/adder@2.0.0")
     ref = replace(REF, version="2.0.0")
@@ -117,17 +151,20 @@ async def test_a_version_banned_while_an_upgrade_checks_it_never_takes_the_point
     assert yard.runtime.pool.counts().idle == 0
 
 
-async def test_an_approval_that_runs_out_stops_the_sandboxes_that_stand_ready(yard: Yard) -> None:
+async def test_an_approval_that_runs_out_stops_the_sandboxes_that_stand_ready(
+    yard: Yard, later: Callable[[timedelta], None]
+) -> None:
     await yard.install(yard.skill(python="iniconfig==2.1.0"))
     bot = await yard.agent("bot")
     held = await yard.invoke(bot)
     assert held.approval is not None
-    soon = utcnow() + timedelta(seconds=6)
-    await yard.runtime.approver.approve(held.approval, person=yard.second, expires_at=soon)
+    hour = timedelta(hours=1)
+    await yard.runtime.approver.approve(held.approval, person=yard.second, expires_at=utcnow() + hour)
     assert (await yard.invoke(bot)).outcome.state is OutcomeState.SUCCEEDED
+    await asyncio.sleep(1)  # Looked after twice meanwhile.
     assert yard.runtime.pool.counts().idle == 1
+    later(hour)
     await until(lambda: yard.runtime.pool.counts().idle == 0)
-    assert utcnow() >= soon
     assert (await yard.invoke(bot)).outcome.refusal == {"decision": "held", "code": "expired_approval"}
 
 
@@ -177,14 +214,19 @@ async def test_lifting_a_ban_makes_the_skill_active_again(yard: Yard) -> None:
 # Drains
 
 
-async def test_a_rollback_during_the_drain_keeps_the_calls_of_the_version_it_brings_back(hurried: Yard) -> None:
-    await hurried.install(hurried.skill(SLEEP))
-    bot = await hurried.agent("bot")
-    await hurried.invoke(bot, given={"x": 0})
-    flying = asyncio.create_task(hurried.invoke(bot, given={"x": 4}))
-    await until(lambda: hurried.runtime.pool.counts().busy == 1)
-    await hurried.upgrade(hurried.skill(SLEEP + "\n", version="2.0.0"))
-    await hurried.runtime.rollback(REF, workspace=bot.workspace, actor=hurried.admin)
+async def test_a_rollback_during_the_drain_keeps_the_calls_of_the_version_it_brings_back(leisurely: Yard) -> None:
+    first = await leisurely.install(leisurely.skill(UNTIL_LET_GO))
+    bot = await leisurely.agent("bot")
+    await leisurely.invoke(bot, given={"x": 0})
+    flying = asyncio.create_task(leisurely.invoke(bot, given={"x": -1}))
+    await until(lambda: leisurely.runtime.pool.counts().busy == 1)
+    await leisurely.upgrade(leisurely.skill(SLEEP, version="2.0.0"))
+    drains = leisurely.runtime._swapper._drains
+    assert first.version.id in drains
+    await leisurely.runtime.rollback(REF, workspace=bot.workspace, actor=leisurely.admin)
+    await until(lambda: first.version.id not in drains)
+    assert not flying.done(), "the drain was called off, and not over"
+    let_go(leisurely.bundle(first))
     ended = await flying
     assert (ended.outcome.state, ended.skill.version) == (OutcomeState.SUCCEEDED, "1.0.0")
 
@@ -241,16 +283,18 @@ async def test_a_busy_skill_does_not_starve_another_when_no_place_is_free(tight:
 
 
 async def test_starts_that_fail_are_not_tried_over_and_over_while_a_call_runs(yard: Yard) -> None:
-    version = (await yard.install(yard.skill(SLEEP))).version
+    bundle = yard.bundle(await yard.install(yard.skill(UNTIL_LET_GO)))
     bot = await yard.agent("bot")
     await yard.invoke(bot, given={"x": 0})
-    running = asyncio.create_task(yard.invoke(bot, given={"x": 3}))
+    running = asyncio.create_task(yard.invoke(bot, given={"x": -1}))
     await until(lambda: yard.runtime.pool.counts().busy == 1)
-    bundle = yard.runtime.bundles.path(version.skill.bundle.digest)
     away = bundle.with_name("moved-away")
     bundle.rename(away)
     with capture_logs() as logs:
         waiting = asyncio.create_task(yard.invoke(bot, given={"x": 0}))
+        await until(lambda: yard.runtime.pool.status().since_start.start_failures > 0)
+        await asyncio.sleep(1)  # Time for many more.
+        let_go(away)
         done = await asyncio.gather(running, waiting)
     away.rename(bundle)
     assert [one.outcome.state for one in done] == [OutcomeState.SUCCEEDED] * 2
@@ -310,7 +354,7 @@ async def test_a_call_that_left_processes_behind_when_it_was_cancelled_does_not_
 
 async def until_ended(runtime: Runtime, agent: Agent) -> None:
     """Wait until no call is open: those whose caller left are ended a moment later."""
-    give_up = time.monotonic() + 30
+    give_up = time.monotonic() + 60
     while any(one.state is InvocationState.ACCEPTED for one in await recorded(runtime, agent)):
         assert time.monotonic() < give_up, "a call stays open"
         await asyncio.sleep(0.05)
@@ -344,20 +388,25 @@ async def test_an_end_that_the_database_refused_is_recorded_as_soon_as_it_can_be
     assert {one.state for one in await recorded(yard.runtime, bot)} == {InvocationState.SUCCEEDED}
 
 
-async def test_closing_ends_calls_that_run_wait_and_start_and_records_them(settings: Settings, yard: Yard) -> None:
+async def test_closing_ends_calls_that_run_wait_and_start_and_records_them(
+    settings: Settings, slow: tuple[Yard, SlowEngine]
+) -> None:
+    yard, engine = slow
     await yard.install(yard.skill(SLEEP))
     await yard.install(yard.skill(name="other"))
     bot = await yard.agent("bot")
     await yard.invoke(bot, given={"x": 0})
     running = asyncio.create_task(yard.invoke(bot, given={"x": 50}))
     await until(lambda: yard.runtime.pool.counts().busy == 1)
+    engine.answers.clear()
     starting = asyncio.create_task(yard.invoke(bot, "acme/other"))
     await until(lambda: yard.runtime.pool.counts().starting == 1)
-    await yard.runtime.close()
-    cut, refused = await asyncio.gather(running, starting, return_exceptions=True)
-    assert not isinstance(cut, BaseException)
-    assert cut.outcome.state is OutcomeState.KILLED
-    assert isinstance(refused, ShuttingDownError)
+    closing = asyncio.create_task(yard.runtime.close())
+    with pytest.raises(ShuttingDownError):
+        await starting
+    engine.answers.set()
+    await closing
+    assert (await running).outcome.state is OutcomeState.KILLED
     async with await create_runtime(settings) as again:
         states = sorted(one.state for one in await recorded(again, bot))
     assert states == sorted([InvocationState.SUCCEEDED, InvocationState.KILLED, InvocationState.REFUSED])
@@ -415,8 +464,8 @@ class Forwarded:
         self._writers: set[asyncio.StreamWriter] = set()
 
     @classmethod
-    async def open(cls, path: Path) -> Forwarded:
-        self = cls(path)
+    async def open(cls, path: Path, **fields: Any) -> Self:
+        self = cls(path, **fields)
         self._server = await asyncio.start_unix_server(self._serve, path)
         return self
 
@@ -435,6 +484,26 @@ class Forwarded:
     async def _copy(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         with contextlib.suppress(ConnectionError):
             while data := await reader.read(65536):
+                writer.write(data)
+                await writer.drain()
+            if writer.can_write_eof():
+                writer.write_eof()
+
+
+class SlowEngine(Forwarded):
+    """The engine's socket, on which requests with ``held`` in them take until ``answers`` is set."""
+
+    def __init__(self, path: Path, *, held: bytes) -> None:
+        super().__init__(path)
+        self._held = held
+        self.answers = asyncio.Event()
+        self.answers.set()
+
+    async def _copy(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        with contextlib.suppress(ConnectionError):
+            while data := await reader.read(65536):
+                if self._held in data:
+                    await self.answers.wait()
                 writer.write(data)
                 await writer.drain()
             if writer.can_write_eof():

@@ -40,6 +40,14 @@ from sqlalchemy import select, update
 from tests.runtime.conftest import Yard
 
 HIT = SkillRef("acme", "hit")
+
+
+@pytest.fixture(autouse=True)
+def _nobody_else_looks(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A server looks for new data every quarter of a minute, and might be first where a test takes that long."""
+    monkeypatch.setattr("skillyard.runtime.rescan.LOOK_SECONDS", 3600.0)
+
+
 USES_INICONFIG = "import iniconfig\n\n\ndef run(x: int) -> int:\n    return x\n"
 
 

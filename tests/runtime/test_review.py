@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from datetime import timedelta
 
 import pytest
@@ -13,7 +14,7 @@ from skillyard.ids import ApprovalId, WorkspaceId
 from skillyard.runtime.review import QueueFilter
 from skillyard.runtime.values import SkillRef
 from skillyard.times import utcnow
-from tests.runtime.conftest import Yard, until
+from tests.runtime.conftest import Yard
 
 PACKAGED = "import iniconfig\n\n\ndef run(x: int) -> str:\n    return iniconfig.__name__\n"
 
@@ -104,10 +105,12 @@ async def test_another_workspace_sees_none_of_it(yard: Yard) -> None:
     assert await yard.runtime.reviewer.queue(elsewhere, QueueFilter()) == ()
 
 
-async def test_what_is_listed_as_active_is_held_from_the_moment_its_approval_runs_out(yard: Yard) -> None:
+async def test_what_is_listed_as_active_is_held_from_the_moment_its_approval_runs_out(
+    yard: Yard, later: Callable[[timedelta], None]
+) -> None:
     await yard.install(yard.skill(PACKAGED, python="iniconfig==2.1.0"))
-    request, soon = await asked(yard), utcnow() + timedelta(seconds=3)
-    await yard.runtime.approver.approve(request, person=yard.second, expires_at=soon)
+    request, hour = await asked(yard), timedelta(hours=1)
+    await yard.runtime.approver.approve(request, person=yard.second, expires_at=utcnow() + hour)
 
     async def shown() -> tuple[SkillState, SkillState, ApprovalState]:
         (skill,) = await yard.runtime.skills(yard.admin.workspace)
@@ -116,6 +119,6 @@ async def test_what_is_listed_as_active_is_held_from_the_moment_its_approval_run
         return skill.versions[0].state, version.state, review.request.state
 
     assert await shown() == (SkillState.ACTIVE, SkillState.ACTIVE, ApprovalState.APPROVED)
-    await until(lambda: utcnow() >= soon)
+    later(hour)
     assert await shown() == (SkillState.HELD, SkillState.HELD, ApprovalState.EXPIRED)
     assert await queue(yard, state=ApprovalState.EXPIRED) == [request]

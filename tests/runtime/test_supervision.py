@@ -33,7 +33,7 @@ from skillyard.sandbox.outcome import InputFile, OutcomeState
 from skillyard.settings import Settings
 from skillyard.times import utcnow
 from sqlalchemy import update
-from tests.runtime.conftest import Yard, until
+from tests.runtime.conftest import Yard, let_go, until
 
 SAYS = """
 import sys
@@ -49,6 +49,14 @@ def run(x: float, say: str = "said") -> dict:
     open("left.txt", "w").write("kept")
     time.sleep(x)
     return {"x": x}
+"""
+
+
+UNTIL_FILE = """
+    import pathlib
+
+    while not pathlib.Path(__file__).with_name("go").exists():
+        time.sleep(0.02)
 """
 
 
@@ -261,11 +269,10 @@ async def test_a_call_that_cannot_be_recorded_is_not_made(yard: Yard) -> None:
 
 
 async def test_a_call_whose_recording_cannot_go_on_is_ended_and_gives_no_result(yard: Yard) -> None:
-    await yard.install(
-        yard.skill(SAYS.replace("time.sleep(x)", "time.sleep(x); print('more', flush=True); time.sleep(x)"))
-    )
+    then = UNTIL_FILE + "    print('more', flush=True)\n    time.sleep(x)\n"
+    installed = await yard.install(yard.skill(SAYS.replace("    time.sleep(x)\n", then)))
     bot = await yard.agent("bot", Maturity.SUPERVISED)
-    call = Call(yard.runtime, bot, x=2)
+    call = Call(yard.runtime, bot, x=600)
     invocation = await call.running()
     (path,) = (yard.runtime.settings.home / "recordings").iterdir()
     # The device fails: what writes to the file finds that it cannot any more.
@@ -273,6 +280,7 @@ async def test_a_call_whose_recording_cannot_go_on_is_ended_and_gives_no_result(
     readonly = os.open(path, os.O_RDONLY)
     os.dup2(readonly, number)
     os.close(readonly)
+    let_go(yard.bundle(installed))
     ended = await call.task
     assert ended.outcome.state is OutcomeState.CANCELLED
     assert "its recording could not go on" in (ended.outcome.reason or "")

@@ -18,11 +18,10 @@ from skillyard.sandbox.outcome import OutcomeState
 from skillyard.settings import Settings
 from skillyard.skills.errors import SkillError
 from skillyard.skills.sources.folder import FolderSource
-from tests.runtime.conftest import Yard, open_yard, until
+from tests.runtime.conftest import UNTIL_LET_GO, Yard, let_go, open_yard, until
 
 REF = SkillRef("acme", "adder")
 ADD_TEN = "def run(x: int) -> int:\n    return x + 10\n"
-SLOW = "import time\n\n\ndef run(x: float) -> str:\n    time.sleep(x)\n    return 'old'\n"
 NEW = "def run(x: float) -> str:\n    return 'new'\n"
 
 
@@ -105,16 +104,17 @@ async def test_an_upgrade_keeps_the_lock_while_the_same_packages_are_declared(
 
 
 async def test_a_call_in_flight_ends_in_the_old_version(yard: Yard) -> None:
-    await yard.install(yard.skill(SLOW))
+    old_one = await yard.install(yard.skill(UNTIL_LET_GO))
     bot = await yard.agent("bot")
     await yard.invoke(bot, given={"x": 0})
-    flying = asyncio.create_task(yard.invoke(bot, given={"x": 3}))
+    flying = asyncio.create_task(yard.invoke(bot, given={"x": -1}))
     await until(lambda: yard.runtime.pool.counts().busy > 0)
     await yard.upgrade(yard.skill(NEW, version="2.0.0"))
     new = await yard.invoke(bot, given={"x": 0})
     assert not flying.done()
+    let_go(yard.bundle(old_one))
     old = await flying
-    assert (new.outcome.result_json, old.outcome.result_json) == (b'"new"', b'"old"')
+    assert (new.outcome.result_json, old.outcome.result_json) == (b'"new"', b"-1")
 
 
 async def test_no_call_is_lost_while_versions_swap_back_and_forth(yard: Yard) -> None:
@@ -131,13 +131,14 @@ async def test_no_call_is_lost_while_versions_swap_back_and_forth(yard: Yard) ->
 
     callers = [asyncio.create_task(caller()) for _ in range(3)]
     await yard.upgrade(yard.skill(ADD_TEN, version="2.0.0"))
+    await until(lambda: 11 in results)
     await yard.runtime.rollback(REF, workspace=yard.admin.workspace, actor=yard.admin)
     seen = len(results)
     await until(lambda: len(results) >= seen + 20)
     stop.set()
     await asyncio.gather(*callers)
     assert set(results) == {2, 11}
-    assert results[-1] == 2
+    assert (await yard.invoke(bot)).outcome.result_json == b"2"
 
 
 async def test_rolling_back_without_an_earlier_version_says_so(yard: Yard) -> None:

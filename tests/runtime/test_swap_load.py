@@ -166,7 +166,9 @@ async def test_two_upgrades_at_once_under_calls_lose_none_and_one_wins(yard: Yar
 
 async def test_a_ban_in_the_middle_of_an_upgrade_keeps_the_old_version_answering(yard: Yard) -> None:
     await yard.install(yard.skill(version("1.0.0")))
-    with_package = yard.skill(version("2.0.0"), version="2.0.0", python="iniconfig==2.1.0")
+    # Its check takes until the ban: importing it takes that long.
+    slow = "import time\n\ntime.sleep(60)\n\n\n" + version("2.0.0")
+    with_package = yard.skill(slow, version="2.0.0", python="iniconfig==2.1.0")
     approval = draft_approval(ecosystem="pypi", name="iniconfig", now=utcnow(), min_maturity="INTERN")
     await yard.runtime.packages.add(approval, by=Administrator.of(yard.second))
     ban = draft_ban(ecosystem="pypi", name="iniconfig", now=utcnow(), reason="found to be bad")

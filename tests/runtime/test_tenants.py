@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +23,7 @@ from skillyard.sandbox.outcome import OutcomeState
 from skillyard.skills.permissions import MIB
 from skillyard.skills.sources.folder import FolderSource
 from skillyard.times import utcnow
-from tests.runtime.conftest import Yard, until
+from tests.runtime.conftest import UNTIL_LET_GO, Yard, let_go, until
 
 WHO = """
 import os, pathlib
@@ -149,7 +150,10 @@ async def test_a_suspension_stops_what_runs_and_admits_nothing_more(yard: Yard, 
     assert result(await tenant.invoke("acme/sleeper", seconds=0)) == "done"
 
 
-async def test_calls_over_a_quota_are_refused_from_the_next_one_on_and_noted_once(yard: Yard, tenant: Tenant) -> None:
+async def test_calls_over_a_quota_are_refused_from_the_next_one_on_and_noted_once(
+    yard: Yard, tenant: Tenant, later: Callable[[timedelta], None]
+) -> None:
+    later(utcnow().replace(hour=12, minute=0, second=10) + timedelta(days=1) - utcnow())  # No day begins meanwhile.
     await tenant.install(yard.skill())
     assert result(await tenant.invoke(x=1)) == 2
     await tenant.limit(calls_per_day=3)
@@ -217,7 +221,8 @@ async def test_a_quota_of_sandboxes_holds_from_when_it_is_set(yard: Yard, tenant
     await asyncio.gather(*(tenant.invoke("acme/sleeper", seconds=0.5) for _ in range(3)))
     assert await tenant.used(Quota.SANDBOXES) >= 2
     await tenant.limit(sandboxes=1)
-    await until(lambda: yard.runtime.pool.status(tenant.id).now.idle <= 1)
+    # One whose start was under way counts as well, and is ready a moment later.
+    await until(lambda: _there(yard, tenant) <= 1)
     busiest = 0
 
     async def watched() -> None:
@@ -236,6 +241,11 @@ async def test_a_quota_of_sandboxes_holds_from_when_it_is_set(yard: Yard, tenant
     assert await tenant.used(Quota.SANDBOXES) >= 2
 
 
+def _there(yard: Yard, tenant: Tenant) -> int:
+    now = yard.runtime.pool.status(tenant.id).now
+    return now.idle + now.busy + now.starting
+
+
 async def test_a_sandbox_that_no_quota_of_memory_can_hold_is_refused_by_name(yard: Yard, tenant: Tenant) -> None:
     await tenant.install(yard.skill())
     await tenant.limit(sandbox_memory_bytes=64 * MIB)
@@ -248,15 +258,16 @@ async def test_a_sandbox_that_no_quota_of_memory_can_hold_is_refused_by_name(yar
 
 
 async def test_a_quota_of_calls_at_once_counts_those_that_wait_too(yard: Yard, tenant: Tenant) -> None:
-    await tenant.install(yard.skill(SLEEP, name="sleeper"))
+    installed = await tenant.install(yard.skill(UNTIL_LET_GO, name="sleeper"))
     await tenant.limit(concurrent_calls=2, sandboxes=1)
-    running = [asyncio.create_task(tenant.invoke("acme/sleeper", seconds=2)) for _ in range(2)]
+    running = [asyncio.create_task(tenant.invoke("acme/sleeper", x=-1)) for _ in range(2)]
     deadline = asyncio.get_running_loop().time() + 60
     while await tenant.used(Quota.CONCURRENT_CALLS) < 2:
         assert asyncio.get_running_loop().time() < deadline
         await asyncio.sleep(0.01)
     with pytest.raises(CallQuotaExceededError) as told:
-        await tenant.invoke("acme/sleeper", seconds=0)
+        await tenant.invoke("acme/sleeper", x=0)
     assert (told.value.quota, told.value.used) == (Quota.CONCURRENT_CALLS, 2)
-    assert [result(one) for one in await asyncio.gather(*running)] == ["done", "done"]
+    let_go(yard.bundle(installed))
+    assert [result(one) for one in await asyncio.gather(*running)] == [-1, -1]
     assert await tenant.used(Quota.CONCURRENT_CALLS) == 0

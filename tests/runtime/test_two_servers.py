@@ -23,9 +23,9 @@ SKILL = "acme/nap"
 CODE = (
     "import time\n\nimport six\n\n\ndef run(seconds: float = 0):\n    time.sleep(seconds)\n    return six.__version__\n"
 )
-LONG = 100.0
+LONG = 500.0
 """Seconds that a call naps; all that is waited for comes long before."""
-SOON = 30.0
+SOON = 90.0
 
 pytestmark = pytest.mark.timeout(300)
 
@@ -47,6 +47,7 @@ def served(home: Path, database_url: str, package_cache: Path) -> AbstractContex
         if not (home / shared).exists():
             (home / shared).symlink_to(package_cache / shared)
     settings = {"home": str(home), "port": "0", "advisories_max_age_days": "100000", "database_url": database_url}
+    settings |= {"skill_timeout": "600"}
     return serving(home, clean_environment() | {f"SKILLYARD_{name.upper()}": text for name, text in settings.items()})
 
 

@@ -61,6 +61,15 @@ async def verify(settings: Settings, *, repair: bool, docker_host: str | None = 
         await engine.close()
 
 
+async def stopped(house: Yard, found: Verified) -> None:
+    """Wait until the server has noticed, and stopped what ran on the damage: a call may still be lent that before."""
+    used = {one.container for one in found.affected}
+    assert used
+    async with asyncio.timeout(60):
+        while used & {one.id for one in await house.runtime.engine.containers({})}:  # noqa: ASYNC110 - nobody tells
+            await asyncio.sleep(0.05)
+
+
 def flip(file: Path) -> str:
     """Change one bit and leave no trace but that; the hash that the file had."""
     before, content = file.stat(), bytearray(file.read_bytes())
@@ -97,10 +106,7 @@ async def test_a_flipped_bit_is_found_and_mended_and_the_skill_goes_on(house: Ya
     assert hashlib.sha256(file.read_bytes()).hexdigest() == digest
     assert file.stat().st_ino != inode
     assert (await verify(settings, repair=False)).damage == ()
-    used = {one.container for one in mended.affected}
-    async with asyncio.timeout(60):
-        while used & {one.id for one in await house.runtime.engine.containers({})}:  # noqa: ASYNC110 - nobody tells
-            await asyncio.sleep(0.05)
+    await stopped(house, mended)
     again = await house.invoke(await house.agent("second"))
     assert again.outcome.result_json == b'"IniConfig"'
 
@@ -158,6 +164,7 @@ async def test_a_damaged_bundle_is_named_by_file_and_serves_nobody_until_it_is_i
     assert not found.sound
     assert "install that version again" in found.unrepaired[0]
     assert not bundle.exists()
+    await stopped(house, found)
     await house.install(house.folder / "adder-1.0.0" / "adder")
     assert (await verify(settings, repair=False)).damage == ()
     assert (await house.invoke(await house.agent("second"))).outcome.result_json == b'"IniConfig"'
@@ -180,6 +187,7 @@ async def test_an_index_that_is_away_is_said_and_the_damage_is_gone_all_the_same
     assert not found.sound
     assert "not made again yet" in found.unrepaired[0]
     assert not environment.exists()
+    await stopped(house, found)
     assert (await verify(house.runtime.settings, repair=False)).damage == ()
     assert (await house.invoke(await house.agent("second"))).outcome.result_json == b'"IniConfig"'
 

@@ -49,7 +49,7 @@ class Waiting:
         return self.held[-1]
 
     async def end(self) -> Invocation:
-        async with asyncio.timeout(90):
+        async with asyncio.timeout(150):
             return await self.call
 
 
@@ -234,6 +234,6 @@ async def test_an_approval_by_another_process_wakes_the_call(yard: Yard) -> None
         subprocess.run,
         [sys.executable, "-c", _APPROVE, yard.runtime.settings.database, *map(str, ids)],
         check=True,
-        timeout=60,
+        timeout=120,
     )
     assert (await waiting.end()).outcome.state is OutcomeState.SUCCEEDED

@@ -40,7 +40,7 @@ SKILL = Path(__file__).parent.parent / "assets" / "sandbox" / "skill"
 
 GRANTED = Granted(
     memory_bytes=256 * MIB,
-    timeout_seconds=30.0,
+    timeout_seconds=90.0,
     processes=64,
     cpu_shares=1024,
     cpu_quota=None,
@@ -53,6 +53,13 @@ GRANTED = Granted(
 )
 
 Starter = Callable[..., Awaitable[DockerRunningSandbox]]
+
+
+@pytest.fixture(autouse=True)
+def _patience(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A guest on a slow machine says what it has to say later; what never says it is a test's own business."""
+    for name in ("GRACE_SECONDS", "_READY_SECONDS", "_CANCEL_SECONDS"):
+        monkeypatch.setattr(f"skillyard.sandbox.running.{name}", 60.0)
 
 
 @pytest.fixture(scope="session")
@@ -91,14 +98,14 @@ def granted() -> Granted:
 @pytest.fixture
 def sandbox(engine: Engine, image: BaseImage, guest: GuestCode, channels: Staging) -> DockerSandbox:
     return DockerSandbox(
-        engine=engine, images=_Ready(image), guest=guest, channels=channels, uid=SKILL_UID, start_timeout=30.0
+        engine=engine, images=_Ready(image), guest=guest, channels=channels, uid=SKILL_UID, start_timeout=60.0
     )
 
 
 @pytest.fixture
 def attached_sandbox(engine: Engine, image: BaseImage, guest: GuestCode) -> DockerSandbox:
     """Its frames go over the attached streams, as with an engine on another machine."""
-    return DockerSandbox(engine=engine, images=_Ready(image), guest=guest, uid=SKILL_UID, start_timeout=30.0)
+    return DockerSandbox(engine=engine, images=_Ready(image), guest=guest, uid=SKILL_UID, start_timeout=60.0)
 
 
 @pytest.fixture(scope="session")
@@ -141,7 +148,7 @@ async def start(engine: Engine, sandbox: DockerSandbox, spec: SandboxSpec, insta
 
 async def gone(engine: Engine, instance: str) -> None:
     """Wait until no container of the test is left."""
-    give_up = time.monotonic() + 20
+    give_up = time.monotonic() + 60
     while left := await engine.containers({"skillyard.instance": instance}):
         assert time.monotonic() < give_up, f"containers stay: {left}"
         await asyncio.sleep(0.05)

@@ -29,7 +29,7 @@ async def test_an_image_that_went_away_is_looked_for_anew(
     """The engine is not asked for the image before every start; a start that finds it gone asks then."""
     images = _Images(replace(image, reference=f"skillyard-test:{instance}"))
     await engine.tag(image.reference, repository="skillyard-test", tag=instance)
-    sandbox = DockerSandbox(engine=engine, images=images, guest=guest, uid=SKILL_UID, start_timeout=30.0)
+    sandbox = DockerSandbox(engine=engine, images=images, guest=guest, uid=SKILL_UID, start_timeout=60.0)
     for _ in range(2):
         await (await sandbox.start(spec, granted)).stop()
     assert images.asked == 1
@@ -43,6 +43,6 @@ async def test_an_image_that_is_nowhere_fails_the_start(
     engine: Engine, image: BaseImage, guest: Guest, spec: SandboxSpec, granted: Granted
 ) -> None:
     images = _Images(replace(image, reference="skillyard-test:nowhere"))
-    sandbox = DockerSandbox(engine=engine, images=images, guest=guest, uid=SKILL_UID, start_timeout=30.0)
+    sandbox = DockerSandbox(engine=engine, images=images, guest=guest, uid=SKILL_UID, start_timeout=60.0)
     with pytest.raises(ImageGoneError, match="nowhere"):
         await sandbox.start(spec, granted)

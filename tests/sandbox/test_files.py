@@ -153,16 +153,23 @@ async def test_a_call_whose_container_goes_while_its_files_come_is_lost_and_keep
         artefacts_to=tmp_path / "out",
         staged_as=tmp_path / "lease",
     )
+    hold, take = running.channel.hold, running.channel.data_received
     running.channel.hold = lambda _held: None  # type: ignore[method-assign]
-    take = running.channel.data_received
 
-    def cut_off(data: bytes) -> None:
+    def take_no_more_than_the_beginning(data: bytes) -> None:
         take(data)
-        if staged.exists():
-            running.channel.abort()
+        if running._incoming is not None and running._incoming.receiving._paths:
+            hold(True)
 
-    running.channel.data_received = cut_off  # type: ignore[method-assign]
+    async def cut_off() -> None:
+        while not staged.exists():  # noqa: ASYNC110 - a thread makes it
+            await asyncio.sleep(0.001)
+        running.channel.abort()
+
+    running.channel.data_received = take_no_more_than_the_beginning  # type: ignore[method-assign]
+    cutting = asyncio.create_task(cut_off())
     outcome = await running.call(made)
+    await cutting
     assert outcome.state is OutcomeState.LOST
     assert outcome.reason == "the container went away before the files it left had arrived"
     assert (outcome.files, outcome.result_json) == ((), None)

@@ -72,22 +72,22 @@ async def test_an_engine_that_is_down_is_not_called_a_bad_image(tmp_path: Path) 
         await images.python_image()
 
 
-async def test_an_image_that_fails_its_test_gets_no_name(engine: Engine, tmp_path: Path) -> None:
+async def test_an_image_that_fails_its_test_gets_no_name(engine: Engine, tmp_path: Path, instance: str) -> None:
     """An image without Python, under the name that a recipe would give it."""
     archive = tmp_path / "empty.tar"
     with tarfile.open(archive, "w") as tar:
         entry = tarfile.TarInfo("./hello")
         entry.size = 2
         tar.addfile(entry, io.BytesIO(b"hi"))
-    await engine.import_image(archive, repository=REPOSITORY, tag="test-empty")
+    await engine.import_image(archive, repository=REPOSITORY, tag=f"{instance}-empty")
     images = BaseImages(engine=engine, settings=Settings(home=tmp_path))
     try:
         async with Staging(tmp_path / "staging").place() as place:
             with pytest.raises((ImageError, EngineError)):
-                await images._adopt(f"{REPOSITORY}:test-empty", "test-adopted", place)
-        assert await engine.image(f"{REPOSITORY}:test-adopted") is None
+                await images._adopt(f"{REPOSITORY}:{instance}-empty", f"{instance}-adopted", place)
+        assert await engine.image(f"{REPOSITORY}:{instance}-adopted") is None
     finally:
-        await engine.remove_image(f"{REPOSITORY}:test-empty")
+        await engine.remove_image(f"{REPOSITORY}:{instance}-empty")
 
 
 async def test_skills_can_import_the_whole_standard_library(engine: Engine, image: BaseImage) -> None:

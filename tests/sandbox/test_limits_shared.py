@@ -155,9 +155,10 @@ async def test_no_process_that_stood_by_when_memory_ran_out_serves_a_call(
     outcome = await call(running, f"scripts/{entry}", {"mib": 400} if "greedy" in entry else {})
     assert outcome.state == state
     await clean(running)
-    after = set((relay / "task" / relay.name / "children").read_text().split())
-    # The zygote alone: it forked those that came after.
-    assert len(before & after) == 1
+    # The zygote alone stays: it forked those that came after. One that was killed may take a moment to be gone.
+    async with asyncio.timeout(60):
+        while len(before & set((relay / "task" / relay.name / "children").read_text().split())) != 1:  # noqa: ASYNC110
+            await asyncio.sleep(0.02)
 
 
 # Processes
@@ -238,7 +239,7 @@ async def test_a_hog_leaves_a_polite_neighbour_its_share(start, call, engine: En
     while await cpu_used(engine, hog.container) < 1.0:
         assert not crowd.done(), crowd.result()
     before = [await cpu_used(engine, one.container) for one in (hog, polite)]
-    outcome = await call(polite, "scripts/greedy.py:work", {"units": 500}, timeout_seconds=25.0)
+    outcome = await call(polite, "scripts/greedy.py:work", {"units": 500})
     after = [await cpu_used(engine, one.container) for one in (hog, polite)]
     crowd.cancel()
     await asyncio.gather(crowd, return_exceptions=True)

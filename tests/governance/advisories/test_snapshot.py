@@ -72,8 +72,15 @@ async def test_a_start_that_had_to_wait_does_not_replace_what_came_meanwhile(
 
 def wait_for_another(lock: Path) -> None:
     """Until this process has the lock file open twice: once for the test, once for the start that waits for it."""
-    while sum(handle.samefile(lock) for handle in Path("/proc/self/fd").iterdir() if handle.exists()) < 2:
+    while sum(_leads_to(handle, lock) for handle in Path("/proc/self/fd").iterdir()) < 2:
         time.sleep(0)  # Let the event loop's thread go on.
+
+
+def _leads_to(handle: Path, lock: Path) -> bool:
+    try:
+        return handle.samefile(lock)
+    except OSError:
+        return False  # It was closed since it was listed.
 
 
 async def test_a_damaged_index_is_not_papered_over_with_the_old_snapshot(tmp_path: Path, now: datetime) -> None:

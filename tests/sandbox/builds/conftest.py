@@ -75,7 +75,7 @@ def offer(wheelhouse) -> Callable[..., str]:
 @pytest.fixture
 def allowing(settings: Settings) -> Settings:
     """Building from source is allowed, with limits that are near."""
-    update = {"source_builds": "allow", "source_build_timeout": 20.0, "source_build_memory_mib": 320}
+    update = {"source_builds": "allow", "source_build_timeout": 60.0, "source_build_memory_mib": 320}
     return settings.model_copy(update=update)
 
 

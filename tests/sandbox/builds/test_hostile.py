@@ -122,7 +122,7 @@ async def builds(engine: Engine, staging: Path) -> tuple[ContainerInfo, ...]:
 
 
 async def no_builds(engine: Engine, staging: Path) -> None:
-    give_up = time.monotonic() + 20
+    give_up = time.monotonic() + 60
     while left := await builds(engine, staging):
         assert time.monotonic() < give_up, f"containers stay: {left}"
         await asyncio.sleep(0.05)
@@ -140,7 +140,7 @@ async def has_child(engine: Engine, container: ContainerInfo) -> bool:
     pid = ((await engine.inspect(container.id)) or {}).get("State", {}).get("Pid")
     try:
         return bool(pid and Path(f"/proc/{pid}/task/{pid}/children").read_text())
-    except FileNotFoundError:
+    except (FileNotFoundError, ProcessLookupError):
         return False
 
 
