@@ -44,9 +44,9 @@ Call `tag` with a net price and a tax rate in percent.
     return f"{net * (1 + tax / 100):.2f} EUR"
 """,
 }
-_PATIENCE = 60.0
+_PATIENCE = 120.0
 _LOOK_SECONDS = 0.05
-_PUBLISH_SECONDS = 60
+_PUBLISH_SECONDS = 180
 _AT_HUB = f"/v1/marketplace/skills/{_SKILL.publisher}/{_SKILL.name}"
 _AT_REMOTE = f"/v1/remotes/hub/skills/{_SKILL.publisher}/{_SKILL.name}"
 
@@ -120,10 +120,12 @@ def _edited_twice(stage: Stage, carol: Client) -> None:
     alice = stage.cast.alice
     held = {"remote": "hub", "job": "uploads", "paused": True}
     alice.put("/v1/admin/sync/config", held)
+    # The run that sent the rating would take along what is put there before it has ended.
+    _until("the sending of the rating to end", lambda: not _sending(alice))
     alice.post(f"{_AT_REMOTE}/edit", {"topics": ["prices", "tax"]})
     carol.put(f"{_AT_HUB}/deprecation", {"reason": "Replaced in spring."})
+    # What is resumed is due at once.
     alice.put("/v1/admin/sync/config", held | {"paused": False})
-    alice.post("/v1/admin/sync/trigger", {"remote": "hub", "job": "uploads"})
     (conflict, *_) = _until("the conflict", lambda: _items(alice, "/v1/admin/sync/conflicts"))
     stage.narrator.say("Alice gives it topics while Carol deprecates it, both from the same base.")
     stage.narrator.good(f"A conflict of {conflict['kind']}, {conflict['severity']}: kept with all sides, not guessed.")
@@ -164,6 +166,11 @@ def _items(client: Client, path: str) -> list[dict[str, Any]]:
     page: dict[str, Any] = json.loads(json.dumps(client.get(path).value))
     items: list[dict[str, Any]] = page["items"]
     return items
+
+
+def _sending(alice: Client) -> bool:
+    newest: list[dict[str, Any]] = alice.get("/v1/admin/sync/runs", remote="hub", job="uploads", limit=1).value["items"]
+    return any(run["state"] == "running" for run in newest)
 
 
 def _refusal(caller: Client) -> str:

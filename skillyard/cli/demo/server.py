@@ -20,7 +20,8 @@ from skillyard.subprocesses import launch
 START_SECONDS = 120.0
 STOP_SECONDS = 60.0
 _FILE_LIMIT = 8 * 1024**3
-_FRESH = ("artefacts", "bundles", "staging")
+_FRESH = ("artefacts", "audit", "bundles", "staging")
+"""``audit`` has the heads that were signed last: a new chain would look like a forged one beside them."""
 _LOG_LINES = 15
 
 
