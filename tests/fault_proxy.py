@@ -301,7 +301,7 @@ async def _finish(writer: asyncio.StreamWriter) -> None:
     # The other side has to have read it before the connection is aborted.
     writer.close()
     with suppress(OSError, TimeoutError):
-        async with asyncio.timeout(1):
+        async with asyncio.timeout(10):
             await writer.wait_closed()
 
 

@@ -24,7 +24,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -169,7 +169,7 @@ def _start(home: Path) -> tuple[subprocess.Popen[bytes], Cluster]:
     password = secrets.token_hex(16)
     options = ["--auth-local=trust", "--auth-host=scram-sha-256", "--encoding=UTF8", "--locale=C", "--no-sync"]
     subprocess.run([bin_ / "initdb", "-D", data, "-U", "postgres", *options], check=True, cwd=home, **account)
-    port = _free_port()
+    port = free_port()
     settings = {
         "port": port,
         "listen_addresses": "127.0.0.1",
@@ -210,10 +210,15 @@ def _die_with_parent() -> None:
         ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGQUIT)
 
 
-def _free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as taken:
-        port: int = taken.getsockname()[1]
-        return port
+def free_port() -> int:
+    """For a program that has to be told where to listen. Below those that the kernel gives away by itself, or somebody
+    else on this machine may have it by then."""
+    given_away = Path("/proc/sys/net/ipv4/ip_local_port_range")
+    end = int(given_away.read_text().split()[0]) if given_away.is_file() else 32_768
+    while True:
+        port = 10_000 + secrets.randbelow(max(end - 10_000, 1000))
+        with suppress(OSError), socket.create_server(("127.0.0.1", port)):
+            return port
 
 
 async def _prepare(cluster: Cluster) -> None:

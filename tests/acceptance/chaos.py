@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import random
 import shutil
-import socket
 import time
 from collections import Counter
 from collections.abc import Iterator
@@ -36,10 +35,11 @@ from tests.acceptance.proxies import proxies
 from tests.acceptance.ring import CODE, DENIED, INSTALLED, NAMES, SERVERS, SIDES, STOPS, Place, Servers, serve
 from tests.acceptance.stage import Stage, say
 from tests.acceptance.story import CheckFailedError, CheckName
+from tests.postgres import free_port
 
 REST = CheckName("once all is calm, all is sent and read")
 _ACTS_OF_A_ROUND = 10
-_HEAL_SECONDS = 60.0
+_HEAL_SECONDS = 120.0
 
 
 @dataclass
@@ -199,11 +199,4 @@ def ring(stage: Stage, *, base: BaseOf = SqliteBase) -> Iterator[Ring]:
 
 def _place(stage: Stage, base: BaseOf) -> Place:
     home = stage.home()
-    return Place(home, _free_port(), base(home), clock(home.with_name(f"{home.name}.clock")))
-
-
-def _free_port() -> int:
-    with socket.socket() as one:
-        one.bind(("127.0.0.1", 0))
-        port: int = one.getsockname()[1]
-        return port
+    return Place(home, free_port(), base(home), clock(home.with_name(f"{home.name}.clock")))

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import json
 import subprocess
 from pathlib import Path
-from typing import Any
 
 
 def instance_of(home: Path) -> str:
@@ -19,9 +17,16 @@ def containers(home: Path) -> tuple[str, ...]:
     )
 
 
-def inspect(container: str) -> dict[str, Any]:
-    (found,) = json.loads("\n".join(_docker("inspect", container)))
-    return dict(found)
+def running(home: Path) -> tuple[str, ...]:
+    """Those of them that run: what is made is not started yet, and what has ended is not removed yet."""
+    mine = f"--filter=label=skillyard.instance={instance_of(home)}"
+    return tuple(_docker("ps", "--quiet", "--no-trunc", "--filter=status=running", mine))
+
+
+def labels(home: Path, name: str) -> list[str]:
+    """What the label says of each of them. In one question: by the next one, some of them may be gone."""
+    mine = f"--filter=label=skillyard.instance={instance_of(home)}"
+    return _docker("ps", "--all", f'--format={{{{.Label "{name}"}}}}', mine)
 
 
 def remove(found: tuple[str, ...]) -> None:

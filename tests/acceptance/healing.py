@@ -46,7 +46,7 @@ def check_healthy(stage: Stage, one: Follower) -> None:
         shown = one.admin.get("/health/sync")
         return shown.is_success and {trouble["code"] for trouble in shown.json()["troubles"]} <= _EXPECTED_TROUBLES
 
-    stage.until(HEALTHY, healthy, seconds=30)
+    stage.until(HEALTHY, healthy)
 
 
 def check_ratings(stage: Stage, hub: Hub, skill: str, wanted: Iterable[int]) -> None:

@@ -143,9 +143,11 @@ def follower(stage: Stage, of: Hub, *, name: str, strategy: str = "remote_wins",
 
 
 def equal(of: Hub, mirror: Follower) -> bool:
-    """Whether a mirror was found to be what the hub signs now."""
+    """Whether a mirror was found to be what the hub signs now, and is one to install from: a run got to its end."""
     head, seen = of.head(), mirror.mirror()
-    return bool(seen["seq"] == head["seq"] and seen["live"] == head["live"] and seen["checked_at"])
+    return bool(
+        seen["seq"] == head["seq"] and seen["live"] == head["live"] and seen["checked_at"] and seen["succeeded_at"]
+    )
 
 
 def archive_of(name: str, code: str, version: str = "1.0.0", **fields: str) -> bytes:

@@ -12,6 +12,8 @@ from contextlib import contextmanager
 from tests.acceptance.poison import poisoned
 from tests.fault_proxy import Fault, FaultProxy, Rewrite, fault_proxy
 
+_SECONDS = 60
+
 
 class Proxies:
     """Fault proxies on an event loop of their own. Made by ``proxies``."""
@@ -37,7 +39,7 @@ class Proxies:
                     opened.set_exception(error)
 
         self._serving.append(asyncio.run_coroutine_threadsafe(serve(), self._loop))
-        return opened.result(10)
+        return opened.result(_SECONDS)
 
     def storm(self, name: str, seed: int, rate: float) -> None:
         self._do(lambda: self._made[name].storm(seed, rate=rate, more=_lies))
@@ -58,13 +60,13 @@ class Proxies:
     def close(self) -> None:
         self._do(self._over.set)
         for one in self._serving:
-            one.result(10)
+            one.result(_SECONDS)
 
     def _do(self, act: Callable[[], None]) -> None:
         async def do() -> None:
             act()
 
-        asyncio.run_coroutine_threadsafe(do(), self._loop).result(10)
+        asyncio.run_coroutine_threadsafe(do(), self._loop).result(_SECONDS)
 
 
 @contextmanager
@@ -78,7 +80,7 @@ def proxies() -> Iterator[Proxies]:
     finally:
         made.close()
         loop.call_soon_threadsafe(loop.stop)
-        thread.join(10)
+        thread.join(_SECONDS)
         loop.close()
 
 

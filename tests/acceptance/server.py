@@ -18,7 +18,7 @@ import httpx
 from tests.acceptance.story import HarnessError
 
 SKILLYARD = Path(sys.executable).with_name("skillyard")
-_START_SECONDS, _STOP_SECONDS = 60, 60
+_START_SECONDS, _STOP_SECONDS = 180, 120
 
 
 @dataclass(frozen=True)
@@ -88,7 +88,7 @@ def serving(home: Path, environment: Mapping[str, str]) -> Iterator[Server]:
 
 
 def run(
-    *command: str | Path, environment: Mapping[str, str], cwd: Path, seconds: float = 60, given: str | None = None
+    *command: str | Path, environment: Mapping[str, str], cwd: Path, seconds: float = 300, given: str | None = None
 ) -> subprocess.CompletedProcess[str]:
     """One command to its end, whatever its exit code."""
     return subprocess.run(

@@ -53,7 +53,7 @@ class Stage:
         yield
         self.figures[figure] = round(time.monotonic() - began, 3)
 
-    def until(self, name: str, condition: Callable[[], T], *, seconds: float = 20) -> T:
+    def until(self, name: str, condition: Callable[[], T], *, seconds: float = 60) -> T:
         """Wait for something to become true, as a check; returns what it became."""
         deadline = time.monotonic() + seconds
         while not (found := condition()):

@@ -22,9 +22,10 @@ def call(client: httpx.Client, **fields: object) -> httpx.Response:
 
 def ended(house: House, invocation: str) -> Json:
     """The record of a call, once it has ended."""
-    deadline = time.monotonic() + 30
+    deadline = time.monotonic() + 120
     while (record := made(house.admin.get(f"/v1/invocations/{invocation}")))["state"] == "accepted":
         assert time.monotonic() < deadline, "the call is still running"
+        time.sleep(0.02)
     return record
 
 

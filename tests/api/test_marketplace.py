@@ -186,7 +186,7 @@ def test_a_revoke_stops_a_call_that_runs(server: Server) -> None:
         begun = time.monotonic()
         assert made(admin.post("/v1/marketplace/moderation", json=said))["stopped"] == 1
         outcome = json.loads([line for line in lines if line][-1])
-        assert time.monotonic() - begun < 5
+        assert time.monotonic() - begun < 30, "it ran to its end"
     assert outcome["invocation"]["outcome"]["state"] != "succeeded"
     denied = agent.post("/v1/invocations", json=call)
     assert (denied.status_code, denied.json()["code"]) == (403, "skill_not_active")

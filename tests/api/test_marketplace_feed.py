@@ -152,7 +152,7 @@ async def test_as_many_follow_at_once_as_the_setting_lets(hub: Hub, tmp_path: Pa
         with pytest.raises(RemoteUnavailableError):
             await remotes[3].changes((await remotes[3].changes(None, limit=1)).cursor, limit=1, wait=5)
         await channels[0].aclose()  # type: ignore[attr-defined]
-        deadline = time.monotonic() + 10
+        deadline = time.monotonic() + 60
         while True:
             try:
                 again = remotes[3].heads()
@@ -171,7 +171,7 @@ async def test_as_many_follow_at_once_as_the_setting_lets(hub: Hub, tmp_path: Pa
 async def test_a_burst_is_told_with_few_messages_and_its_last_number(hub: Hub, tmp_path: Path) -> None:
     remote = SkillyardRemote(remote_market(hub.server.url, hub.server.token), settings_of(tmp_path))
     try:
-        async with asyncio.timeout(20), aclosing(remote.heads()) as heads:  # type: ignore[type-var]
+        async with asyncio.timeout(120), aclosing(remote.heads()) as heads:  # type: ignore[type-var]
             assert await anext(heads) == 0
             began = time.monotonic()
             for n in range(60):
@@ -191,9 +191,7 @@ def test_a_server_told_to_stop_does_not_wait_for_who_only_waits(tmp_path: Path) 
         with server.client(server.token) as client:
             cursor = client.get("/v1/marketplace/changes").json()["cursor"]
             asyncio.run(_stopped_meanwhile(server, cursor))
-        began = time.monotonic()
-        server.process.wait(timeout=30)
-        assert time.monotonic() - began < 10
+        server.process.wait(timeout=40)  # and not for the minute that the other one wants to wait
 
 
 async def _stopped_meanwhile(server: Server, cursor: str) -> None:
@@ -203,9 +201,9 @@ async def _stopped_meanwhile(server: Server, cursor: str) -> None:
         async with aclosing(remote.heads()) as heads:  # type: ignore[type-var]
             assert await anext(heads) == 0
             waiting = asyncio.create_task(remote.changes(cursor, limit=1, wait=60))
-            await asyncio.sleep(0.3)
+            await asyncio.sleep(2)  # until it is there: nobody tells who waits
             server.process.send_signal(signal.SIGTERM)
-            async with asyncio.timeout(10):
+            async with asyncio.timeout(40):
                 assert (await waiting).entries == ()
                 with pytest.raises(RemoteUnavailableError):
                     await anext(heads)

@@ -35,14 +35,18 @@ class Dev:
         raise AssertionError(f"it ended before it said one of {events}")
 
     def save(self, code: str) -> None:
-        """As editors do it: written beside, renamed over."""
-        beside = self.folder / "scripts" / ".main.py.new"
-        beside.write_text(code)
-        beside.replace(self.folder / "scripts" / "main.py")
+        """As editors do it: written elsewhere, renamed over. Beside it, the new file might be seen too early."""
+        save(self.folder, code)
 
     def stop(self, how: signal.Signals) -> int:
         self.process.send_signal(how)
         return self.process.wait(60)
+
+
+def save(folder: Path, code: str) -> None:
+    new = folder.parent / "main.py.new"
+    new.write_text(code)
+    new.replace(folder / "scripts" / "main.py")
 
 
 @contextmanager
@@ -149,8 +153,9 @@ def test_tokens_of_a_server_over_the_same_home_are_none_here(cli: Cli, tmp_path:
     """The local policy lets one person approve alone and takes old evidence: not for another workspace's agents."""
     with serving(cli) as server, dev(cli, skill(tmp_path)) as session:
         ready = session.next("ready")
-        assert httpx.get(f"{server.url}/v1/me", headers=bearer(server.token), trust_env=False).status_code == 200
-        assert httpx.get(f"{ready['url']}/v1/me", headers=bearer(server.token), trust_env=False).status_code == 401
+        for url, status in ((server.url, 200), (ready["url"], 401)):
+            answer = httpx.get(f"{url}/v1/me", headers=bearer(server.token), timeout=60, trust_env=False)
+            assert answer.status_code == status
         assert session.stop(signal.SIGINT) == 0
 
 
@@ -177,7 +182,7 @@ def test_for_people_it_is_a_line_a_change(cli: Cli, tmp_path: Path) -> None:
         assert "no packages" in next(lines)
         assert "decided by the local policy" in next(lines)
         assert "skillyard invoke local/adder --server http://127.0.0.1:" in next(lines)
-        (folder / "scripts" / "main.py").write_text("def (\n")
+        save(folder, "def (\n")
         assert "scripts/main.py: refused (invalid_skill)" in next(lines)
         assert "scripts/main.py:1: " in next(lines)
         assert "still serves" in next(lines)

@@ -8,6 +8,7 @@ import gzip
 import io
 import lzma
 import os
+import shutil
 import subprocess
 import tarfile
 import zipfile
@@ -177,13 +178,19 @@ async def test_tool_state_stays_behind(make_source, into):
 
 
 async def test_a_cancelled_fetch_has_stopped_and_leaves_nothing(make_source, into):
-    files = dict(SKILL) | {f"assets/{n}.bin": os.urandom(20_000) for n in range(100)}
-    task = asyncio.create_task(make_source(files).fetch(into))
-    while not any(into.iterdir()) and not task.done():  # noqa: ASYNC110 - a thread or a tool makes it true
-        await asyncio.sleep(0)
-    task.cancel()
-    with pytest.raises(asyncio.CancelledError):
-        await task
+    source = make_source(dict(SKILL) | {f"assets/{n}.bin": os.urandom(20_000) for n in range(100)})
+    for _ in range(20):
+        task = asyncio.create_task(source.fetch(into))
+        while not any(into.iterdir()) and not task.done():  # noqa: ASYNC110 - a thread or a tool makes it true
+            await asyncio.sleep(0)
+        task.cancel()
+        await asyncio.wait([task])
+        if task.cancelled():
+            break
+        # It had all of it before we were given a turn to say that it is not wanted.
+        shutil.rmtree(into)
+        into.mkdir()
+    assert task.cancelled()
     assert list(into.iterdir()) == []
 
 

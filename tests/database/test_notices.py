@@ -70,8 +70,10 @@ async def test_a_listener_whose_connection_broke_looks_again_and_hears_on(
     notices: Notices, elsewhere: Database, postgres: Cluster
 ) -> None:
     """Notices that were given while nobody listened are lost, so to be back is a notice."""
+    name = elsewhere.url.rpartition("/")[2]
     await postgres.run(
-        "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = 'skillyard listening'"
+        "SELECT pg_terminate_backend(pid) FROM pg_stat_activity "
+        f"WHERE application_name = 'skillyard listening' AND datname = '{name}'"
     )
     began = time.monotonic()
     await notices.heard(LONG)

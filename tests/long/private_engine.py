@@ -15,7 +15,7 @@ from typing import Any, TypeVar
 
 T = TypeVar("T")
 
-_START_SECONDS, _STOP_SECONDS = 60, 30
+_START_SECONDS, _STOP_SECONDS = 120, 60
 _CGROUPS = Path("/sys/fs/cgroup")
 _PROGRAMS = {"dockerd", "containerd", "containerd-shim-runc-v2", "runc"}
 
@@ -147,7 +147,7 @@ class PrivateEngine:
         ]
 
 
-def until(condition: Callable[[], T], what: str, *, seconds: float = 30) -> T:
+def until(condition: Callable[[], T], what: str, *, seconds: float = 90) -> T:
     """Wait for something to become true; returns what it became."""
     deadline = time.monotonic() + seconds
     while not (found := condition()):

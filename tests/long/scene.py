@@ -31,7 +31,7 @@ class Scene:
         home.mkdir(exist_ok=True)
         (home / "images").symlink_to(images)
         # Short, so that what is done now and then is done while a test watches.
-        times = {"advisories_update_hours": "0", "start_timeout": "10", "skill_timeout_max": "20", "sweep_period": "1"}
+        times = {"advisories_update_hours": "0", "skill_timeout_max": "20", "sweep_period": "1"}
         heartbeat = {"lease_heartbeat": "0.5", "lease_ttl": "15"}
         ours = {"home": str(home), "port": "0", "advisories_max_age_days": "100000", "docker_host": engine.address}
         every = ours | times | heartbeat | settings
@@ -77,7 +77,7 @@ class Scene:
 
     def check_records(self) -> Counter[str]:
         """Every accepted call has ended, once, and the audit chain holds. Returns how many calls ended how."""
-        until(lambda: not self.open_calls(), "end of every call", seconds=20)
+        until(lambda: not self.open_calls(), "end of every call")
         calls = self.calls()
         export = self.people.admin.get("/v1/audit/export")
         records = [one for line in export.text.splitlines() if "seq" in (one := json.loads(line))]

@@ -170,7 +170,7 @@ def one(agent: Agent, kind: Kind, number: int, tally: Tally) -> None:
 def leave(agent: Agent, body: Json) -> None:
     """Go away once the call has surely begun, which an answer would long have shown."""
     with pytest.raises(httpx.ReadTimeout):
-        agent.client.post("/v1/invocations", json=body, timeout=httpx.Timeout(10, read=1.5))
+        agent.client.post("/v1/invocations", json=body, timeout=httpx.Timeout(10, read=4))
 
 
 def swap(people: People, version: int) -> None:

@@ -68,7 +68,7 @@ async def emptied(server: Server) -> AsyncIterator[Hub]:
 
 def settings_of(home: Path, **more: object) -> Settings:
     """A follower's: another instance on this machine may be asked."""
-    return Settings(home=home, **{"marketplace_allow_private": True, "marketplace_timeout": 5.0, **more})  # type: ignore[arg-type]
+    return Settings(home=home, **{"marketplace_allow_private": True, "marketplace_timeout": 30.0, **more})  # type: ignore[arg-type]
 
 
 def remote_market(

@@ -16,7 +16,7 @@ SKILL = "acme/tidy"
 CODE = "import idna\nimport six\n\n\ndef run():\n    return [idna.__version__, six.__version__]\n"
 FIRST, SECOND = "idna==3.10 six==1.17.0", "idna==3.10 six==1.17.0 iniconfig==2.0.0"
 BRIEF = "pluggy==1.6.0"
-PASSES_SECONDS = 20
+PASSES_SECONDS = 30
 """How long an approval holds that runs out: enough to fetch a package and call it once."""
 OWN = "nobody approves what their own agent asked for"
 

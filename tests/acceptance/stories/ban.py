@@ -56,7 +56,7 @@ def _stopped(stage: Stage, *, home_of: People, there: People, caller: Agent) -> 
     stage.until("in a container", lambda: engine.containers(home) != ())
     asked_at = time.monotonic()  # before the commit: the server answers when it has stopped what it runs itself
     _ban(there)
-    stage.until(STOPPED, napping.done, seconds=20)
+    stage.until(STOPPED, napping.done, seconds=45)
     stage.figures["stopped_seconds_after_asking"] = round(time.monotonic() - asked_at, 3)
     ended = napping.result()
     outcome: Json = ended.json().get("outcome", {})

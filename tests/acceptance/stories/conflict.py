@@ -78,6 +78,8 @@ def _both_edit(
     """``first`` edits while it cannot send; ``second`` edits the same, and its edit gets there."""
     held = {"remote": "hub", "job": "uploads", "paused": True}
     answered(first.admin.put("/v1/admin/sync/config", json=held))
+    # A run that is under way would take the edit along.
+    stage.until("nothing is being sent", lambda: not _sending(first))
     path = f"/v1/remotes/hub/skills/acme/{name}/edit"
     answered(first.admin.post(path, json=mine))
     answered(second.admin.post(path, json=theirs))
@@ -87,6 +89,12 @@ def _both_edit(
     )
     answered(first.admin.put("/v1/admin/sync/config", json=held | {"paused": False}))
     first.sync("uploads")
+
+
+def _sending(one: Follower) -> bool:
+    newest = {"remote": "hub", "job": "uploads", "limit": "1"}
+    found: list[Json] = answered(one.admin.get("/v1/admin/sync/runs", params=newest))["items"]
+    return any(run["state"] == "running" for run in found)
 
 
 def _said(above: Hub, name: str) -> tuple[str, list[str]]:

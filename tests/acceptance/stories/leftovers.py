@@ -35,7 +35,7 @@ def tell(stage: Stage) -> None:
 def _caller_leaves(stage: Stage, people: People) -> None:
     robot = people.agent("impatient", "AUTONOMOUS")
     with suppress(httpx.ReadTimeout):
-        robot.client.post("/v1/invocations", json={"skill": SLEEPER, "input": {"seconds": 50}}, timeout=3)
+        robot.client.post("/v1/invocations", json={"skill": SLEEPER, "input": {"seconds": 50}}, timeout=6)
     _ends_as(stage, "a caller who leaves cancels the call", people, "cancelled")
     again = robot.call(SLEEPER)
     stage.check("and the next one gets an answer", again.status_code == 200, said(again))
@@ -63,8 +63,7 @@ def _killed_with_a_stuck_container(stage: Stage, server: Server, people: People)
     caller = _call_in_the_background(now.agent("second", "AUTONOMOUS"))
     _ends_as(stage, "a call runs once more", now, "accepted")
     # It is admitted before its container is started.
-    stage.until("in a container again", lambda: engine.containers(home) != ())
-    stuck = engine.containers(home)
+    stuck = stage.until("in a container again", lambda: engine.running(home))
     for container in stuck:
         subprocess.run(["docker", "pause", container], check=True, capture_output=True, timeout=30)
     server.kill()

@@ -66,10 +66,7 @@ def _share_no_sandbox(stage: Stage, first: Tenant, second: Tenant) -> None:
     others = [_result(second) for _ in range(3)]
     shared = any(other["sandbox"] == left["sandbox"] or other["found"] for other in others)
     stage.check("and serves no other, though the skill is the same to the byte", not shared, str(others))
-    labels = Counter(
-        engine.inspect(one)["Config"]["Labels"]["skillyard.workspace"]
-        for one in engine.containers(first.people.server.home)
-    )
+    labels = Counter(engine.labels(first.people.server.home, "skillyard.workspace"))
     stage.check("its container says whose it is", labels == {str(first.id): 1, str(second.id): 1}, str(labels))
 
 

@@ -22,6 +22,7 @@ from skillyard.runtime.runtime import Runtime, create_runtime
 from skillyard.runtime.values import SkillRef
 from skillyard.settings import Settings
 from skillyard.skills.sources.folder import FolderSource
+from tests.first_start import furnish
 from tests.sandbox.builds.conftest import make_sdist
 from tests.sandbox.conftest import Wheelhouse
 
@@ -50,6 +51,7 @@ def wheelhouse() -> Iterator[Wheelhouse]:
 
 @asynccontextmanager
 async def machine(home: Path, index: str, **further: str) -> AsyncIterator[tuple[Runtime, Offline, Administrator]]:
+    furnish(home)
     settings = Settings(
         home=home,
         index_url=SecretStr(index),

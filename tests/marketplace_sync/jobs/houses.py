@@ -10,12 +10,13 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 from pathlib import Path
 
+import pytest
 from skillyard.database import Database
 from skillyard.errors import SkillyardError
 from skillyard.governance.administrators import Administrator
 from skillyard.marketplace_sync.conflicts.values import Strategy
 from skillyard.marketplace_sync.errors import RemoteUnavailableError
-from skillyard.marketplace_sync.jobs import store
+from skillyard.marketplace_sync.jobs import runner, store
 from skillyard.marketplace_sync.jobs.jobs import Jobs
 from skillyard.marketplace_sync.jobs.orders import Orders
 from skillyard.marketplace_sync.jobs.values import Job, JobKey, Run, RunTrigger
@@ -28,6 +29,8 @@ from skillyard.settings import Settings
 from skillyard.times import utcnow
 
 TTL = 1.2
+"""Seconds that a claim holds, where a test waits until one runs out. Elsewhere none does: it would in a process that
+stood still for a moment."""
 
 
 @dataclass(frozen=True)
@@ -43,6 +46,8 @@ class Work:
     """What is to be done for a remote, as a test wants it: how long it takes, whether it fails, how often it was."""
 
     seconds: float = 0.0
+    until: asyncio.Event | None = None
+    """Where it is to take as long as the test wants."""
     error: Exception | None = None
     begun: int = 0
     at_once: int = 0
@@ -55,6 +60,8 @@ class Work:
         self.most_at_once = max(self.at_once, self.most_at_once)
         try:
             await asyncio.sleep(self.seconds)
+            if self.until is not None:
+                await self.until.wait()
         finally:
             self.at_once -= 1
         if self.error is not None:
@@ -74,8 +81,12 @@ class House:
     lease: str
     shortened: list[tuple[RemoteId, str]]
 
+    def rests(self) -> bool:
+        """Nothing is under way, and nothing waits for its turn."""
+        return not self.jobs._running and not self.jobs._waiting
 
-async def until(found: Callable[[], Awaitable[bool] | bool], seconds: float = 15.0) -> None:
+
+async def until(found: Callable[[], Awaitable[bool] | bool], seconds: float = 60.0) -> None:
     async with asyncio.timeout(seconds):
         while True:
             answer = found()
@@ -132,7 +143,7 @@ async def working(
     async def cut_short(remote_id: RemoteId, error: SkillyardError) -> None:
         shortened.append((remote_id, str(error)))
 
-    values: dict[str, object] = {"lease_heartbeat": 0.3, "lease_ttl": TTL, "sync_jitter": 0.0} | settings
+    values: dict[str, object] = {"lease_heartbeat": 0.3, "lease_ttl": 60.0, "sync_jitter": 0.0} | settings
     jobs = Jobs(
         database=database,
         settings=Settings(home=home, **values),  # type: ignore[arg-type]
@@ -146,11 +157,14 @@ async def working(
         tidy=tidy,
         cut_short=cut_short,
     )
-    await jobs.start()
-    try:
-        yield House(jobs, Orders(database=database, jobs=jobs, lease=lease), follow, send, lease, shortened)
-    finally:
-        await jobs.close()
+    with pytest.MonkeyPatch.context() as patch:
+        # What is cut off is recorded, however long that takes here: what is not is lost, and others record it.
+        patch.setattr(runner, "RECORD_SECONDS", 60.0)
+        await jobs.start()
+        try:
+            yield House(jobs, Orders(database=database, jobs=jobs, lease=lease), follow, send, lease, shortened)
+        finally:
+            await jobs.close()
 
 
 async def runs(database: Database, remote: RemoteMarket, job: Job = Job.CATALOGUE) -> tuple[Run, ...]:

@@ -20,6 +20,7 @@ from skillyard.marketplace_sync.upwards.values import UploadDraft, UploadKind
 from skillyard.runtime import leases
 from skillyard.times import utcnow
 from tests.marketplace_sync.jobs.houses import (
+    TTL,
     Work,
     added,
     claimed_by,
@@ -101,14 +102,16 @@ async def test_who_takes_over_a_dead_processs_job_takes_what_it_was_sending_with
 
 
 async def test_a_claim_that_nobody_renews_runs_out_and_one_that_somebody_does_never(
-    database: Database, remote: RemoteMarket, tmp_path: Path, by: Administrator
+    database: Database, remote: RemoteMarket, tmp_path: Path, by: Administrator, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """By what was watched, whatever the clock of the other machine wrote: here it is an hour ahead."""
     renewed = await added(database, by, "other")
     await claimed_by(database, remote, await take_lease(database), ahead=timedelta(hours=1))
     kept = await claimed_by(database, renewed, await take_lease(database), ahead=-timedelta(hours=1))
-    async with working(database, tmp_path) as house:
-        for tick in range(200):
+    # Of the time between two looks five times as much counts, at most: who stood still has not seen that much.
+    monkeypatch.setattr("skillyard.marketplace_sync.jobs.jobs._LOOK_SECONDS", 0.1)
+    async with working(database, tmp_path, lease_ttl=TTL) as house:
+        for tick in range(1000):
             async with database.transaction() as session:
                 assert await store.renew(session, kept, until=utcnow() - timedelta(hours=1, microseconds=tick))
             if house.follow.ended:
@@ -122,7 +125,7 @@ async def test_a_claim_that_nobody_renews_runs_out_and_one_that_somebody_does_ne
 async def test_a_process_whose_claim_was_taken_stops_at_once_and_records_nothing_over_it(
     database: Database, remote: RemoteMarket, tmp_path: Path
 ) -> None:
-    async with working(database, tmp_path, follow=Work(seconds=30)) as house:
+    async with working(database, tmp_path, follow=Work(seconds=120), lease_ttl=6.0) as house:
         await until(lambda: house.follow.at_once == 1)
         async with database.transaction() as session:
             await leases.withdraw(session, house.lease)
@@ -145,7 +148,7 @@ async def test_what_waits_for_a_paused_job_or_another_processs_run_writes_nothin
         return await claim(session, key, *arguments, **more)  # type: ignore[arg-type]
 
     async with working(database, tmp_path) as house:
-        await until(lambda: house.send.begun == 1 and not house.jobs._running)
+        await until(lambda: house.send.begun == 1 and bool(house.follow.ended) and house.rests())
         await house.orders.change("hub", Job.UPLOADS, JobEdit(paused=True), by=by)
         await until(lambda: any(state.paused for state in house.jobs._states.values()))
         monkeypatch.setattr(store, "claim", counted)
@@ -157,6 +160,7 @@ async def test_what_waits_for_a_paused_job_or_another_processs_run_writes_nothin
         await claimed_by(database, remote, await take_lease(database))
         tries.clear()
         house.jobs.news(remote.id, None)
+        await until(lambda: len(tries) > 0)
         await asyncio.sleep(1.0)
         assert len(tries) == 1, "the rest is looking"
         await house.orders.change("hub", Job.UPLOADS, JobEdit(paused=False), by=by)

@@ -28,11 +28,12 @@ async def test_run_now_runs_now_says_when_one_is_under_way_and_is_recorded(
 ) -> None:
     async with working(database, tmp_path) as house:
         await until(lambda: len(house.follow.ended) == 1 and not house.jobs._running)
-        house.follow.seconds = 0.5
+        house.follow.until = asyncio.Event()
         run = await house.orders.run_now("hub", Job.CATALOGUE, by=by)
         assert (run.state, run.trigger) == (RunState.RUNNING, RunTrigger.MANUAL)
         with pytest.raises(JobRunningError, match=f"run {run.id}"):
             await house.orders.run_now("hub", Job.CATALOGUE, by=by)
+        house.follow.until.set()
         await until(lambda: len(house.follow.ended) == 2)
         advisories = await house.orders.run_now(None, Job.ADVISORIES, by=by)
         await until(lambda: not house.jobs._running)
@@ -81,7 +82,7 @@ async def test_a_paused_job_rests_but_can_be_run_by_hand_until_it_is_resumed(
     async with working(database, tmp_path, sync_period_not_live=0.2) as house:
         await until(lambda: len(house.follow.ended) >= 1)
         await house.orders.change("hub", Job.CATALOGUE, JobEdit(paused=True), by=by)
-        await until(lambda: house.follow.at_once == 0)
+        await until(house.rests)
         before = house.follow.begun
         house.jobs.news(remote.id, None)
         await asyncio.sleep(1.5)

@@ -40,12 +40,14 @@ async def test_a_remote_is_followed_by_itself_again_and_again_and_each_run_is_re
 async def test_many_triggers_during_a_run_cause_exactly_one_more(
     database: Database, remote: RemoteMarket, tmp_path: Path
 ) -> None:
-    async with working(database, tmp_path, follow=Work(seconds=0.5)) as house:
+    held = asyncio.Event()
+    async with working(database, tmp_path, follow=Work(until=held)) as house:
         await until(lambda: house.follow.at_once == 1)
         for _ in range(50):
             house.jobs.news(remote.id, None)
             await asyncio.sleep(0.002)
         assert house.follow.begun == 1
+        held.set()
         await until(lambda: len(house.follow.ended) == 2)
         await asyncio.sleep(0.7)
         assert house.follow.begun == 2
@@ -67,11 +69,10 @@ async def test_a_stopping_process_ends_what_it_runs_within_seconds_and_says_so(
     database: Database, remote: RemoteMarket, tmp_path: Path
 ) -> None:
     before = asyncio.all_tasks()
-    async with working(database, tmp_path, follow=Work(seconds=60)) as house:
+    async with working(database, tmp_path, follow=Work(seconds=120)) as house:
         await until(lambda: house.follow.at_once == 1)
-        begun = asyncio.get_running_loop().time()
-        await house.jobs.close()
-        assert asyncio.get_running_loop().time() - begun < 2
+        async with asyncio.timeout(30):
+            await house.jobs.close()
     await asyncio.sleep(0)
     assert asyncio.all_tasks() - before == set()
     (run,) = await runs(database, remote)
@@ -159,7 +160,7 @@ async def test_what_is_distrusted_or_disabled_or_gone_is_left_alone(
         await until(lambda: len(house.follow.ended) >= 1)
         async with database.transaction() as session:
             await remote_store.set_state(session, remote.workspace, "hub", RemoteState.DISABLED, by=by, at=utcnow())
-        await until(lambda: not house.jobs._schedule._put)
+        await until(lambda: not house.jobs._schedule._put and house.rests())
         before = house.follow.begun
         house.jobs.news(remote.id, None)
         await asyncio.sleep(0.5)

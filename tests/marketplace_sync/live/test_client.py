@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import socket
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -47,8 +48,10 @@ async def talk(connection: ServerConnection) -> None:
 
 
 @asynccontextmanager
-async def hub(behaviour: Behaviour, port: int = 0) -> AsyncIterator[int]:
-    async with serve(behaviour, "127.0.0.1", port) as server:
+async def hub(behaviour: Behaviour, held: socket.socket | None = None) -> AsyncIterator[int]:
+    """Its port; a free one, or that of a socket that is ``held``."""
+    place = {"host": "127.0.0.1", "port": 0} if held is None else {"sock": held}
+    async with serve(behaviour, **place) as server:  # type: ignore[arg-type]
         yield server.sockets[0].getsockname()[1]
 
 
@@ -68,7 +71,7 @@ async def channels(home: Path, port: int, pace: Pace = QUICK) -> AsyncIterator[t
         await live.close()
 
 
-async def until(found: Callable[[], bool], seconds: float = 10.0) -> None:
+async def until(found: Callable[[], bool], seconds: float = 60.0) -> None:
     async with asyncio.timeout(seconds):
         while not found():  # noqa: ASYNC110 - what is waited for tells nobody
             await asyncio.sleep(0.01)
@@ -91,8 +94,7 @@ async def test_an_open_channel_says_look_and_then_every_head(tmp_path: Path) -> 
         live.want([])
         await until(lambda: live.channel(HUB) is None)
         assert heard.figure("websocket_connected") is None, "an alert about a channel nobody wants would never clear"
-    await asyncio.sleep(0.05)
-    assert asyncio.all_tasks() - before == set()
+    await until(lambda: asyncio.all_tasks() - before == set())
 
 
 async def test_a_channel_that_falls_is_opened_again_and_looked_through(tmp_path: Path) -> None:
@@ -115,9 +117,14 @@ async def test_a_channel_that_falls_is_opened_again_and_looked_through(tmp_path:
 
 
 async def test_after_three_failures_in_a_row_it_rests_until_somebody_reconnects_by_hand(tmp_path: Path) -> None:
-    async with hub(talk) as port:
-        pass
-    async with channels(tmp_path, port) as (live, heard):
+    with socket.socket() as held:
+        # Whoever connects is refused until somebody listens, and nobody else gets the port meanwhile.
+        held.bind(("127.0.0.1", 0))
+        await _rests_until_it_is_reconnected(held, tmp_path)
+
+
+async def _rests_until_it_is_reconnected(held: socket.socket, home: Path) -> None:
+    async with channels(home, held.getsockname()[1]) as (live, heard):
         live.want([Wanted()])
         await until(lambda: (found := live.channel(HUB)) is not None and found.state is ChannelState.RESTING)
         channel = live.channel(HUB)
@@ -127,7 +134,7 @@ async def test_after_three_failures_in_a_row_it_rests_until_somebody_reconnects_
         assert channel.next_at is not None
         assert (channel.next_at - channel.since).total_seconds() > 3500
         assert heard.figure("websocket_connected") == 0
-        async with hub(talk, port):
+        async with hub(talk, held):
             live.want([Wanted()])
             await asyncio.sleep(0.2)
             assert not live.is_open(HUB), "it rests"

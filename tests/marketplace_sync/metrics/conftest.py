@@ -46,7 +46,7 @@ class Pair:
         return {name: float(value) for name, _, value in lines}
 
 
-def wait(found: Callable[[], object], seconds: float = 20.0) -> None:
+def wait(found: Callable[[], object], seconds: float = 60.0) -> None:
     deadline = time.monotonic() + seconds
     while not found():
         assert time.monotonic() < deadline, "it did not come to be"

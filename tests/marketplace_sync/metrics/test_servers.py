@@ -42,14 +42,14 @@ def test_a_remote_is_followed_by_itself_and_its_status_says_how_it_stands(pair: 
 def test_what_is_published_arrives_at_once_by_the_live_channel(pair: Pair) -> None:
     wait(lambda: pair.status()["channel"]["state"] == "open")
     publish(pair.hub, "fresh-skill")
-    wait(lambda: pair.status()["skills"] == 3, seconds=5)
+    wait(lambda: pair.status()["skills"] == 3)
     wait(lambda: newest(pair, "catalogue")["ended_at"])
     found = newest(pair, "catalogue")
     assert (found["trigger"], found["state"], found["counts"]["applied"]) == ("live", "succeeded", 1)
 
 
 def test_figures_are_counted_by_what_is_done(pair: Pair) -> None:
-    before = pair.figures()
+    before, began = pair.figures(), utcnow().timestamp()
     pair.run("catalogue")
     pair.run("uploads")
     after = pair.figures()
@@ -58,7 +58,7 @@ def test_figures_are_counted_by_what_is_done(pair: Pair) -> None:
     for timed in ("sync_duration_seconds_count", "rating_sync_duration_seconds_count"):
         assert after[timed + OF_HUB] == before[timed + OF_HUB] + 1
     for told in ("sync_last_success_timestamp_seconds", "rating_sync_last_success_timestamp_seconds"):
-        assert utcnow().timestamp() - 20 < after[told + OF_HUB] <= utcnow().timestamp()
+        assert began - 1 < after[told + OF_HUB] <= utcnow().timestamp()
     assert after["sync_skills_cached" + OF_HUB] == 3
     assert after["sync_categories_cached" + OF_HUB] == 1
     assert after["websocket_connected" + OF_HUB] == 1
@@ -105,7 +105,7 @@ def test_a_job_is_paused_resumed_and_given_a_period_of_its_own(pair: Pair) -> No
 def test_a_rating_that_is_put_into_the_outbox_goes_up_within_seconds(pair: Pair) -> None:
     before = pair.figures()["rating_sync_success_total" + OF_HUB]
     rate(pair, "acme/csv-report")
-    wait(lambda: pair.figures()["rating_sync_success_total" + OF_HUB] > before, seconds=10)
+    wait(lambda: pair.figures()["rating_sync_success_total" + OF_HUB] > before)
     wait(lambda: newest(pair, "uploads")["state"] != "running")  # a flight is told of after what it sent
     found = newest(pair, "uploads")
     assert (found["state"], found["counts"]["sent"], found["counts"]["dead"]) == ("succeeded", 1, 0)
@@ -161,7 +161,7 @@ def test_the_command_line_mirrors_it(
     assert run(["sync", "run"]) == 2
 
 
-@pytest.mark.timeout(120)
+@pytest.mark.timeout(300)
 def test_a_hub_that_is_gone_is_seen_everywhere(pair: Pair) -> None:
     pair.hub.process.terminate()
     pair.hub.process.wait(60)
@@ -191,10 +191,11 @@ def test_what_cannot_go_up_waits_is_dead_in_the_end_and_is_tried_again_by_hand(p
     """The follower of these tests gives up after some seconds."""
     failed = pair.figures()["rating_sync_errors_total" + OF_HUB]
     rate(pair, "acme/pdf-tools")
-    (rated,) = [one["key"] for one in made(pair.admin.get("/v1/admin/sync/uploads?state=waiting"))["items"]]
+    uploads = made(pair.admin.get("/v1/admin/sync/uploads?kind=rating"))["items"]
+    (rated,) = [one["key"] for one in uploads if one["key"].startswith("acme/pdf-tools#")]
     wait(lambda: pair.figures()["rating_sync_errors_total" + OF_HUB] > failed)
     queue = f'sync_upload_queue{{remote="{LABEL}",state="%s"}}'
-    wait(lambda: pair.figures()[queue % "dead"] == 1, seconds=60)
+    wait(lambda: pair.figures()[queue % "dead"] == 1)
     (dead,) = made(pair.admin.get("/v1/admin/sync/uploads?state=dead"))["items"]
     assert (dead["remote"], dead["kind"], dead["key"]) == ("hub", "rating", rated)
     (ratings,) = made(pair.admin.get("/v1/admin/sync/ratings/status"))["ratings"]

@@ -108,9 +108,7 @@ def lying() -> Iterator[Liar]:
 
 
 async def read(url: str, tmp_path: Path, *, limit: int = 10, key: str | None = None, **more: Any) -> ChangePage:
-    remote = SkillyardRemote(
-        remote_market(url, "secret-token", public_key=key), settings_of(tmp_path, marketplace_timeout=2.0, **more)
-    )
+    remote = SkillyardRemote(remote_market(url, "secret-token", public_key=key), settings_of(tmp_path, **more))
     try:
         return await remote.changes(None, limit=limit)
     finally:

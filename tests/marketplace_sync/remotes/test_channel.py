@@ -86,6 +86,6 @@ async def test_a_channel_that_is_refused_says_why(liar: Liar, tmp_path: Path) ->
 
 
 async def _listen(remote: SkillyardRemote, heard: list[int]) -> None:
-    async with asyncio.timeout(10), aclosing(remote.heads()) as heads:  # type: ignore[type-var]
+    async with asyncio.timeout(60), aclosing(remote.heads()) as heads:  # type: ignore[type-var]
         async for head in heads:
             heard.append(head)  # noqa: PERF401 - what was heard before the error counts

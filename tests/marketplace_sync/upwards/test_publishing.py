@@ -28,6 +28,7 @@ from skillyard.settings import Settings
 from skillyard.skills.skill import BundleFile
 from skillyard.skills.sources.folder import FolderSource
 from skillyard.times import utcnow
+from tests.first_start import furnish
 from tests.marketplace_sync.hubs import Unindexed
 from tests.marketplace_sync.upwards.conftest import Outpost, add_remote, outpost_of, skill
 
@@ -38,6 +39,7 @@ pytestmark = pytest.mark.database(Kind.SQLITE)
 async def yard(tmp_path: Path) -> AsyncIterator[Outpost]:
     """An outpost over a real runtime. The embedded advisories are old: their age is accepted here."""
     home = tmp_path / "home"
+    furnish(home)
     async with await create_runtime(Settings(home=home, advisories_max_age_days=100_000)) as runtime:
         async with runtime.database.transaction() as session:
             workspace = await people.workspace_by_name(session, tokens.DEFAULT_WORKSPACE)
