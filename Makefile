@@ -73,3 +73,4 @@ accept: testing ## Run acceptance stories; ONLY=main-job picks one, BREAK=1 brea
 
 clean: ## Remove .venv and everything else these commands made in this folder
 	rm -rf .venv .tools .bench .demo demo-output .accept .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis dist
+	find skillyard -name __pycache__ -prune -exec rm -rf {} +

@@ -55,14 +55,17 @@ def _digest(content: bytes) -> str:
     return base64.urlsafe_b64encode(hashlib.sha256(content).digest()).rstrip(b"=").decode()
 
 
-def discovered(tmp_path: Path, *plugins: str) -> tuple[dict, str]:
-    """Install the named plug-ins and let a new process discover them: its JSON answer and its standard error."""
+def discovered(tmp_path: Path, *plugins: str, before: Path | None = None) -> tuple[dict, str]:
+    """Install the named plug-ins and let a new process discover them: its JSON answer and its standard error.
+
+    ``before`` is a folder that comes before them on ``sys.path``."""
     target = tmp_path / "site"
     wheels = [str(build_wheel(ASSETS / name, "1.2.3", tmp_path)) for name in plugins]
     install = [uv.find_uv_bin(), "pip", "install", "--no-config", "--offline", "--no-index", "--no-deps"]
     subprocess.run([*install, "--python", sys.executable, "--target", str(target), *wheels], check=True, timeout=60)
     command = [sys.executable, "-c", REPORT, str(tmp_path / "home")]
-    environment = {"PYTHONPATH": str(target), "PATH": "/usr/bin:/bin"}
+    folders = [target] if before is None else [before, target]
+    environment = {"PYTHONPATH": ":".join(map(str, folders)), "PATH": "/usr/bin:/bin"}
     done = subprocess.run(
         command, env=environment, cwd=tmp_path, capture_output=True, text=True, timeout=60, check=False
     )
@@ -139,6 +142,14 @@ def test_a_third_party_cannot_replace_what_another_registered(tmp_path: Path) ->
     assert "registered more than once" in refused["acme", "acme-scanner"], "path order must not choose a scanner"
     assert "more than once" not in refused.get(("advisories", "skillyard"), ""), "our own must not be displaced"
     assert "acme" not in answer["loaded"]
+
+
+def test_a_distribution_that_another_of_its_name_hides_offers_nothing(tmp_path: Path) -> None:
+    info = tmp_path / "first" / "Acme_Scanner-9.9.dist-info"
+    info.mkdir(parents=True)
+    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: Acme.Scanner\nVersion: 9.9\n")
+    answer, _ = discovered(tmp_path, "acme_scanner", before=info.parent)
+    assert "acme" not in answer["loaded"], "what is imported under that name is another distribution's"
 
 
 def test_a_misspelt_group_is_reported_and_not_silently_ignored(tmp_path: Path) -> None:

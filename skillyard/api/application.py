@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from contextlib import AsyncExitStack, asynccontextmanager
 
 from fastapi import APIRouter, FastAPI
@@ -91,10 +91,9 @@ def create_app(settings: Settings, *, runtime: Runtime | None = None, only: Work
         telemetry={"tracing": False, "metrics": False, "logs": False, "auto_configure": False},
     )
     install_handlers(app)
-    app.include_router(system.public)
-    app.include_router(sync_health.public)
-    app.include_router(versioned())
-    app.include_router(well_known.router)
+    # Not `include_router`, which makes each route anew: that is half a second of processor time for every application.
+    for router in (system.public, sync_health.public, *versioned(), well_known.router):
+        app.routes.extend(router.routes)
     app.openapi = lambda: describe(app)  # type: ignore[method-assign]  # FastAPI's documented way to extend it
     # The last one added is the outermost: browsers' preflight requests carry no token.
     app.add_middleware(BodyLimit)
@@ -111,9 +110,8 @@ def create_app(settings: Settings, *, runtime: Runtime | None = None, only: Work
     return app
 
 
-def versioned() -> APIRouter:
-    """Every route of version 1."""
-    router = APIRouter(prefix="/v1")
+def versioned() -> Iterator[APIRouter]:
+    """Every route of version 1, under its whole path."""
     modules = (
         system,
         skills,
@@ -147,6 +145,4 @@ def versioned() -> APIRouter:
         conflicts,
         sync,
     )
-    for module in modules:
-        router.include_router(module.router)
-    return router
+    return (module.router for module in modules)

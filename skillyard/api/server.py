@@ -24,6 +24,9 @@ GRACE_SECONDS = 30
 """How long open requests may take to end once the server was told to stop; calls that still run are then cancelled."""
 BACKLOG = 2048
 
+_KEEP_SECONDS = 75
+"""So long a connection that nothing is asked on stays open: longer than clients keep one, so that none asks on a
+connection that is just being closed."""
 _MOST_FRAME = 64 * 1024
 _PING_SECONDS = 30.0
 _PONG_SECONDS = 10.0
@@ -83,6 +86,7 @@ async def serve_runtime(
         # An address that a client states in a header must not decide whose failures are counted.
         proxy_headers=False,
         timeout_graceful_shutdown=grace_seconds,
+        timeout_keep_alive=_KEEP_SECONDS,
         lifespan="on",
         # Live channels: followers send nothing there, and one that does not answer a ping in time is gone.
         ws="websockets-sansio",

@@ -10,7 +10,6 @@ from dataclasses import dataclass, field
 from pydantic_core import to_json
 from typer.exceptions import TyperException
 
-from skillyard.api.schemas.reports import ReasonView, ReportView
 from skillyard.cli.exit_codes import ExitCode, RefusedByServerError, UsageProblemError, exit_code_of
 from skillyard.cli.loop import TerminatedError
 from skillyard.cli.screen import plain
@@ -87,14 +86,21 @@ def _facts(error: SkillyardError) -> Mapping[str, object]:
         case InputError():
             places = {"file": error.file, "line": error.line, "field": error.field}
             return {key: value for key, value in places.items() if value is not None}
-        case ReportRefusedError():
-            return {"report": ReportView.model_validate(error.report)}
-        case DecisionRefusedError():
-            return {"held": error.held, "reasons": [ReasonView.model_validate(reason) for reason in error.reasons]}
+        case ReportRefusedError() | DecisionRefusedError():
+            return _judged(error)
         case RefusedByServerError():
             return error.facts
         case _:
             return {}
+
+
+def _judged(error: ReportRefusedError | DecisionRefusedError) -> Mapping[str, object]:
+    # Every command imports this module, and few end so: these models are a quarter of the time that `--help` takes.
+    from skillyard.api.schemas.reports import ReasonView, ReportView  # noqa: PLC0415
+
+    if isinstance(error, ReportRefusedError):
+        return {"report": ReportView.model_validate(error.report)}
+    return {"held": error.held, "reasons": [ReasonView.model_validate(reason) for reason in error.reasons]}
 
 
 def _more(error: SkillyardError) -> tuple[str, ...]:

@@ -23,12 +23,16 @@ from skillyard.governance import people, tokens
 from skillyard.governance.identity import SYSTEM, Role
 from skillyard.settings import Settings
 from skillyard.times import utcnow
+from tests.first_start import furnish
 
 ASSETS = Path(__file__).parent.parent / "assets" / "api"
 _SERVE = """
+import gc
+gc.disable()  # as the command line does while it imports
 import asyncio, json, sys, structlog
 from skillyard.api.server import serve
 from skillyard.settings import Settings
+gc.enable()
 structlog.configure(logger_factory=structlog.PrintLoggerFactory(sys.stderr))
 def ready(serving): print(json.dumps({"url": serving.url, "token": serving.first_token}), flush=True)
 asyncio.run(serve(Settings(), on_ready=ready))
@@ -55,6 +59,7 @@ class Server:
 @contextmanager
 def serving(home: Path, **settings: str) -> Iterator[Server]:
     """A server over a home, ended by SIGTERM; fails if it does not end cleanly."""
+    furnish(home, database="database_url" not in settings)
     ours = {"SKILLYARD_HOME": str(home), "SKILLYARD_PORT": "0", "SKILLYARD_ADVISORIES_MAX_AGE_DAYS": "36500"}
     environment = os.environ | ours | {f"SKILLYARD_{name.upper()}": value for name, value in settings.items()}
     log = home.with_name(f"{home.name}.{uuid.uuid4().hex}.log")

@@ -16,11 +16,12 @@ from typing import Any
 
 import pytest
 from skillyard.sandbox.engine import Engine
+from tests.first_start import furnish
 
 SCRIPT = Path(sys.executable).with_name("skillyard")
 SKILLS = Path(__file__).parents[2] / "skills"
 NO_ENGINE = "unix:///nonexistent/docker.sock"
-SECONDS = 180
+SECONDS = 280
 
 
 @dataclass(frozen=True)
@@ -45,6 +46,8 @@ class Cli:
 
     folder: Path
     settings: dict[str, str] = field(default_factory=dict)
+    seconds: float = SECONDS
+    """The longest that a command may take."""
 
     def __call__(self, *arguments: str | Path, stdin: str = "", **settings: str) -> Ran:
         done = subprocess.run(
@@ -54,7 +57,7 @@ class Cli:
             input=stdin,
             capture_output=True,
             text=True,
-            timeout=SECONDS,
+            timeout=self.seconds,
             check=False,
         )
         return Ran(done.returncode, done.stdout, done.stderr)
@@ -85,6 +88,7 @@ def new_cli(folder: Path, package_cache: Path, **settings: str) -> Cli:
     home.mkdir(parents=True)
     for shared in package_cache.iterdir():
         (home / shared.name).symlink_to(shared)
+    furnish(home, database=False)
     work = folder / "work"
     work.mkdir()
     # The advisories that ship with the project are old: all but tests of just that accept their age.
@@ -113,6 +117,7 @@ class Served:
 @contextmanager
 def serving(cli: Cli, *, log: str = "serve.log") -> Iterator[Served]:
     """``skillyard serve`` until the block ends; it must end well when it is told to. Its log lies in the home."""
+    furnish(cli.home, database="database_url" not in cli.settings)
     written = cli.home / log
     with (
         written.open("w") as stderr,

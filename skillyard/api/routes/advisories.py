@@ -14,7 +14,7 @@ from skillyard.governance.advisories.attempts import read_attempts
 from skillyard.governance.advisories.index import index_path
 from skillyard.governance.identity import Role
 
-router = APIRouter(prefix="/advisories", tags=["advisories"])
+router = APIRouter(prefix="/v1/advisories", tags=["advisories"])
 
 
 @router.get("")

@@ -24,7 +24,7 @@ from skillyard.governance.decision import Maturity
 from skillyard.ids import AgentId, PersonId
 from skillyard.runtime.agents import EVIDENCE_DAYS, MAX_EVIDENCE_DAYS
 
-router = APIRouter(prefix="/agents", tags=["people"])
+router = APIRouter(prefix="/v1/agents", tags=["people"])
 
 Key = Annotated[int, Path(ge=1, le=MAX_KEY)]
 Days = Annotated[float, Query(gt=0, le=MAX_EVIDENCE_DAYS, description="How far back to count.")]

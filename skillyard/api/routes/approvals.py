@@ -19,7 +19,7 @@ from skillyard.governance.identity import AgentPrincipal
 from skillyard.ids import AgentId, ApprovalId
 from skillyard.runtime.review import QueueFilter
 
-router = APIRouter(prefix="/approvals", tags=["approvals"])
+router = APIRouter(prefix="/v1/approvals", tags=["approvals"])
 
 Key = Annotated[int, Path(ge=1, le=MAX_KEY)]
 _DECADE = 10 * 365 * 86_400

@@ -29,7 +29,7 @@ from skillyard.governance.audit.listing import Filter
 from skillyard.governance.signing import pem
 from skillyard.ids import AgentId, InvocationId
 
-router = APIRouter(prefix="/audit", tags=["audit"])
+router = APIRouter(prefix="/v1/audit", tags=["audit"])
 
 EXPORT_SECONDS = 600.0
 _CHUNK_BYTES = 64 * 1024

@@ -22,7 +22,7 @@ from skillyard.api.state import TheMarketplace
 from skillyard.marketplace_sync.conflicts.difference import places
 from skillyard.marketplace_sync.conflicts.values import Conflict, ConflictId, ConflictState
 
-router = APIRouter(prefix="/admin/sync/conflicts", tags=["sync"])
+router = APIRouter(prefix="/v1/admin/sync/conflicts", tags=["sync"])
 
 Id = Annotated[int, Path(ge=1, le=MAX_KEY)]
 State = Annotated[ConflictState | None, Query(description="Only those that are open, or resolved.")]

@@ -27,7 +27,7 @@ from skillyard.runtime.invocations import InvocationSummary
 from skillyard.runtime.runtime import Runtime
 from skillyard.runtime.values import Invocation
 
-router = APIRouter(prefix="/invocations", tags=["invocations"])
+router = APIRouter(prefix="/v1/invocations", tags=["invocations"])
 
 Id = Annotated[uuid.UUID, Path()]
 

@@ -12,7 +12,7 @@ from skillyard.api.schemas.mirrors import AcceptSignerRequest, MirrorView, SetAs
 from skillyard.api.schemas.values import Page
 from skillyard.api.state import TheMarketplace
 
-router = APIRouter(prefix="/remotes", tags=["remotes"])
+router = APIRouter(prefix="/v1/remotes", tags=["remotes"])
 
 Name = Annotated[str, Path(min_length=1, max_length=64)]
 

@@ -36,7 +36,7 @@ from skillyard.ids import AgentId, PackageRequestId
 from skillyard.runtime.runtime import Runtime
 from skillyard.skills.skill import Ecosystem
 
-router = APIRouter(prefix="/packages", tags=["packages"])
+router = APIRouter(prefix="/v1/packages", tags=["packages"])
 
 Key = Annotated[int, Path(ge=1, le=MAX_KEY)]
 

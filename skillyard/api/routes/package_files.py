@@ -17,7 +17,7 @@ from skillyard.governance.rule_plan import ImportMode
 from skillyard.governance.rules_file import read_rules_file, write_rules_file
 from skillyard.times import utcnow
 
-router = APIRouter(prefix="/packages", tags=["packages"])
+router = APIRouter(prefix="/v1/packages", tags=["packages"])
 
 
 @router.get("/export")

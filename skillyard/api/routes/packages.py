@@ -28,7 +28,7 @@ from skillyard.runtime.package_stats import package_stats
 from skillyard.skills.skill import Ecosystem
 from skillyard.times import utcnow
 
-router = APIRouter(prefix="/packages", tags=["packages"])
+router = APIRouter(prefix="/v1/packages", tags=["packages"])
 
 Days = Annotated[int, Query(ge=1, le=3650)]
 

@@ -19,7 +19,7 @@ from skillyard.api.schemas.skills import InstallationView
 from skillyard.api.state import TheMarketplace, TheRuntime
 from skillyard.runtime.values import SkillRef
 
-router = APIRouter(prefix="/skills", tags=["skills"])
+router = APIRouter(prefix="/v1/skills", tags=["skills"])
 
 _CHUNK = 256 * 1024
 _TYPE = "application/x-tar"

@@ -24,7 +24,7 @@ from skillyard.governance.identity import Person, TokenId
 from skillyard.ids import AgentId, PersonId
 from skillyard.times import utcnow
 
-router = APIRouter(tags=["people"])
+router = APIRouter(prefix="/v1", tags=["people"])
 
 Key = Annotated[int, Path(ge=1, le=MAX_KEY)]
 

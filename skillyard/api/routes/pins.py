@@ -13,7 +13,7 @@ from skillyard.api.state import TheRuntime
 from skillyard.ids import AgentId
 from skillyard.runtime.values import SkillRef
 
-router = APIRouter(prefix="/agents/{agent_id}/pins", tags=["people"])
+router = APIRouter(prefix="/v1/agents/{agent_id}/pins", tags=["people"])
 
 Key = Annotated[int, Path(ge=1, le=MAX_KEY)]
 Part = Annotated[str, Path(min_length=1, max_length=64)]

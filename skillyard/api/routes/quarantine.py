@@ -13,7 +13,7 @@ from skillyard.api.schemas.values import Page
 from skillyard.api.state import TheRuntime
 from skillyard.runtime.values import SkillRef
 
-router = APIRouter(prefix="/quarantine", tags=["skills"])
+router = APIRouter(prefix="/v1/quarantine", tags=["skills"])
 
 Part = Annotated[str, Path(min_length=1, max_length=64)]
 Version = Annotated[str, Path(min_length=1, max_length=128)]

@@ -20,7 +20,7 @@ from skillyard.api.state import TheMarketplace
 from skillyard.marketplace_sync.remotes.remote import Filters
 from skillyard.marketplace_sync.remotes.remotes import RemoteDraft, RemoteEdit
 
-router = APIRouter(prefix="/remotes", tags=["remotes"])
+router = APIRouter(prefix="/v1/remotes", tags=["remotes"])
 
 Name = Annotated[str, Path(min_length=1, max_length=64)]
 

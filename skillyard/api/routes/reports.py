@@ -15,7 +15,7 @@ from skillyard.governance.formats.inventory import Inventory
 from skillyard.governance.formats.report_format import ReportFormat, written
 from skillyard.runtime.values import InstalledVersion, SkillRef
 
-router = APIRouter(prefix="/skills", tags=["skills"])
+router = APIRouter(prefix="/v1/skills", tags=["skills"])
 
 Part = Annotated[str, Path(min_length=1, max_length=64)]
 Version = Annotated[str, Path(min_length=1, max_length=128)]

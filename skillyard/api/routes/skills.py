@@ -23,7 +23,7 @@ from skillyard.ids import WorkspaceId
 from skillyard.marketplace_sync.marketplace import Marketplace
 from skillyard.runtime.values import SkillRef
 
-router = APIRouter(prefix="/skills", tags=["skills"])
+router = APIRouter(prefix="/v1/skills", tags=["skills"])
 
 Part = Annotated[str, Path(min_length=1, max_length=64)]
 Version = Annotated[str, Path(min_length=1, max_length=128)]

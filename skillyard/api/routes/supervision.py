@@ -21,7 +21,7 @@ from skillyard.ids import AgentId, InvocationId, WorkspaceId
 from skillyard.runtime.invocations import CallFilter
 from skillyard.runtime.runtime import Runtime
 
-router = APIRouter(prefix="/supervision", tags=["supervision"])
+router = APIRouter(prefix="/v1/supervision", tags=["supervision"])
 
 Id = Annotated[uuid.UUID, Path()]
 OfAgent = Annotated[int | None, Query(ge=1, le=MAX_KEY, description="Calls of this agent alone.")]

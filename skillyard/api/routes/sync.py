@@ -33,7 +33,7 @@ from skillyard.marketplace_sync.marketplace import Marketplace
 from skillyard.marketplace_sync.remotes.remotes import RemoteEdit
 from skillyard.marketplace_sync.upwards.values import UploadId, UploadKind, UploadState
 
-router = APIRouter(prefix="/admin/sync", tags=["sync"])
+router = APIRouter(prefix="/v1/admin/sync", tags=["sync"])
 
 Name = Annotated[str, Path(min_length=1, max_length=64)]
 NamedRemote = Annotated[str | None, Query(max_length=64, description="Of this remote alone.")]

@@ -24,7 +24,7 @@ from skillyard.settings import Settings
 from skillyard.times import utcnow
 
 public = APIRouter(tags=["system"])
-router = APIRouter(tags=["system"])
+router = APIRouter(prefix="/v1", tags=["system"])
 
 
 @public.get("/health")

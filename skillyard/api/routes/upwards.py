@@ -28,7 +28,7 @@ from skillyard.marketplace_sync.upwards.words import GivenRating
 from skillyard.runtime.values import SkillRef
 from skillyard.skills.source import Source
 
-router = APIRouter(tags=["remotes"])
+router = APIRouter(prefix="/v1", tags=["remotes"])
 
 Name = Annotated[str, Path(min_length=1, max_length=64)]
 Version = Annotated[str, Path(min_length=1, max_length=128)]

@@ -15,7 +15,7 @@ from skillyard.governance.waivers.waiver import draft_waiver
 from skillyard.ids import WaiverId
 from skillyard.times import utcnow
 
-router = APIRouter(prefix="/waivers", tags=["waivers"])
+router = APIRouter(prefix="/v1/waivers", tags=["waivers"])
 
 Ended = Annotated[bool, Query(description="Also those that ran out or were revoked.")]
 

@@ -14,7 +14,7 @@ from skillyard.api.state import TheRuntime
 from skillyard.governance import outbox, webhook_store
 from skillyard.governance.webhook import DeliveryId, DeliveryState, WebhookEvent, WebhookId
 
-router = APIRouter(prefix="/webhooks", tags=["webhooks"])
+router = APIRouter(prefix="/v1/webhooks", tags=["webhooks"])
 
 Key = Annotated[int, Path(ge=1, le=MAX_KEY)]
 

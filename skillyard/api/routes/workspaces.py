@@ -26,7 +26,7 @@ from skillyard.errors import NotFoundError
 from skillyard.governance.identity import PersonPrincipal, Role
 from skillyard.ids import WorkspaceId
 
-router = APIRouter(prefix="/workspaces", tags=["workspaces"])
+router = APIRouter(prefix="/v1/workspaces", tags=["workspaces"])
 
 Key = Annotated[int, Path(ge=1, le=MAX_KEY)]
 

@@ -33,7 +33,7 @@ from skillyard.marketplace_sync.catalogue.documents import (
 )
 from skillyard.marketplace_sync.catalogue.entry import MAX_KEY, Entry
 
-router = APIRouter(prefix="/marketplace", tags=["marketplace"])
+router = APIRouter(prefix="/v1/marketplace", tags=["marketplace"])
 
 Part = Annotated[str, Path(min_length=1, max_length=64)]
 Channel = Annotated[str, Path(pattern="^[a-z0-9]+(-[a-z0-9]+)*$", max_length=64)]

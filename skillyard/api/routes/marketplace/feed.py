@@ -31,7 +31,7 @@ from skillyard.marketplace_sync.live.broadcast import Ear
 from skillyard.marketplace_sync.marketplace import Marketplace
 from skillyard.marketplace_sync.remotes.skillyard import PROTOCOL
 
-router = APIRouter(prefix="/marketplace", tags=["marketplace"])
+router = APIRouter(prefix="/v1/marketplace", tags=["marketplace"])
 
 FEATURES = ("feed", "snapshot", "live", "files", "push")
 

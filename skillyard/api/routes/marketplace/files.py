@@ -15,7 +15,7 @@ from skillyard.api.schemas.marketplace import FileView, ManifestView, UploadView
 from skillyard.api.state import TheMarketplace
 from skillyard.errors import InputError
 
-router = APIRouter(prefix="/marketplace", tags=["marketplace"])
+router = APIRouter(prefix="/v1/marketplace", tags=["marketplace"])
 
 Part = Annotated[str, Path(min_length=1, max_length=64)]
 Version = Annotated[str, Path(min_length=1, max_length=128)]

@@ -21,7 +21,7 @@ from skillyard.api.state import TheMarketplace
 from skillyard.marketplace_sync.catalogue.documents import CategoryDocument, PublisherDocument, read_document
 from skillyard.marketplace_sync.catalogue.entry import Entry
 
-router = APIRouter(prefix="/marketplace", tags=["marketplace"])
+router = APIRouter(prefix="/v1/marketplace", tags=["marketplace"])
 
 Part = Annotated[str, Path(min_length=1, max_length=64)]
 Key = Annotated[str, Path(pattern="^[0-9a-f]{64}$")]

@@ -14,7 +14,7 @@ from skillyard.marketplace_sync.hub.push import Answered
 from skillyard.marketplace_sync.remotes.remote import PushItem
 from skillyard.skills.skill import BundleFile
 
-router = APIRouter(prefix="/marketplace", tags=["marketplace"])
+router = APIRouter(prefix="/v1/marketplace", tags=["marketplace"])
 
 
 @router.post("/push")

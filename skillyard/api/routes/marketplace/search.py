@@ -32,7 +32,7 @@ from skillyard.marketplace_sync.search.detail import RatingSaid, VersionSaid
 from skillyard.marketplace_sync.search.query import MAX_LIMIT, MAX_TEXT, Listing, Sort
 from skillyard.marketplace_sync.search.query import Query as Search
 
-router = APIRouter(prefix="/marketplace/skills", tags=["marketplace"])
+router = APIRouter(prefix="/v1/marketplace/skills", tags=["marketplace"])
 
 Text = Annotated[str, Query(max_length=MAX_TEXT, description="Words to look for; without any, everything.")]
 Label = Annotated[str | None, Query(max_length=64)]

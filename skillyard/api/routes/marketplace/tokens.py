@@ -20,7 +20,7 @@ from skillyard.api.state import TheMarketplace
 from skillyard.governance.administrators import Administrator
 from skillyard.marketplace_sync.hub.values import HubTokenId, InstanceToken
 
-router = APIRouter(prefix="/marketplace", tags=["marketplace"])
+router = APIRouter(prefix="/v1/marketplace", tags=["marketplace"])
 
 TokenKey = Annotated[int, Path(ge=1, le=MAX_KEY)]
 
