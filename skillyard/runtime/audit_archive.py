@@ -15,6 +15,7 @@ import zlib
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from datetime import datetime
+from functools import partial
 from pathlib import Path
 
 import structlog
@@ -34,6 +35,7 @@ from skillyard.ids import WorkspaceId
 from skillyard.json_value import JsonValue
 from skillyard.runtime.audit_signing import AuditSigner
 from skillyard.sandbox.folders import disk_full_named, sync_folder, try_lock
+from skillyard.threads import taken
 from skillyard.times import utcnow
 
 MOST_RECORDS = 250_000
@@ -88,7 +90,7 @@ class Archiver:
         hold, ``OSError`` and ``DiskFullError``; no record is lost by any of them.
         """
         folder = self.folder_of(workspace.id)
-        descriptor = await asyncio.to_thread(_claim, folder)
+        descriptor = await taken(partial(_claim, folder), _unclaim)
         if descriptor is None:
             raise ArchivingError(f"another process is archiving the records of workspace {workspace.name}")
         try:
@@ -104,7 +106,7 @@ class Archiver:
                 await self._delete(workspace)
             return tuple(done)
         finally:
-            os.close(descriptor)
+            _unclaim(descriptor)
 
     async def _end(self, workspace: Workspace, before: datetime) -> int:
         """The last record to archive."""
@@ -284,6 +286,11 @@ def _signed(workspace: WorkspaceId, plan: _Plan, end: str, file: _Writing, *, at
 def _claim(folder: Path) -> int | None:
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     return try_lock(folder / "archiving.lock")
+
+
+def _unclaim(descriptor: int | None) -> None:
+    if descriptor is not None:
+        os.close(descriptor)
 
 
 def _sweep(folder: Path) -> None:

@@ -12,6 +12,7 @@ from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from functools import partial
 from pathlib import Path
 
 import structlog
@@ -39,6 +40,7 @@ from skillyard.sandbox.images import BaseImages
 from skillyard.sandbox.shelf import References, Removal, Scale, Shelf, ShelvedStore
 from skillyard.skills.bundle_store import BundleStore
 from skillyard.skills.lock import Lock
+from skillyard.threads import taken
 from skillyard.times import utcnow
 
 _log = structlog.get_logger("skillyard.collect")
@@ -208,7 +210,7 @@ class Collector:
     @asynccontextmanager
     async def _only_one(self) -> AsyncIterator[None]:
         file = self._home / "gc" / "collecting.lock"
-        descriptor = await asyncio.to_thread(_lock, file)
+        descriptor = await taken(partial(_lock, file), partial(_unlock, file))
         if descriptor is None:
             raise CollectingError("another process is collecting at this moment")
         try:
@@ -232,6 +234,8 @@ def _lock(file: Path) -> int | None:
     return try_lock(file)
 
 
-def _unlock(file: Path, descriptor: int) -> None:
+def _unlock(file: Path, descriptor: int | None) -> None:
+    if descriptor is None:
+        return
     file.unlink(missing_ok=True)
     os.close(descriptor)

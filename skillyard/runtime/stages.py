@@ -10,6 +10,7 @@ import shutil
 import tempfile
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
+from functools import partial
 from pathlib import Path
 
 from skillyard.errors import NotFoundError
@@ -20,6 +21,7 @@ from skillyard.skills.lock import Lock, Target
 from skillyard.skills.parse import parse_skill
 from skillyard.skills.skill import Ecosystem, ParseMode, Skill
 from skillyard.skills.source import Source
+from skillyard.threads import taken
 
 
 @asynccontextmanager
@@ -58,7 +60,8 @@ async def resolve(
 async def staged(staging: Path, lease: str) -> AsyncIterator[Path]:
     """An empty folder that goes when the block ends, or at the next start if this process dies (see ``reconcile``)."""
     await asyncio.to_thread(staging.mkdir, parents=True, exist_ok=True)
-    folder = Path(await asyncio.to_thread(tempfile.mkdtemp, prefix=f"{lease}.", dir=staging))
+    making = partial(tempfile.mkdtemp, prefix=f"{lease}.", dir=staging)
+    folder = Path(await taken(making, shutil.rmtree))
     try:
         yield folder
     finally:

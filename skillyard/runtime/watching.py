@@ -10,6 +10,8 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import AsyncIterator
+from functools import partial
+from operator import methodcaller
 from pathlib import Path
 from typing import BinaryIO
 
@@ -22,6 +24,7 @@ from skillyard.runtime.recording_file import written_in
 from skillyard.runtime.recordings import KeptRecording, Recordings, kept_pieces
 from skillyard.runtime.supervisor import Supervised, Supervisor
 from skillyard.runtime.tables import LeaseRow
+from skillyard.threads import taken
 
 MOST_WATCHERS = 32
 _LOOK_SECONDS = 0.1
@@ -111,7 +114,7 @@ class Watcher:
     ) -> AsyncIterator[bytes]:
         if kept is None and path is not None:
             try:
-                file = await asyncio.to_thread(path.open, "rb")
+                file = await taken(partial(path.open, "rb"), methodcaller("close"))
             except FileNotFoundError:
                 # It was finished, and perhaps moved into the database, since it was found.
                 found, again = await self._find(workspace, invocation)

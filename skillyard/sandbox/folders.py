@@ -19,6 +19,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from skillyard.sandbox.errors import DiskFullError
+from skillyard.threads import taken
 
 _POLL = 0.02
 """Seconds between two looks at a lock that somebody else holds."""
@@ -139,13 +140,7 @@ class Staging:
     @contextlib.asynccontextmanager
     async def place(self) -> AsyncIterator[Place]:
         """A new, empty folder. What is still in it at the end is removed: rename away what shall stay."""
-        making = asyncio.create_task(asyncio.to_thread(self._make))
-        try:
-            place = await asyncio.shield(making)
-        except asyncio.CancelledError:
-            # The thread makes it all the same, and nobody else would hear of it.
-            await asyncio.shield(self._drop_made(making))
-            raise
+        place = await taken(self._make, self._drop)
         try:
             yield place
         finally:
@@ -185,11 +180,6 @@ class Staging:
                 os.close(descriptor)
                 raise
         return Place(path, descriptor)
-
-    async def _drop_made(self, making: asyncio.Task[Place]) -> None:
-        await asyncio.wait({making})
-        if making.exception() is None:
-            await asyncio.to_thread(self._drop, making.result())
 
     def _drop(self, place: Place) -> None:
         try:

@@ -11,13 +11,16 @@ import ssl
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from functools import partial
+from operator import methodcaller
 from pathlib import Path
-from typing import BinaryIO, Final
+from typing import Final
 
 import httpx
 
 from skillyard.governance.advisories.source import OnProgress, Progress
 from skillyard.governance.errors import AdvisorySourceError
+from skillyard.threads import taken
 
 _MOST_REDIRECTS: Final = 5
 _CHUNK: Final = 1024 * 1024
@@ -100,32 +103,13 @@ class Session:
         length = response.headers.get("Content-Length", "")
         known = length.isdecimal() and "Content-Encoding" not in response.headers
         total = self._done + int(length) if known else None
-        with await _opened(target) as file:
+        with await taken(partial(target.open, "wb"), methodcaller("close")) as file:
             async for chunk in response.aiter_bytes(_CHUNK):
                 self._done += len(chunk)
                 if self._done > self._size:
                     raise AdvisorySourceError(f"is larger than {self._size} bytes", source=self._name)
                 await asyncio.to_thread(file.write, chunk)
                 self._on_progress(Progress("fetch", self._done, total))
-
-
-async def _opened(target: Path) -> BinaryIO:
-    """The file, open for writing; closed where nobody waits for it any more."""
-    opening = asyncio.ensure_future(asyncio.to_thread(_open, target))
-    try:
-        return await asyncio.shield(opening)
-    except asyncio.CancelledError:
-        opening.add_done_callback(_closed)
-        raise
-
-
-def _open(target: Path) -> BinaryIO:
-    return target.open("wb")
-
-
-def _closed(opening: asyncio.Future[BinaryIO]) -> None:
-    if not opening.cancelled() and opening.exception() is None:
-        opening.result().close()
 
 
 def parsed(url: str) -> httpx.URL:

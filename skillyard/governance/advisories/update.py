@@ -35,6 +35,7 @@ from skillyard.governance.errors import (
     AdvisoryUpdateRunningError,
 )
 from skillyard.skills.skill import Ecosystem
+from skillyard.threads import taken
 
 LOCK_TIMEOUT: Final = 60.0
 """Seconds to wait for another process's update."""
@@ -196,7 +197,8 @@ def _sync(path: Path) -> None:
 @asynccontextmanager
 async def _staging(path: Path) -> AsyncIterator[Path]:
     """An empty folder beside the index, on the same file system, gone afterwards."""
-    folder = Path(await asyncio.to_thread(tempfile.mkdtemp, prefix=_staging_prefix(path), dir=path.parent))
+    making = partial(tempfile.mkdtemp, prefix=_staging_prefix(path), dir=path.parent)
+    folder = Path(await taken(making, shutil.rmtree))
     try:
         yield folder
     finally:
@@ -210,7 +212,7 @@ def _staging_prefix(path: Path) -> str:
 @asynccontextmanager
 async def exclusive(path: Path, timeout: float) -> AsyncIterator[None]:
     """Hold the update lock, which ends with the process, and remove what killed updates left."""
-    handle = await asyncio.to_thread(_open_lock, path)
+    handle = await taken(partial(_open_lock, path), os.close)
     try:
         deadline = asyncio.get_running_loop().time() + timeout
         while not _try_lock(handle):

@@ -13,6 +13,7 @@ from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import datetime
+from functools import partial
 from pathlib import Path
 from typing import Final
 
@@ -23,6 +24,7 @@ from skillyard.governance.report import Evidence, EvidenceState, Finding, Packag
 from skillyard.governance.scanner import ScanTarget
 from skillyard.skills.skill import Ecosystem
 from skillyard.subprocesses.tools import DiskLimit, Ended, run_tool
+from skillyard.threads import taken
 
 RULE: Final = "advisory"
 """The primary's own rule: what both engines find is one finding (``agreement``)."""
@@ -46,7 +48,7 @@ class RunLimits:
 @asynccontextmanager
 async def work_folder() -> AsyncIterator[Path]:
     """A temporary folder, gone afterwards, also when cancelled."""
-    folder = Path(await asyncio.to_thread(tempfile.mkdtemp, prefix="skillyard-engine-"))
+    folder = Path(await taken(partial(tempfile.mkdtemp, prefix="skillyard-engine-"), shutil.rmtree))
     try:
         yield folder
     finally:

@@ -16,7 +16,7 @@ import sys
 import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, partial
 from pathlib import Path
 from typing import Final
 
@@ -26,6 +26,7 @@ from skillyard.errors import MachineError
 from skillyard.governance.engines.names import INSTALLED_BY_US
 from skillyard.settings import Settings
 from skillyard.subprocesses.tools import GIB, DiskLimit, Ended, ToolError, run_tool
+from skillyard.threads import taken
 
 LOCKS: Final = Path(__file__).parent / "locks"
 SAFETY_DRIVER: Final = Path(__file__).parent / "safety_driver.py"
@@ -91,7 +92,8 @@ async def _make(environment: EngineEnvironment, lock: Path, index: Mapping[str, 
     parent = environment.folder.parent
     try:
         await asyncio.to_thread(parent.mkdir, parents=True, exist_ok=True)
-        staging = Path(await asyncio.to_thread(tempfile.mkdtemp, prefix=f".{environment.name}-", dir=parent))
+        making = partial(tempfile.mkdtemp, prefix=f".{environment.name}-", dir=parent)
+        staging = Path(await taken(making, shutil.rmtree))
     except OSError as error:
         raise EngineInstallError(
             f"{parent} cannot be written: {error.strerror}; set SKILLYARD_ENGINES_FOLDER"

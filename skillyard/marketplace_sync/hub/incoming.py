@@ -16,6 +16,7 @@ import os
 import re
 import time
 from collections.abc import AsyncIterator, Iterable
+from functools import partial
 from pathlib import Path
 
 from skillyard.errors import ConflictError, InputError
@@ -23,6 +24,7 @@ from skillyard.ids import WorkspaceId
 from skillyard.marketplace_sync.hub.room import Room
 from skillyard.sandbox.folders import disk_full_named
 from skillyard.skills.bundle import MAX_FILE_BYTES
+from skillyard.threads import taken
 
 _DIGEST = re.compile(r"[0-9a-f]{64}")
 _PART = ".part-"
@@ -80,7 +82,7 @@ class Incoming:
         part = self._part(sha256, workspace, sender)
         grown = 0
         try:
-            descriptor = await asyncio.to_thread(_opened, part)
+            descriptor = await taken(partial(_opened, part), os.close)
             try:
                 before = os.fstat(descriptor).st_size
                 try:

@@ -21,6 +21,7 @@ from collections.abc import AsyncIterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 
 import httpx
@@ -51,6 +52,7 @@ from skillyard.skills.manifest import NAME
 from skillyard.skills.parse import parse_skill
 from skillyard.skills.skill import BundleFile, Skill
 from skillyard.skills.sources.archive import MAX_ARCHIVE_BYTES, ArchiveSource
+from skillyard.threads import taken
 
 MOST_ITEMS = 5000
 MOST_ARCHIVES = 4 * 1024**3
@@ -278,7 +280,8 @@ class IndexedRemote(ABC):
 
     async def _unpacked_from(self, item: Item, kept: Path) -> Taken:
         if self._unpacked is None:
-            self._unpacked = await asyncio.to_thread(tempfile.TemporaryDirectory, prefix="skillyard-index-")
+            making = partial(tempfile.TemporaryDirectory[str], prefix="skillyard-index-")
+            self._unpacked = await taken(making, tempfile.TemporaryDirectory.cleanup)
         into = Path(self._unpacked.name) / item.sha256
         await asyncio.to_thread(into.mkdir)
         try:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 import hashlib
 from collections.abc import AsyncIterator, Sequence
+from functools import partial
+from operator import methodcaller
 from pathlib import Path
 from typing import BinaryIO
 from urllib.parse import quote
@@ -15,6 +17,7 @@ from skillyard.marketplace_sync.remotes.http import LEAST_RATE, MIB, RemoteHttp,
 from skillyard.marketplace_sync.remotes.remote import PushItem, PushResult
 from skillyard.marketplace_sync.remotes.rows import read_result
 from skillyard.skills.skill import BundleFile
+from skillyard.threads import taken
 
 PREFIX = "/v1/marketplace"
 MOST_FILES = 512
@@ -108,7 +111,7 @@ async def _received(http: RemoteHttp, sha256: str, size: int) -> int:
 
 
 async def _pieces(content: Path, begin: int) -> AsyncIterator[bytes]:
-    file = await asyncio.to_thread(content.open, "rb")
+    file = await taken(partial(content.open, "rb"), methodcaller("close"))
     try:
         await asyncio.to_thread(file.seek, begin)
         while piece := await asyncio.to_thread(file.read, _PIECE):
@@ -119,7 +122,7 @@ async def _pieces(content: Path, begin: int) -> AsyncIterator[bytes]:
 
 async def _write(part: Path, begin: int, pieces: AsyncIterator[bytes], file: BundleFile) -> None:
     """Never more than the file has: an endless answer ends here."""
-    target: BinaryIO = await asyncio.to_thread(part.open, "ab" if begin else "wb")
+    target: BinaryIO = await taken(lambda: part.open("ab" if begin else "wb"), methodcaller("close"))
     try:
         size = begin
         async for piece in pieces:

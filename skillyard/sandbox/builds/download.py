@@ -12,6 +12,8 @@ import shutil
 import ssl
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from functools import partial
+from operator import methodcaller
 from pathlib import Path
 from typing import IO
 
@@ -29,6 +31,7 @@ from skillyard.settings import Settings
 from skillyard.skills.errors import LockFormatError
 from skillyard.skills.lock import Target
 from skillyard.skills.pylock import read_sources
+from skillyard.threads import taken
 
 _CHUNK = 256 * 1024
 _STALL = 30.0
@@ -114,7 +117,8 @@ class SourceFetcher:
         digest = hashlib.sha256()
         try:
             async with asyncio.timeout(self._index.timeout):
-                with disk_full_named(into.parent), await asyncio.to_thread(into.open, "xb") as file:
+                opening = partial(into.open, "xb")
+                with disk_full_named(into.parent), await taken(opening, methodcaller("close")) as file:
                     await self._download(url, file, digest, filename)
         except TimeoutError as error:
             raise ResolverUnavailableError(f"{filename} was not delivered in {self._index.timeout:g} s") from error
