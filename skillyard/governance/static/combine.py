@@ -104,6 +104,8 @@ def _unasked(words: str, hit: Hit) -> Hit:
 def _quoted(texts: dict[str, View], hit: Hit) -> Hit:
     """Code in a fence of a text: where the text discusses attacks, it is quoted and not meant to run."""
     text = texts.get(hit.view.file)
+    if hit.rule is python_rules.REVERSE_SHELL and text is not None and STAND_INS.search(hit.evidence):
+        return replace(hit, level=Verdict.FLAG)  # a stand-in for an address is how such shells are taught
     if text is None or hit.view.via or hit.view.language is not Language.PYTHON or hit.counts is not Verdict.BLOCK:
         return hit
     number = hit.line - text.first_line
@@ -111,5 +113,5 @@ def _quoted(texts: dict[str, View], hit: Hit) -> Hit:
         return hit
     start = text.starts[number]
     if hit.rule is python_rules.REVERSE_SHELL and STAND_INS.search(text.line_text(start)):
-        return replace(hit, level=Verdict.FLAG)  # a stand-in for an address is how such shells are taught
+        return replace(hit, level=Verdict.FLAG)
     return replace(hit, level=Verdict.FLAG) if outline(text).at(start, start + 1).discussed else hit

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from typing import Final
 
 from skillyard.governance.report import Confidence, Severity, Verdict
+from skillyard.governance.static.budget import Effort
 from skillyard.governance.static.hit import Hit, Shown
 from skillyard.governance.static.rule import Rule
 from skillyard.governance.static.urls import Host, Url, urls
@@ -105,11 +106,14 @@ def detect(view: View) -> Iterator[Shown]:
     text = view.text
     prepared_words = prepared(text)
     words = prepared_words.text
+    effort = Effort()
     if prepared_words.has(*ARCHIVES):
         for start, end in windows(PASSWORDS, prepared_words, 3, 80):
             for found in _PASSWORD.finditer(text, start, end):
+                effort.check()
                 yield from _archive(view, words, found)
     for url in urls(text):
+        effort.check()
         yield from _link(view, words, url)
     for found in _PROTECTION.finditer(words) if prepared_words.has(*PROTECTIONS) else ():
         around = words[max(0, found.start() - _AROUND) : found.end() + _AROUND]
@@ -175,12 +179,16 @@ def _link(view: View, words: str, url: Url) -> Iterator[Hit]:
     if url.kind not in {Host.PASTE, Host.RAW_IP, Host.SHORTENER, Host.UNKNOWN}:
         return
     around = words[max(0, url.start - 220) : url.start + len(url.text) + 220]
-    where = place(view, url.start, url.start + 1)
-    sure = Confidence.LOW if where.discussed else Confidence.MEDIUM
-    line, evidence = view.line(url.start), view.line_text(url.start)
+    for rule in _linked(words, around, url):
+        where = place(view, url.start, url.start + 1)
+        sure = Confidence.LOW if where.discussed else Confidence.MEDIUM
+        yield Hit(rule, view, view.line(url.start), view.line_text(url.start), f"({url.host})", sure)
+
+
+def _linked(words: str, around: str, url: Url) -> Iterator[Rule]:
     if url.kind is Host.PASTE and not re.search(r"gist\.github", url.host):
         if _PASTES.search(around):
-            yield Hit(PASTED, view, line, evidence, f"({url.host})", sure)
+            yield PASTED
     elif url.kind in {Host.RAW_IP, Host.SHORTENER}:
         program = bool(_PROGRAMS.search(url.rest))
         near = words[max(0, url.start - 90) : url.start + len(url.text) + 90]
@@ -193,10 +201,10 @@ def _link(view: View, words: str, url: Url) -> Iterator[Hit]:
                 or re.search(r"install|helper|agent|driver|tool|update", near, re.IGNORECASE)
             )
         ):
-            yield Hit(UNNAMED, view, line, evidence, f"({url.host})", sure)
+            yield UNNAMED
     elif (
         url.kind is Host.UNKNOWN
         and re.search(r"\.(?:exe|msi|dmg|pkg|scr|bat|apk)\b|\.(?:zip|rar|7z)\b", url.rest, re.IGNORECASE)
         and _RUNS.search(around)
     ):
-        yield Hit(DOUBTFUL, view, line, evidence, f"({url.host})", sure)
+        yield DOUBTFUL

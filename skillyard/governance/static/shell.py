@@ -13,6 +13,7 @@ from functools import partial
 from typing import Final
 
 from skillyard.governance.report import Confidence
+from skillyard.governance.static.budget import Effort
 from skillyard.governance.static.hit import Hit, Shown
 from skillyard.governance.static.patterns import Match, matches
 from skillyard.governance.static.shell_flow import leaks
@@ -52,7 +53,9 @@ def detect(view: View) -> Iterator[Shown]:
     """What the commands in a text do. Python and JavaScript are looked at for the commands in their strings."""
     text = plain(view.text)
     seen: set[tuple[str, int]] = set()
+    effort = Effort()
     for match in map(partial(_trimmed, text), matches("shell", text)):
+        effort.check()
         judged = _JUDGES[match.judge](view, text, match)
         if judged is None:
             continue

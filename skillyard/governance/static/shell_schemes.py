@@ -17,9 +17,10 @@ from skillyard.governance.static.urls import Host, Url, urls
 
 _DATED: Final = re.compile(
     r"(?:\$\(|`)\s*date\s+(?:-u\s+)?[\"']?\+%(?:s|F|Y%m%d|Y-%m-%d|Y%m|Y)[\"']?\s*(?:\)|`)[\"']?\s*(?:-g[te]|>=?|\\>|==?|-eq)\s*[\"']?(?:20[2-9]\d[\d-]{0,6}|1[6-9]\d{8}|2\d{9})\b"
-    r"|\(?\s*get-date\s*\)?\s*-g[te]\s*[\"'\[(]{0,3}[^\n]{0,20}20[2-9]\d",
+    r"|\bget-date\s{0,4}\)?\s{0,4}-g[te]\s*[\"'\[(]{0,3}[^\n]{0,20}20[2-9]\d",
     re.IGNORECASE,
 )
+_BLOCK: Final = 4_000
 _WIPES: Final = re.compile(
     r"\bshred\s|\brm\s+-\w*r|\bfind\s[^\n]{0,200}(?:-delete\b|-exec\s+rm\b)|\bmkfs\b|\bdd\s[^\n]{0,80}of=|remove-item\b[^\n]{0,80}-recurse|\bgit\s+push\s[^\n]{0,60}--(?:force|delete|mirror)"
     r"|\btruncate\s+-s\s*0|\bdrop\s+database\b|\bbase64\s+(?:-\w*d|-D|--decode)|\|\s*(?:ba|z)?sh\b|\beval\s",
@@ -88,8 +89,7 @@ def schemes(text: str) -> Iterator[Leak]:
 
 def _time_bombs(text: str) -> Iterator[Leak]:
     for found in _DATED.finditer(text):
-        line = text.find("\n", found.end())
-        block = text[found.end() : line if line >= 0 else len(text)]
+        block = text[found.end() : found.end() + _BLOCK].partition("\n")[0]
         if re.search(r"\bthen\s*$|\{\s*$|[;]\s*then\b", block) or re.search(
             r"\bthen\b", text[found.end() : found.end() + 40]
         ):

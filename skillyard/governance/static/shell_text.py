@@ -3,19 +3,26 @@
 from __future__ import annotations
 
 import re
+from functools import lru_cache
 from typing import Final
 
 from skillyard.governance.static.urls import Url, urls
 
 _CONTINUED: Final = re.compile(r"(?:[\\^]|(?<=[ \t])`)\r?\n|(?<=[|])[ \t]*\r?\n[ \t]*(?:#[^\n]*\n[ \t]*)?(?=[a-z/])")
+_SET_UP: Final = re.compile(
+    r"\beval\s+[\"']?(?:\$\(|`)\s*(?:ssh-agent|brew shellenv|pyenv init|direnv hook|dircolors|starship init|zoxide init)[\w \t-]{0,24}(?:\)|`)[\"']?"
+)
+"""What programs say that everybody has set up by it; it decodes nothing, whatever comes after it."""
 _SEPARATORS: Final = re.compile(r"\$\{?IFS\}?(?:\$\d)?")
-_ASSIGNED: Final = r"(?:^|[\s;&]|export |set |\$)(?:{name})\s{{0,2}}=\s{{0,2}}([^\n]{{1,400}})"
+_ASSIGNED: Final = re.compile(r"(?:^|[\s;&$])([A-Za-z_]\w{0,40})[ \t]{0,2}=[ \t]{0,2}(?=[^\n])")
 _NAMES: Final = re.compile(r"\$(?:\{|env:)?([A-Za-z_]\w{0,40})")
 
 
 def plain(text: str) -> str:
     """Continued lines joined and ``$IFS`` turned into blanks."""
     text = _CONTINUED.sub(lambda found: " " * len(found[0]), text)
+    if "eval" in text:
+        text = _SET_UP.sub(lambda found: " " * len(found[0]), text)
     return _SEPARATORS.sub(lambda found: " " * len(found[0]), text) if "IFS" in text else text
 
 
@@ -33,6 +40,21 @@ def addressed(text: str, start: int, end: int) -> list[Url]:
     if concrete:
         return concrete
     for name in sorted(set(_NAMES.findall(text, start, end)))[:8]:
-        for value in re.finditer(_ASSIGNED.format(name=re.escape(name)), text, re.MULTILINE):
-            concrete.extend(urls(value[1]))
+        concrete.extend(_held(text, name))
     return concrete or found
+
+
+@lru_cache(maxsize=64)
+def _held(text: str, name: str) -> tuple[Url, ...]:
+    """The addresses that a variable is set to, each once."""
+    values = (text[at : at + 400].partition("\n")[0] for at in _assigned(text).get(name, ()))
+    return tuple({one.text: one for value in values for one in urls(value)}.values())
+
+
+@lru_cache(maxsize=2)
+def _assigned(text: str) -> dict[str, list[int]]:
+    """Where the values begin that are given to each variable."""
+    values: dict[str, list[int]] = {}
+    for found in _ASSIGNED.finditer(text):
+        values.setdefault(found[1], []).append(found.end())
+    return values

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, replace
 from typing import Final
 
 from skillyard.governance.report import Confidence, Severity, Verdict
@@ -47,6 +48,11 @@ ADDS_UP: Final = Rule(
 RULES: Final = (COVERT_PASSAGE, COVERT_CODE, ADDS_UP)
 
 _PASSAGE: Final = 4.0
+_PLAIN_PASSAGE: Final = 5.5
+_PLAIN: Final = frozenset(
+    "private searched sent addressed data encoded installed run destroyed spreads forever pasted started excused defiant triggered traces renewed unverified".split()
+)
+"""What the work of administrators is made of. Alone it weighs less, because nothing in it keeps anything from anybody."""
 _CODE: Final = 4.0
 _FEW: Final = 8
 _FEW_FILES: Final = 12
@@ -95,8 +101,6 @@ _UNREAD: Final = frozenset(
 )
 _HIDDEN: Final = 2.0
 _HIDDEN_MORE: Final = 1.0
-_LONG: Final = 50_000
-"""Longer texts are manuals and data, in which everything occurs."""
 _TALKS: Final = frozenset({Language.MARKDOWN, Language.TEXT})
 _ABOUT_ATTACKS: Final = re.compile(
     r"(?:security|vulnerab|injection|attack|malicious|malware|audit|red.?team|pen.?test|threat|forensic|phishing|secrets? scan|hardening|guardrail|jailbreak|suspicious)",
@@ -105,24 +109,73 @@ _ABOUT_ATTACKS: Final = re.compile(
 _TALKED: Final = frozenset({"prompt_override", "persona_override", "forged_message", "message_markers"})
 
 
+@dataclass(frozen=True, slots=True)
+class _Script:
+    """A script, a piece of one, or several of them as if they were one."""
+
+    weight: float
+    view: View
+    signs: tuple[Seen, ...]
+    """Those of ``view``, in its order."""
+    every: tuple[Seen, ...]
+    """Those that the weight is of, from whichever file."""
+
+
 def detect(views: tuple[View, ...], shown: tuple[Shown, ...]) -> Iterator[Shown]:
     """What the signs of a whole skill come to."""
     words = "\n".join(view.text.lower() for view in views if view.language is Language.MARKDOWN and not view.via)
     small = len({view.file for view in views}) <= _FEW_FILES
-    all_told = list(_told(views))
-    if small and (joined := _joined(views)) is not None:
-        all_told.append(joined)
-    told = max(all_told, key=_counts, default=None)
+    told, talked = _heaviest(views, small=small)
     all_done = list(_done(views, words))
     spread = _spread(all_done)
-    done = max([*all_done, *([spread] if spread else [])], key=lambda one: one[0], default=None)
-    if told and _counts(told) >= _PASSAGE:
+    done = max([*all_done, *([spread] if spread else [])], key=lambda one: one.weight, default=None)
+    blocks = False
+    if told and _blocks(told):
+        blocks = True
         yield _passage_hit(COVERT_PASSAGE, told)
-    if done and done[0] >= _CODE and not _is_named(done[1], shown):
-        yield _code_hit(COVERT_CODE, *done)
-    blocked = (told and _counts(told) >= _PASSAGE) or (done and done[0] >= _CODE)
-    if not blocked and (hit := _together(told, done, shown, small=small)):
-        yield hit
+    if done and done.weight >= _CODE:
+        blocks = True
+        if not _is_named(done.view, shown):
+            yield _code_hit(COVERT_CODE, done)
+    if not blocks:
+        hit = _together(told, done, shown, small=small) or _to_be_read(told, talked, done, shown, small=small)
+        if hit is not None:
+            yield hit
+
+
+def _to_be_read(
+    told: Passage | None, talked: Passage | None, done: _Script | None, shown: tuple[Shown, ...], *, small: bool
+) -> Hit | None:
+    """What only a person can tell: it is all in the open, or it is only talked about."""
+    if told and _counts(told) >= _PASSAGE:
+        return replace(_passage_hit(COVERT_PASSAGE, told), level=Verdict.FLAG)
+    if talked and _counts(talked) >= _PASSAGE:
+        return replace(_passage_hit(COVERT_PASSAGE, talked), confidence=Confidence.LOW)
+    hit = _together(talked, done, shown, small=small) if talked else None
+    return replace(hit, confidence=Confidence.LOW) if hit else None
+
+
+def _heaviest(views: tuple[View, ...], *, small: bool) -> tuple[Passage | None, Passage | None]:
+    """The passage that weighs most of what is meant, one that blocks before any other, and that of what is also talk."""
+    found: dict[bool, Passage] = {}
+    joined = [_joined(views, talk=talk) for talk in (False, True)] if small else []
+    for one in (*_told(views), *joined):
+        if one is not None and (one.talked not in found or _rank(one) > _rank(found[one.talked])):
+            found[one.talked] = one
+    return found.get(False), found.get(True)
+
+
+def _rank(passage: Passage) -> tuple[bool, float]:
+    return _blocks(passage), _counts(passage)
+
+
+def _blocks(passage: Passage) -> bool:
+    return _counts(passage) >= _PASSAGE and not _is_in_the_open(passage)
+
+
+def _is_in_the_open(passage: Passage) -> bool:
+    """Whether it asks for nothing that hides, deceives or takes over: administrators write so. It is for a person to read."""
+    return passage.kinds <= _PLAIN and _counts(passage) < _PLAIN_PASSAGE and not _is_unread(passage)
 
 
 def _is_named(view: View, shown: tuple[Shown, ...]) -> bool:
@@ -139,7 +192,7 @@ def _is_named(view: View, shown: tuple[Shown, ...]) -> bool:
 def _told(views: tuple[View, ...]) -> Iterator[Passage]:
     guarded = is_about_attacks(views)
     for view in views:
-        if len(view.text) > _LONG or view.file.endswith((".csv", ".tsv")):
+        if view.file.endswith((".csv", ".tsv")):
             continue
         if view.language in _TALKS and not is_code(view):
             yield from passages(view, guarded and not view.via)
@@ -149,25 +202,27 @@ def _told(views: tuple[View, ...]) -> Iterator[Passage]:
 
 def _counts(passage: Passage) -> float:
     """What people do not see when they read the skill weighs more."""
-    hidden = passage.weight >= _HIDDEN and (
-        passage.view.file.endswith(".svg") or any(step in _UNREAD for step in passage.view.via)
-    )
-    return passage.counts + (_HIDDEN_MORE if hidden else 0.0)
+    return passage.counts + (_HIDDEN_MORE if passage.weight >= _HIDDEN and _is_unread(passage) else 0.0)
 
 
-def _joined(views: tuple[View, ...]) -> Passage | None:
+def _is_unread(passage: Passage) -> bool:
+    return passage.view.file.endswith(".svg") or any(step in _UNREAD for step in passage.view.via)
+
+
+def _joined(views: tuple[View, ...], *, talk: bool) -> Passage | None:
     """The short texts of a skill as if they were one: taking, sending and keeping quiet may stand in three of them."""
     texts = [view for view in views if view.language in _TALKS and not view.via and len(view.text) <= _SHORT]
     if not 1 < len(texts) <= _FEW:
         return None
     kinds: dict[str, Seen] = {}
     for view in texts:
-        for kind, one in lone_signs(view).items():
+        for kind, one in lone_signs(view, talk=talk).items():
             kinds.setdefault(kind, one)
     if not all(kinds.keys() & some for some in TAKEN_AWAY):
         return None
     wanted = frozenset().union(*TAKEN_AWAY)
-    return Passage(texts[0], tuple(one for kind, one in kinds.items() if kind in wanted | _ALSO))
+    signs = tuple(one for kind, one in kinds.items() if kind in wanted | _ALSO)
+    return Passage(texts[0], signs, talked=talk)
 
 
 def is_about_attacks(views: tuple[View, ...]) -> bool:
@@ -177,19 +232,19 @@ def is_about_attacks(views: tuple[View, ...]) -> bool:
     return bool(_ABOUT_ATTACKS.search(head[: head.find("\n---", 4) if "\n---" in head[4:] else 600]))
 
 
-def _done(views: Iterable[View], words: str) -> Iterator[tuple[float, View, tuple[Seen, ...]]]:
-    for view in views:
-        if is_code(view) and (signs := signs_of(view, words)):
-            yield weight_of(signs), view, signs
+def _done(views: Iterable[View], words: str) -> Iterator[_Script]:
+    for view in filter(is_code, views):
+        for signs in signs_of(view, words):
+            yield _Script(weight_of(signs), view, signs, signs)
 
 
-def _spread(done: list[tuple[float, View, tuple[Seen, ...]]]) -> tuple[float, View, tuple[Seen, ...]] | None:
+def _spread(done: list[_Script]) -> _Script | None:
     """The files of a small skill as if they were one: what is spread over them belongs together all the same."""
-    if not 1 < len(done) <= _FEW or sum(len(view.text) for _, view, _ in done) > _SMALL:
+    if not 1 < len(done) <= _FEW or sum(len(one.view.text) for one in done) > _SMALL:
         return None
-    kinds = {one.sign.kind: one for _, _, signs in reversed(done) for one in signs}
-    largest = max(done, key=lambda one: one[0])
-    return weight_of(tuple(kinds.values())) - _ACROSS, largest[1], largest[2]
+    every = tuple({one.sign.kind: one for script in reversed(done) for one in script.signs}.values())
+    largest = max(done, key=lambda one: one.weight)
+    return _Script(weight_of(every) - _ACROSS, largest.view, largest.signs, every)
 
 
 def weight_of(signs: tuple[Seen, ...]) -> float:
@@ -202,24 +257,28 @@ def weight_of(signs: tuple[Seen, ...]) -> float:
 
 def _together(
     told: Passage | None,
-    done: tuple[float, View, tuple[Seen, ...]] | None,
+    done: _Script | None,
     shown: tuple[Shown, ...],
     *,
     small: bool,
 ) -> Hit | None:
-    here = {told.view.file if told else "", done[1].file if done else ""}
+    here = {told.view.file if told else "", done.view.file if done else ""}
     others = {
         one.rule
         for one in shown
         if isinstance(one, Hit) and one.counts is Verdict.FLAG and (small or one.view.file in here)
     }
-    telling = done is not None and any(one.sign.kind not in _CLIENTS for one in done[2])
-    parts = [_counts(told) if told else 0.0, done[0] if done and telling and done[0] >= 2 else 0.0, _others(others)]
+    telling = done is not None and any(one.sign.kind not in _CLIENTS for one in done.signs)
+    parts = [
+        _counts(told) if told else 0.0,
+        done.weight if done and telling and done.weight >= 2 else 0.0,
+        _others(others),
+    ]
     needed = _TOGETHER if parts[0] > parts[1] else _TOGETHER_IN_CODE
     if sum(parts) < needed or max(parts[:2]) < _BASIS:
         return None
     if done and parts[1] >= parts[0]:
-        return _code_hit(ADDS_UP, *done)
+        return _code_hit(ADDS_UP, done)
     return _passage_hit(ADDS_UP, told) if told else None
 
 
@@ -234,7 +293,8 @@ def _passage_hit(rule: Rule, passage: Passage) -> Hit:
     return Hit(rule, passage.view, line, evidence, f"({passage.told})", Confidence.MEDIUM)
 
 
-def _code_hit(rule: Rule, weight: float, view: View, signs: tuple[Seen, ...]) -> Hit:  # noqa: ARG001
-    evidence = " … ".join(view.text[one.start : one.end][:60].strip() for one in signs)
-    told = ", ".join(one.sign.told for one in signs)
-    return Hit(rule, view, view.line(signs[0].start), evidence, f"({told})", Confidence.MEDIUM)
+def _code_hit(rule: Rule, script: _Script) -> Hit:
+    view = script.view
+    evidence = " … ".join(view.text[one.start : one.end][:60].strip() for one in script.signs)
+    told = ", ".join(one.sign.told for one in script.every)
+    return Hit(rule, view, view.line(script.signs[0].start), evidence, f"({told})", Confidence.MEDIUM)

@@ -7,15 +7,17 @@ own text counts less or not at all: a script that sends what its documentation s
 from __future__ import annotations
 
 import re
+from bisect import bisect_left
 from collections.abc import Iterator
 from dataclasses import replace
 from typing import Final
 
+from skillyard.governance.static.budget import Effort
 from skillyard.governance.static.shell_flow import FILES_OF_SECRETS
 from skillyard.governance.static.signs_index import Beginnings, alternatives
 from skillyard.governance.static.signs_moves import moves
 from skillyard.governance.static.signs_words import Seen, Sign
-from skillyard.governance.static.urls import Host, urls
+from skillyard.governance.static.urls import Host, Url, urls
 from skillyard.governance.static.view import Language, View
 
 
@@ -30,15 +32,15 @@ _KEPT_SECRETS: Final = FILES_OF_SECRETS.replace(
 """Without ``.env``, in which clients keep their own keys."""
 SECRETS: Final = _sign(
     "secrets", "secrets are read", 2,
-    rf"(?:{_KEPT_SECRETS})(?!\.pub)|HistorySavePath|Get-ChildItem\s+Env:|\bgci\s+env:|\bprintenv\b|(?:^|[|;&(\n][ \t]{{0,40}})env\s*(?:[|>)]|$)|\bGet-Clipboard\b|\bpbpaste\b|\bxclip\b[^\n]{{0,40}}-o|\bwl-paste\b|readText\(\)|pyperclip\.paste|clipboard_get|JSON\.stringify\(process\.env|\{{\s*\.\.\.process\.env|Object\.(?:entries|keys)\(process\.env|\bENV\.(?:to_h|each|map|select)\b|os\.Environ\(\)|env::vars\(|dict\(os\.environ|os\.environ\.(?:items|copy)\(|json\.dumps\(dict\(os|find-(?:generic|internet)-password|\bgh auth token\b|\bgit credential fill\b|keyring\.get_|CopyFromScreen|ImageGrab\.grab|mss\.mss|pynput|GetAsyncKeyState|set_context\(|\bsecretKey\b|/proc/\S{{1,12}}/environ|headers\.authorization|headers\[['\"]authorization|[\"']auth[\"'],\s*[\"']token|set-cookie|document\.cookie|localStorage\.getItem\([^)\n]{{0,30}}(?:token|key|auth)|\bmnemonic\b|from_mnemonic|\b(?:HISTFILE|ZDOTDIR)\b",
+    rf"(?:{_KEPT_SECRETS})(?!\.pub)|HistorySavePath|Get-ChildItem\s+Env:|\bgci\s+env:|\bprintenv\b|(?:^|[|;&(\n][ \t]{{0,40}})env\s*(?:[|>)]|$)|\bGet-Clipboard\b|\bpbpaste\b|\bxclip\b[^\n]{{0,40}}-o|\bwl-paste\b|readText\(\)|pyperclip\.paste|clipboard_get|JSON\.stringify\(process\.env|\{{\s*\.\.\.process\.env|Object\.(?:entries|keys)\(process\.env|\bENV\.(?:to_h|each|map|select)\b|\b(?:values|each) %ENV\b|\bin ENVIRON\b|\bforeach\s*\(\s*(?:\$_ENV|getenv\(\))|os\.Environ\(\)|env::vars\(|dict\(os\.environ|os\.environ\.(?:items|copy)\(|json\.dumps\(dict\(os|find-(?:generic|internet)-password|\bgh auth token\b|\bgit credential fill\b|keyring\.get_|CopyFromScreen|ImageGrab\.grab|mss\.mss|pynput|GetAsyncKeyState|set_context\(|\bsecretKey\b|/proc/\S{{1,12}}/environ|headers\.authorization|headers\[['\"]authorization|[\"']auth[\"'],\s*[\"']token|set-cookie|document\.cookie|localStorage\.getItem\([^)\n]{{0,30}}(?:token|key|auth)|\bmnemonic\b|from_mnemonic|\b(?:HISTFILE|ZDOTDIR)\b",
 )  # fmt: skip
 IDENTITY: Final = _sign(
     "identity", "the machine or its user is told apart", 1,
-    r"\$\(hostname\b|`hostname`|\bwhoami\b|getpass\.getuser|os\.getlogin|socket\.gethostname|platform\.node\(|os\.hostname\(|os\.userInfo\(|\$env:(?:USERNAME|COMPUTERNAME)|user\.email|machine-id|resolvedOptions\(|getnode\(|\bgetlocale\(|\bid -un\b|\$USER\b|\$HOSTNAME\b|ipinfo\.io|ifconfig\.me|api\.ipify|os\.uname\(",
+    r"\$\(hostname\b|`hostname`|\bwhoami\b|getpass\.getuser|os\.getlogin|socket\.gethostname|platform\.node\(|os\.hostname\(|os\.userInfo\(|\$env:(?:USERNAME|COMPUTERNAME)|user\.email|machine-id|resolvedOptions\(|getnode\(|\bgetlocale\(|\bid -un\b|\$USER\b(?!@)|\$HOSTNAME\b|ipinfo\.io|ifconfig\.me|api\.ipify|os\.uname\(",
 )  # fmt: skip
 OUTGOING: Final = _sign(
     "outgoing", "something goes out", 1.5,
-    r"\b(?:curl|wget)\b[^\n]{0,300}(?:\s-[dFT]\b|--data|--form|--upload|--post-|-X\s*P|\?\S*\$|@-|\$\()|\b(?:invoke-(?:webrequest|restmethod)|iwr|irm)\b|\bs_client\b|/dev/(?:tcp|udp)/|\b(?:nc|ncat|socat)\s+\S|\burlopen\(|\.(?:post|put|patch)\(\s*[\w\"'`f]|\bfetch\(|\baxios\b|\bhttps?\.request\(|\bsocket\.(?:create_connection|socket|connect)|\bnet\.(?:connect|createConnection)|\bcreate_connection\(|new WebSocket\(|websockets?\.connect|sendBeacon\(|\b(?:dig|nslookup)\s[^\n]{0,80}[$\"'{]|getaddrinfo\(|gethostbyname\(|dns\.(?:lookup|resolve\w*)\(|\bresolve\w*\(\s*[f`]|\bscp\s|\brsync\s[^\n]{0,100}:|\bpush\b[^\n]{0,80}https?:|SMTP\w*\(|\bsendmail\b|\bs3 (?:cp|sync)\b|rclone (?:copy|sync)|sentry_sdk\.init|WebClient|_rpcRequest|urllib\.request|http\.client|HTTPSConnection|nodemailer|sendMail\(|Net::HTTP|HTTParty|Faraday|http\.(?:Post|PostForm|NewRequest)\(|reqwest|ureq::|LWP::|HTTP::Tiny|curl_exec|HttpClient|URLSession|TcpStream|TCPSocket|net\.Dial|\brequests\.(?:get|post|put|request)\(|https?\.get\(",
+    r"\b(?:curl|wget)\b[^\n]{0,300}(?:\s-[dFT]\b|--data|--form|--upload|--post-|-X\s*P|\?\S*\$|@-|\$\()|\b(?:invoke-(?:webrequest|restmethod)|iwr|irm)\b|\bs_client\b|/dev/(?:tcp|udp)/|\b(?:nc|ncat|socat)\s+\S|\burlopen\(|\.(?:post|put|patch)\(\s*[\w\"'`f]|\bfetch\(|\baxios\b|\bhttps?\.request\(|\bsocket\.(?:create_connection|socket|connect)|\bnet\.(?:connect|createConnection)|\bcreate_connection\(|new WebSocket\(|websockets?\.connect|sendBeacon\(|\b(?:dig|nslookup)\s[^\n]{0,80}[$\"'{]|getaddrinfo\(|gethostbyname\(|dns\.(?:lookup|resolve\w*)\(|\bresolve\w*\(\s*[f`]|\bscp\s|\brsync\s[^\n]{0,100}:|\bpush\b[^\n]{0,80}https?:|SMTP\w*\(|\bsendmail\b|\bs3 (?:cp|sync)\b|rclone (?:copy|sync)|sentry_sdk\.init|WebClient|_rpcRequest|urllib\.request|http\.client|HTTPSConnection|nodemailer|sendMail\(|Net::HTTP|HTTParty|Faraday|http\.(?:Post|PostForm|NewRequest)\(|reqwest|ureq::|LWP::|HTTP::Tiny|curl_exec|HttpClient|URLSession|TcpStream|TCPSocket|net\.Dial|\b(?:requests|httpx)\.(?:get|post|put|request|stream|Client)\(|https?\.get\(|\baiohttp\.|\bparamiko\b|\bftplib\b|IO::Socket|\bfsockopen\(|stream_socket_client\(|\bURI\.open\(|HttpURLConnection|\.openConnection\(|HTTPoison|:httpc\b|\bhttr::|/inet/tcp|\bdgram\.createSocket|\bXMLHttpRequest\b|\bundici\b|\bsuperagent\b|\bgot\.(?:post|put|get)\(",
 )  # fmt: skip
 MUTED: Final = _sign(
     "muted", "failing and talking are suppressed", 1,
@@ -117,7 +119,7 @@ REACHES: Final = _sign(
 )  # fmt: skip
 PATCHES: Final = _sign(
     "patches", "what other programs run is changed", 1.5,
-    r"Module\._(?:load|extensions|resolve\w*)\s*=|require\.cache\[|\bglobalThis\.fetch\s*=|window\.fetch\s*=|\bbuiltins\.\w+\s*=|sys\.meta_path|sys\.modules\[[^\]\n]{1,60}\]\s*=(?!=)|(?:requests|httpx|urllib\d?|socket|subprocess|ssl|getpass|smtplib|boto3|openai|anthropic)(?:\.\w+){1,3}\s*=\s*(?!=)[a-z_]\w*\s*$|XMLHttpRequest\.prototype\.\w+\s*=|alias\s+(?:sudo|ssh|git|npm|pip|kubectl|docker|su|gh|aws)=|(?:write\w*|>|open|cp|install)[^\n]{0,60}(?:site-packages|node_modules|\.local/bin|/usr/local/bin|claude/skills|openclaw/skills)",
+    r"Module\._(?:load|extensions|resolve\w*)\s*=|require\.cache\[|\bglobalThis\.fetch\s*=|window\.fetch\s*=|\bbuiltins\.\w+\s*=|sys\.meta_path|sys\.modules\[[^\]\n]{1,60}\]\s*=(?!=)|(?:requests|httpx|urllib\d?|socket|subprocess|ssl|getpass|smtplib|boto3|openai|anthropic)(?:\.\w+){1,3}\s*=\s*(?!=)[a-z_]\w*\s*$|XMLHttpRequest\.prototype\.\w+\s*=|alias\s+(?:sudo|ssh|git|npm|pip|kubectl|docker|su|gh|aws)=|(?:write\w*|>|open|cp|install)[^\n]{0,60}(?:site-packages|node_modules|\.local/bin/[\w$\"]|/usr/local/bin/[\w$\"]|claude/skills|openclaw/skills)",
 )  # fmt: skip
 REPEATS: Final = _sign(
     "repeats", "it asks again and again", 1,
@@ -128,7 +130,20 @@ FETCHES: Final = _sign(
     r"\b(?:curl|wget)\b[^\n]{0,200}(?:-o|-O|>)\s*[\"']?\S*(?:/\.\w|\.(?:sh|py|js|mjs|exe|so|dylib|node|bin|plist|service)\b|/bin/|skills)|\bcurl\b[^\n]{0,200}\|\s*(?:tar|unzip|cpio|bsdtar)|urlretrieve\(|(?:write\w*|copyfileobj)\([^\n]{0,80}(?:\.read\(\)|\.content|\.text|\.body|urlopen|Buffer\.from\(await)[\s\S]{0,300}(?:chmod|spawn|exec|run\(|import|Popen|node )",
 )  # fmt: skip
 OUTGOING_KNOWN: Final = Sign("outgoing_known", "something goes to a well-known service", 0.75, ())
+OUTGOING_CONFIGURED: Final = Sign("outgoing_known", "something goes where the person configures it", 0.75, ())
+_CONFIGURED: Final = re.compile(
+    r"(?:environ(?:\.get)?\s*[\[(]|getenv\(|process\.env[.\[]|\bENV\[|Deno\.env\.get\(|\$\{?|env:)\s*[\"']?([A-Z][A-Z0-9_]{0,40}?(?:URL|URI|HOST|ENDPOINT|SERVER|WEBHOOK|ADDR)[A-Z0-9_]{0,12})\b"
+)
 UNSAID: Final = Sign("unsaid", "the skill's text speaks of no network", 1, ())
+REACHES_OPENLY: Final = Sign("reaches", "other machines are reached, as the skill's text says", 0.75, ())
+_SAYS_REACH: Final = re.compile(
+    r"\b(?:ssh|sftp|rsync|deploy\w*|servers?|hosts?|fleet|cluster\w*|kubernetes|kubectl|k8s|docker|containers?|aws|ec2|iam|cloud|remote|ansible|terraform|vault)\b"
+)
+_HEAD: Final = re.compile(r"^---\nname:[\s\S]{0,3000}?\n---", re.MULTILINE)
+_HARVESTS: Final = re.compile(
+    r"known_hosts|ssh/config|169\.254|metadata\.google|docker\.sock|\barp\s+-|sshpass|-v\s+/:/|/var/run/secrets|nsenter"
+)
+"""Where machines are found that nobody has named, or left."""
 UNSAID_DAMAGE: Final = Sign("unsaid_damage", "the skill's text speaks of no deletion", 1.5, ())
 _SAYS_DAMAGE: Final = re.compile(
     r"\b(?:remov\w+|delet\w+|clean\w*|prun\w+|purg\w+|tid\w+|wip\w+|reset\w*|drop\w*|rotat\w+|dedup\w*|mirror\w*|overwrit\w+|destroy\w*|uninstall\w*|eras\w+|encrypt\w*|empt\w+|teardown|tear\w*|truncat\w+|retention|old|expire\w*|lösch\w*|elimin\w+|borr\w+|supprim\w+|rebuild\w*|deploy\w*|sync\w*|cache\w*|temporary|force)\b|删除|清理|削除|удал",
@@ -140,10 +155,18 @@ _SAYS_NETWORK: Final = re.compile(
 )
 
 _MATCHED: Final = re.compile(
-    r"re\.compile|RegExp|\"(?:re|regexp?|pattern|match|deny|signature|ioc)s?\"\s*:|\bregex|\bpatterns?\b|\bgrep\b|\brg\b|\.test\(|\.match\(|re\.search|denylist|blocklist|signature|\br['\"]|\*\"[^\"\n]{1,60}\"\*",
+    r"re\.compile|RegExp|\"(?:re|regexp?|pattern|match|deny|signature|ioc)s?\"\s*:|\bregex|\bpatterns?\b|\bgrep\b|\brg\b|\.test\(|\.match\(|re\.search|denylist|blocklist|signature|\br['\"]",
     re.IGNORECASE,
 )
-"""A line that looks for something in other code."""
+"""What stands before something that is looked for in other code, in the same statement."""
+_LITERAL: Final = re.compile(r"(?:^|[=(,!&|?:\[\s])/[^/\s][^\n]{0,160}$")
+_TESTED: Final = re.compile(r"[^\n;&\"'#]{0,160}/[gimsuy]{0,4}\.(?:test|exec)\(")
+"""A pattern of JavaScript, which what looks for it stands behind."""
+_CASE: Final = re.compile(r"\*\"[^\"\n]{0,60}$")
+_CASE_END: Final = re.compile(r"[^\"\n]{0,60}\"\*")
+_CLOSED: Final = re.compile(r"\"(?:\\.|[^\"\\])*\"|'(?:\\.|[^'\\])*'|`[^`]*`")
+_STATEMENTS: Final = re.compile(r"[;&|]|\$\(|[<>]\(")
+_LEADS: Final = re.compile(r"[\s;&|(]*")
 
 _IDENTIFIES: Final = re.compile(
     r"\bssh\b[^\n]{0,10}\s-i\s[^\n]{0,40}$|(?:\s-i|IdentityFile|--key|key_filename\s*=|\w*KEY\w*:-)[\s\"']*\S{0,40}$|\benv\s*[:=]\s*$"
@@ -153,6 +176,7 @@ _IDENTIFIES: Final = re.compile(
 _COMMENTS: Final = re.compile(r"(?m)^[ \t]*(?:#(?![!\w])|//(?!#))[^\n]*")
 """What nobody runs."""
 
+_SOLID: Final = re.compile(r"\S")
 _CORE: Final = (OUTGOING, DYNAMIC, WRECKS, SHELL_AWAY, PAYEE, FETCHES, ASSEMBLED)
 _ANYWHERE: Final = (SECRETS, PERSISTS, AGENT, LOOSE, HUSHED, MINES, COLLECTS, REACHES, PATCHES, COPIED)
 _LOCAL: Final = (IDENTITY, MUTED, DETACHED, DECODED, TRIGGER, AMOUNT, REPEATS)
@@ -160,8 +184,6 @@ _LOCAL: Final = (IDENTITY, MUTED, DETACHED, DECODED, TRIGGER, AMOUNT, REPEATS)
 _NAMES: Final = {sign: f"{sign.kind} {number}" for number, sign in enumerate((*_CORE, *_ANYWHERE, *_LOCAL))}
 _INDEX: Final = Beginnings({name: sign.patterns for sign, name in _NAMES.items()})
 _NEAR: Final = 500
-_MOST: Final = 100
-"""Places of one sign in one file."""
 UNNAMED: Final = Sign("unnamed", "an address that the skill's text does not name", 1, ())
 _CODE: Final = frozenset({Language.PYTHON, Language.JAVASCRIPT, Language.SHELL})
 _OTHER_CODE: Final = tuple(
@@ -170,33 +192,56 @@ _OTHER_CODE: Final = tuple(
 _TRUSTED: Final = frozenset({Host.PRIVATE, Host.API, Host.OPEN, Host.INSTALLER, Host.REPOSITORY})
 _KNOWN: Final = frozenset({Host.PRIVATE, Host.API, Host.INSTALLER, Host.REPOSITORY})
 _LONG: Final = 60_000
-"""Longer code is mostly bundled libraries, in which everything occurs."""
+"""Longer code is looked at in pieces, blanks not counted: in all of a bundled library everything occurs."""
+_OVERLAP: Final = 20_000
 
 
 def is_code(view: View) -> bool:
-    if len(view.text) > _LONG or view.file.endswith((".md", ".mdx", ".txt", ".rst")):
+    if view.file.endswith((".md", ".mdx", ".txt", ".rst")):
         return False
     if view.file.lower().endswith(_OTHER_CODE):
         return True
     return view.language in _CODE or view.language is Language.CONFIG or view.file.endswith((".html", ".htm"))
 
 
-def signs_of(view: View, words: str) -> tuple[Seen, ...]:
-    """The signs of one file, one of each kind. ``words`` is the skill's own text in lower case."""
+def signs_of(view: View, words: str) -> Iterator[tuple[Seen, ...]]:
+    """The signs of one file, one of each kind; of a long one those of each piece. ``words`` is the skill's own text in
+    lower case."""
     text = _COMMENTS.sub(lambda found: " " * len(found[0]), view.text)
+    effort = Effort(view.file, of_signs=True)
+    for start, end in _pieces(text):
+        effort.check()
+        signs = _signs(text if end - start == len(text) else text[start:end], words)
+        if signs:
+            yield tuple(replace(one, start=one.start + start, end=one.end + start) for one in signs)
+
+
+def _pieces(text: str) -> Iterator[tuple[int, int]]:
+    """Stretches of ``_LONG`` characters that are no blanks, each beginning ``_OVERLAP`` of them before the last ended."""
+    if len(text) <= _LONG:
+        yield 0, len(text)
+        return
+    places = [found.start() for found in _SOLID.finditer(text)]
+    for first in range(0, max(1, len(places) - _OVERLAP), _LONG - _OVERLAP):
+        last = first + _LONG
+        yield places[first] if first else 0, places[last] if last < len(places) else len(text)
+
+
+def _signs(text: str, words: str) -> tuple[Seen, ...]:
     core = [one for sign in _CORE for one in _all(sign, text)]
+    starts = sorted(one.start for one in core)
     found = {one.sign.kind: one for one in reversed(core)}
     for sign in _ANYWHERE:
         if (there := next(_all(sign, text), None)) is not None:
             found[sign.kind] = there
     for sign in _LOCAL:
         for one in _all(sign, text):
-            if any(abs(one.start - other.start) < _NEAR for other in core):
+            near = bisect_left(starts, one.start - _NEAR + 1)
+            if near < len(starts) and starts[near] < one.start + _NEAR:
                 found[sign.kind] = one
                 break
     named = list(urls(text))
-    if OUTGOING.kind in found and named and all(url.kind in _KNOWN for url in named):
-        found[OUTGOING_KNOWN.kind] = replace(found.pop(OUTGOING.kind), sign=OUTGOING_KNOWN)
+    _settle_outgoing(found, text, words, named)
     strange = next((url for url in named if url.kind not in _TRUSTED and not _named(url.host, words)), None)
     if strange:
         found[UNNAMED.kind] = Seen(UNNAMED, strange.start, strange.start + len(strange.text))
@@ -209,14 +254,57 @@ def signs_of(view: View, words: str) -> tuple[Seen, ...]:
     ):
         if one.sign.kind not in found or found[one.sign.kind].sign.weight < one.sign.weight:
             found[one.sign.kind] = one
-    if WRECKS.kind in found and not _SAYS_DAMAGE.search(words):
-        found[UNSAID_DAMAGE.kind] = Seen(UNSAID_DAMAGE, found[WRECKS.kind].start, found[WRECKS.kind].end)
+    _settle_by_purpose(found, text, words)
     return tuple(sorted(found.values(), key=lambda one: one.start))
 
 
-def _line(text: str, at: int) -> str:
-    """The line there, as far as it is near."""
-    return text[max(text.rfind("\n", 0, at), at - 200) + 1 : at + 200].partition("\n")[0]
+def _settle_outgoing(found: dict[str, Seen], text: str, words: str, named: list[Url]) -> None:
+    """What goes to a service that everybody knows, or where the person says, weighs less."""
+    if OUTGOING.kind not in found:
+        return
+    if named and all(url.kind in _KNOWN for url in named):
+        found[OUTGOING_KNOWN.kind] = replace(found.pop(OUTGOING.kind), sign=OUTGOING_KNOWN)
+    elif all(url.kind in _TRUSTED for url in named) and _is_configured(text, words):
+        found[OUTGOING_KNOWN.kind] = replace(found.pop(OUTGOING.kind), sign=OUTGOING_CONFIGURED)
+
+
+def _settle_by_purpose(found: dict[str, Seen], text: str, words: str) -> None:
+    """What the skill says it is for weighs less, and what it does not speak of more."""
+    reached = found.get(REACHES.kind)
+    if reached and _SAYS_REACH.search(_head(words)) and not _HARVESTS.search(text):
+        found[REACHES.kind] = replace(reached, sign=REACHES_OPENLY)
+    if WRECKS.kind in found and not _SAYS_DAMAGE.search(words):
+        found[UNSAID_DAMAGE.kind] = Seen(UNSAID_DAMAGE, found[WRECKS.kind].start, found[WRECKS.kind].end)
+
+
+def _head(words: str) -> str:
+    """The skill's name and description, which a person has read before anything runs."""
+    found = _HEAD.search(words)
+    return found[0] if found else ""
+
+
+def _is_configured(text: str, words: str) -> bool:
+    """Whether the address is one that the person sets, and the skill's text says by which variable."""
+    return any(found[1].lower() in words for found in _CONFIGURED.finditer(text))
+
+
+def _is_looked_for(text: str, start: int, end: int) -> bool:
+    """Whether what stands there is a pattern that something else is compared with, and is not run.
+
+    Only what stands before it in its statement tells: a comment behind it or another command on its line is free to
+    say anything.
+    """
+    if (leads := _LEADS.match(text, start, end)) is not None:
+        start = leads.end()
+    before = text[max(text.rfind("\n", 0, start) + 1, start - 200) : start]
+    if _CASE.search(before) and _CASE_END.match(text, start):
+        return True
+    if _LITERAL.search(before) and _TESTED.match(text, end):
+        return True
+    plain = _CLOSED.sub(lambda found: "x" * len(found[0]), before)
+    opened = min((at for at in map(plain.find, "\"'`") if at >= 0), default=len(plain))
+    begins = max((found.end() for found in _STATEMENTS.finditer(plain, 0, opened)), default=0)
+    return _MATCHED.search(before, begins) is not None
 
 
 def _named(host: str, words: str) -> bool:
@@ -229,10 +317,8 @@ def _named(host: str, words: str) -> bool:
 
 
 def _all(sign: Sign, text: str) -> Iterator[Seen]:
-    for number, found in enumerate(_INDEX.matches(text, _NAMES[sign], 0, len(text))):
-        if number >= _MOST:
-            return
-        if _MATCHED.search(_line(text, found.start())):
+    for found in _INDEX.matches(text, _NAMES[sign], 0, len(text)):
+        if _is_looked_for(text, found.start(), found.end()):
             continue
         if sign is SECRETS and _IDENTIFIES.search(text, max(0, found.start() - 60), found.start()):
             continue

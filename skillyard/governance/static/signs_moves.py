@@ -40,6 +40,7 @@ _OWNERS: Final = {
 }  # fmt: skip
 _ENVIRONMENT: Final = re.compile(
     r"(?:process\.env|os\.environ|Deno\.env|ENV\b|%ENV|env::vars|os\.Environ|printenv|\benv\b)[\s\S]{0,160}?[\"'/(|_](?:KEY|TOKEN|SECRET|PASS(?:WORD)?|CRED\w*|API|AUTH)[\"'/)|,\s]{1,6}[\"']?_?(?:KEY|TOKEN|SECRET|PASS|CRED|AUTH)"
+    r"|\b(?:KEY|TOKEN|SECRET|PASS|CRED|API|AUTH)\w{0,8}\|(?:KEY|TOKEN|SECRET|PASS|CRED|API|AUTH)\b[^\n]{0,100}?(?:%ENV|process\.env|os\.environ|\bENV\b)"
 )
 _EVERY: Final = re.compile(
     r"Object\.(?:entries|keys|fromEntries)|\.items\(\)|for\s+\w+(?:,\s*\w+)?\s+(?:in|of)|\.filter\(|\.select|grep|\.each|\.map\("
@@ -58,14 +59,14 @@ _RUNS: Final = (
     r"|(?:^|[\n;&|]\s{{0,20}})[\"']?{0}[\"']?\s*(?:[\n;&|]|$|[-\"$])|\b{0}\.chmod\()"
 )
 _LOOKED_UP: Final = re.compile(
-    r"\b(?:gethostbyname(?:_ex)?|getaddrinfo|resolve\w*|lookup|Resolve-DnsName|LookupHost|nslookup|dig|host|query)\b\s*\(?\s*(?:\+\w+\s+|-\w+\s+)*(?:f[\"'][^\"'\n]{0,60}\{|`[^`\n]{0,60}\$\{|[\"']?\$\{?\(?\w[^\n]{0,50}?\}?\.[\w$]|[\w.\[\]]{1,30}\s*\+\s*[\"']\.|[\"'][^\"'\n]{0,40}%s)"
+    r"\b(?:gethostbyname(?:_ex)?|getaddrinfo|resolve\w*|lookup|Resolve-DnsName|LookupHost|nslookup|dig|host|query)\b\s*\(?\s*(?:\+\w+\s+|-\w+\s+)*(?:f[\"'][^\"'\n]{0,60}\{|`[^`\n]{0,60}\$\{|[\"']?\$\{?\(?\w[^\n]{0,50}?\}?\.[\w$]|[\w.\[\]]{1,30}\s*\+\s*[\"']\.|[\"'][^\"'\n]{0,40}%s|join\s*\(?\s*[\"']\.)"
 )
 _HOST_MADE: Final = re.compile(
     r"\[\s*(?:[\"'][\w-]{1,30}[\"']\s*,\s*){1,6}[\"'][\w-]{1,30}[\"']\s*\](?:\.reverse\(\))?\.join\(\s*[\"']\.[\"']|[\"']\.[\"']\.join\(|\bhost\w*\.(?:reverse\(\)\.)?join\(|[\"'](?:https?|wss?)[\"']\s*\+\s*[\"']:|[\"']ht[\"']\s*\+\s*[\"']tps?|\.split\([\"'][|,_~^][\"']\)\.(?:reverse\(\)\.)?join\([\"'][./]"
 )
 _EVADES: Final = re.compile(
     r"cpus\(\)\.length\s*<|cpu_count\(\)\s*[<(]|totalmem\(\)\s*<|virtual_memory\(\)|/\.dockerenv|sys\.gettrace\(\)|TracerPid|IsDebuggerPresent|\b(?:vbox|vmware|virtualbox|qemu|hypervisor|kvm|sandbox|cuckoo|wireshark|analysis|honeypot|scanner)\b[^\n]{0,60}(?:hostname|username|userInfo|getuser|platform\.node)"
-    r"|(?:hostname|getuser|username|userInfo|platform\.node|whoami)\b[^\n]{0,80}\b(?:vbox|vm|docker|sandbox|test|analysis|scan|runner|build|ci)\b|\bSANDBOX\b|not\s+os\.(?:environ\.get|getenv)\(\s*[\"']SANDBOX|!\s*process\.env\.SANDBOX\b|dmidecode|systemd-detect-virt|/sys/class/dmi",
+    r"|(?:hostname|getuser|username|userInfo|platform\.node|whoami)\b[^\n]{0,80}\b(?:vbox|vm|docker|sandbox|test|analysis|scan|runner|build|ci)\b|(?-i:\bSANDBOX\b)|not\s+os\.(?:environ\.get|getenv)\(\s*[\"']SANDBOX|!\s*process\.env\.SANDBOX\b|dmidecode|systemd-detect-virt|/sys/class/dmi",
     re.IGNORECASE,
 )
 _TAKES_HOME: Final = re.compile(
@@ -73,7 +74,7 @@ _TAKES_HOME: Final = re.compile(
     r"|(?:Documents|Desktop|Pictures|Photos)[\"'][\s\S]{0,160}?(?:rmtree|rmSync|rm\s+-\w*[rf]|rimraf|unlink\w*|Remove-Item|os\.remove|RemoveAll|shred)"
 )
 _ENCODES: Final = re.compile(
-    r"\bb64encode|\bhexlify|\.hex\(\)|\bbase64\s+-w|\bbase64\b(?!\s+-\w*d)[^\n]{0,12}<|toString\(\s*[\"'](?:base64|hex)|\bbtoa\(|\bxxd\s+-p|\|\s*base64\b(?!\s+-\w*d)|\bod\s+-A|gzip\s+-c|\brot13|encodeURIComponent\(\s*(?:JSON|data|secret|env|token)|urlsafe_b64encode|b32encode"
+    r"\bb64encode|\bhexlify|\.hex\(\)|\bbase64\s+-w|\bbase64\b(?!\s+-\w*d)[^\n]{0,12}<|toString\(\s*[\"'](?:base64|hex)|\bbtoa\(|\bxxd\s+-p|\|\s*base64\b(?!\s+-\w*d)|\bod\s+-A|gzip\s+-c|\brot13|encodeURIComponent\(\s*(?:JSON|data|secret|env|token)|urlsafe_b64encode|b32encode|\bunpack1?\s*\(?\s*[\"']H\*|\bbin2hex\(|\bhex\.EncodeToString|\bhex::encode"
 )
 _DECODED_RUN: Final = re.compile(
     r"\b(?:Script|runIn\w+|new Function|eval|exec|compile|_load|_compile|runpy|Invoke-Expression|IEX|iex)\b\)?\(?\s*[^\n]{0,100}(?:base64|atob\(|fromCharCode|b64decode|unhexlify|fromhex|decompress|rot.?13|marshal)",
@@ -92,16 +93,13 @@ _INDEX: Final = Beginnings(
         "decoded run": (_DECODED_RUN,),
     }
 )
-_LONGEST: Final = 60_000
 _MOST_TARGETS: Final = 12
 
 
 def moves(text: str, *, outgoing: bool, stranger: str) -> Iterator[Seen]:
     """``outgoing`` is whether something goes out of this file; ``stranger`` the first host that the text does not name."""
-    if len(text) > _LONGEST:
-        return
     yield from _tokens(text, outgoing=outgoing, stranger=stranger)
-    if (found := _first(text, "environment")) and _EVERY.search(text, found.start(), found.end() + 80):
+    if (found := _first(text, "environment")) and _EVERY.search(text, max(0, found.start() - 80), found.end() + 80):
         yield Seen(ENVIRONMENT, found.start(), found.end())
     if (stranger or "://" not in text) and _FETCHES.search(text) and (fetched := _fetched_run(text)):
         yield fetched

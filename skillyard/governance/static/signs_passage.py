@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import re
-from bisect import bisect_right
+from bisect import bisect_left, bisect_right
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
+from skillyard.governance.static.budget import Effort
 from skillyard.governance.static.signs_deeds import DEEDS, ENROLLED, FAVOURED, MODE, PASTED, UNGUARDED
+from skillyard.governance.static.signs_fronts import ELSEWHERE, FRONTS, SENT_ELSEWHERE, UNTOLD_ELSEWHERE
 from skillyard.governance.static.signs_seen import seen, sentences
 from skillyard.governance.static.signs_words import (
     ADDRESSED,
@@ -29,30 +31,49 @@ from skillyard.governance.static.signs_words import (
     UNTOLD,
     WEAK,
     Seen,
+    Sign,
 )
 from skillyard.governance.static.urls import Host, urls
 from skillyard.governance.static.view import View
-from skillyard.governance.static.words_context import outline, place
+from skillyard.governance.static.words_context import Place, outline, place
 
-_ANCHORS: Final = (*COVERT, PRIORITY, KEPT, JUDGED, OBEYED, LOOSENED, PAID, TRACES, PRIVATE, *DEEDS)
+_ANCHORS: Final = (
+    *COVERT,
+    PRIORITY,
+    KEPT,
+    JUDGED,
+    OBEYED,
+    LOOSENED,
+    PAID,
+    TRACES,
+    PRIVATE,
+    *DEEDS,
+    *FRONTS,
+    *ELSEWHERE,
+)
 """What a passage is looked at for; the others are only looked for around them."""
 _NEAR: Final = 450
 _ALONE: Final = 1.5
 """From which weight on an anchor is looked at that has no other near it."""
-_SLY: Final = frozenset({"untold", "lied", "judged", "kept", "paid", "priority", "replaced"})
+_SLY: Final = frozenset({"untold", "lied", "judged", "kept", "paid", "priority", "replaced", "two_faced", "forged"})
 _ACTS: Final = frozenset(
     {"sent", "private", "destroyed", "loosened", "installed", "paid", "extracted", "exposed", "enrolled"}
 )
-_IN_WORDS: Final = frozenset(DEEDS) - {UNGUARDED, ENROLLED, PASTED, FAVOURED}
+_IN_WORDS: Final = frozenset((*DEEDS, *FRONTS)) - {UNGUARDED, ENROLLED, PASTED, FAVOURED}
 """Deeds that are told in sentences: what looks like them in code is code."""
-_DEED_KINDS: Final = frozenset(sign.kind for sign in DEEDS) - {"private"}
+_DEED_KINDS: Final = frozenset(sign.kind for sign in (*DEEDS, *FRONTS)) - {"private"}
+_SAID_OF_NOT: Final = frozenset((*COVERT, UNTOLD_ELSEWHERE, JUDGED, PRIORITY, KEPT, MODE))
+"""What is said with "not" and "never" itself."""
 _PROSE: Final = (None, "", "text", "txt", "md", "markdown", "plain", "plaintext", "json", "yaml")
 _WAITS: Final = re.compile(
     r"\b(?:after|once|until|unless|when|if|only|whether|before|where|make sure|confirm(?: that)?|check(?: that)?)\b[^.\n]{0,24}$",
     re.IGNORECASE,
 )
 _LINK: Final = re.compile(r"(?<!!)\[[^\]\n]{0,200}\]\([^\n]{0,12}\Z")
-_OWN_MAIL: Final = re.compile(r"\b(?:you|your\w*|me|user|username|name|my\w*)@\w", re.IGNORECASE)
+_OWN_MAIL: Final = re.compile(
+    r"\b(?:you|your\w*|me|user|username|name|my\w*)@\w|\b[\w.+-]{1,40}@[\w.-]{0,60}\.(?:local|lan|internal|intranet|home\.arpa)\b",
+    re.IGNORECASE,
+)
 _REFUSED: Final = re.compile(
     r"\b(?:never|do not|don['’]t|must not|cannot|may not|should not|refuse to)\b[^.\n]*$", re.IGNORECASE
 )
@@ -66,6 +87,21 @@ _WARNED: Final = re.compile(
     re.IGNORECASE,
 )
 _PUBLIC: Final = re.compile(r"\.pub\b|\bpublic keys?\b|/\*\.pub|known_hosts|\.ssh/config", re.IGNORECASE)
+_MAKES_KEYS: Final = re.compile(r"\bssh-(?:keygen|copy-id|add)\b[^\n`]{0,100}\Z")
+"""Makes a pair of keys, or hands out the public one."""
+_RED_FLAG: Final = re.compile(r"(?:changed|new|bank|payment|payee|account)\b", re.IGNORECASE)
+_SET_ASIDE: Final = re.compile(
+    r"\b(?:flag|label|hold|warn|verify|suspicious|phish\w*|fraud\w*|scam\w*|calls? back|listed|ask|never pay|report|stop)\b",
+    re.IGNORECASE,
+)
+_NAMED_ONLY: Final = re.compile(r"\b(?:curl|wget)\s*(?:-\w+\s*){0,3}(?:…|\.\.\.|\|)")
+"""A habit that is spoken of: there is nothing that it would fetch."""
+_THEY: Final = re.compile(r"\b(?:they|it|mails?|messages?|people|users?|customers?|who|that|which)\s\Z", re.IGNORECASE)
+_LABEL: Final = re.compile(
+    r"[\s>*+_-]{0,8}(?:does(?: not|n['’]t)(?: belong)?|do not|don['’]ts?|never|not|avoid|leave out|keep out|nicht|niemals|nunca|jamais|never (?:do|write|include))[\s*_]{0,4}[:：]",
+    re.IGNORECASE,
+)
+"""What begins a line that lists what is not wanted."""
 _PRINTED: Final = re.compile(
     r"\b(?:print|echo|log|commit|paste|expose|store|read)\w*\b[^.\n]{0,20}\b(?:them|it|those|these)\b", re.IGNORECASE
 )
@@ -89,13 +125,22 @@ _BRUSHED: Final = 0.5
 """What it adds that protection goes and nobody is asked, or somebody is talked into it."""
 _WHEN: Final = 1.0
 """What it adds that something of weight begins at a sign or a date."""
+_HIDES: Final = frozenset({"untold", "lied", "two_faced", "forged"})
+_BEHIND: Final = (
+    (_HIDES, frozenset({"sent", "enrolled", "exposed"}), 0.5),
+    (frozenset({"enrolled"}), frozenset({"traces", "sent"}), 0.5),
+    (frozenset({"exempted", "judged"}), frozenset({"lied", "forged", "untold", "quiet"}), 0.5),
+)
+"""What it adds that something is done and, in the same passage, covered up."""
 _VAGUE: Final = 0.25
 _LEAST: Final = 2.5
 _SAME: Final = 12
 """Characters by which two signs may differ in place and still be the same words."""
+_PART: Final = 60_000
+_SHARED: Final = 4_000
+"""Characters that a part has in common with the next: more than a sign and what is looked at around it."""
 _AGAIN: Final = 0.75
 _MOST_AGAIN: Final = 2
-_MOST_PASSAGES: Final = 60
 _TRUSTED: Final = frozenset({Host.PRIVATE, Host.API, Host.OPEN, Host.INSTALLER, Host.REPOSITORY})
 
 
@@ -108,6 +153,8 @@ class Passage:
     """What it weighs less because it is spread over files."""
     repeated: int = 0
     """How often a deed is said once more in other words: what is said twice is meant."""
+    talked: bool = False
+    """Whether signs in it are only talked about. Headings and quotation marks cost a liar nothing: it is worth a look."""
 
     @property
     def weight(self) -> float:
@@ -123,6 +170,7 @@ class Passage:
         sly = bool(self.kinds & _SLY) or all(self.kinds & some for some in TAKEN_AWAY)
         extra = _WHEN if self.kinds & {"triggered", "gated"} and self.kinds & _ACTS else 0.0
         extra += _BRUSHED if "loosened" in self.kinds and self.kinds & _BRUSHES else 0.0
+        extra += max((more for hides, hands, more in _BEHIND if self.kinds & hides and self.kinds & hands), default=0.0)
         counts = max(self.definite + extra, self.weight - _VAGUE if sly and self.definite >= _LEAST else 0.0)
         return counts - self.lessened
 
@@ -143,61 +191,115 @@ class Passage:
 def passages(view: View, guarded: bool = False) -> Iterator[Passage]:
     """Where signs stand close together, a passage for each anchor that is in none before.
 
-    ``guarded`` is a skill about attacks, which quotes them: there only what is neither quoted nor shown in a fence counts.
+    ``guarded`` is a skill about attacks, which quotes them: there what is quoted or shown in a fence is talk. A passage
+    that has talk in it comes twice: without it, and with it.
     """
     words = sentences(view.text)
-    anchors = sorted((one for sign in _ANCHORS for one in seen(words, sign)), key=lambda one: (one.start, one.end))
     borders = _borders(view)
+    effort = Effort(view.file, of_signs=True)
     reached = -1
-    count = 0
-    for number, anchor in enumerate(anchors):
-        if anchor.start < reached:
-            continue
-        section = bisect_right(borders, anchor.start) - 1
-        first = max(borders[section], anchor.start - _NEAR)
-        last = min(borders[section + 1], anchor.end + _NEAR * 2)
-        around = [one for one in anchors[max(0, number - 40) : number + 200] if first <= one.start < last]
-        if len({one.sign.kind for one in around}) < 2 and anchor.sign.weight < _ALONE:
-            continue
-        count += 1
-        if count > _MOST_PASSAGES:
-            return
-        reached = min(last, anchor.end + _NEAR)
-        yield _passage(view, words, around, first, last, guarded)
+    for begin, end in _parts(len(words)):
+        part = _Part(words[begin:end], begin)
+        anchors = sorted(_anchors(part, effort), key=lambda one: (one.start, one.end))
+        starts = [one.start for one in anchors]
+        for anchor in anchors:
+            if anchor.start < reached or not part.has_around(anchor, len(words)):
+                continue
+            effort.check()
+            section = bisect_right(borders, anchor.start) - 1
+            first = max(borders[section], anchor.start - _NEAR)
+            last = min(borders[section + 1], anchor.end + _NEAR * 2)
+            around = anchors[bisect_left(starts, first) : bisect_left(starts, last)]
+            if len({one.sign.kind for one in around}) < 2 and anchor.sign.weight < _ALONE:
+                continue
+            reached = min(last, anchor.end + _NEAR)
+            reader = _Reader(view, guarded)
+            yield _passage(reader, part, around, first, last)
+            if reader.passed_over:
+                yield replace(_passage(_Reader(view, guarded, talk=True), part, around, first, last), talked=True)
 
 
-def lone_signs(view: View) -> dict[str, Seen]:
-    """The first of each definite kind anywhere in a short text."""
+@dataclass(frozen=True, slots=True)
+class _Part:
+    """A stretch of a text. Of a long one all signs at once would take more memory than a scan has."""
+
+    words: str
+    begin: int
+
+    def seen(self, sign: Sign, first: int, last: int) -> Iterator[Seen]:
+        for one in seen(self.words, sign, max(0, first - self.begin), min(last - self.begin, len(self.words))):
+            yield Seen(sign, one.start + self.begin, one.end + self.begin)
+
+    def has_around(self, anchor: Seen, length: int) -> bool:
+        """Whether all that a passage around it may hold is in this part; otherwise it is in the one before or after."""
+        end = self.begin + len(self.words)
+        return (anchor.start - _NEAR >= self.begin or not self.begin) and (
+            anchor.end + _NEAR * 2 <= end or end == length
+        )
+
+
+def _parts(length: int) -> Iterator[tuple[int, int]]:
+    begin = 0
+    while begin + _PART < length:
+        yield begin, begin + _PART
+        begin += _PART - _SHARED
+    yield begin, length
+
+
+def _anchors(part: _Part, effort: Effort) -> Iterator[Seen]:
+    for sign in _ANCHORS:
+        effort.check()
+        yield from part.seen(sign, part.begin, part.begin + len(part.words))
+
+
+def lone_signs(view: View, *, talk: bool = False) -> dict[str, Seen]:
+    """The first of each definite kind anywhere in a short text; with ``talk`` also of those that are talked about."""
     words = sentences(view.text)
+    reader = _Reader(view, False, talk)
     found: dict[str, Seen] = {}
-    for sign in (*SIGNS, *DEEDS, QUIET, SCRIPTED):
-        one = next((one for one in seen(words, sign) if _meant(view, one, guarded=False)), None)
+    for sign in (*SIGNS, *DEEDS, *FRONTS, *ELSEWHERE, QUIET, SCRIPTED):
+        one = next((one for one in seen(words, sign) if reader.means(one)), None)
         if one is not None:
             found.setdefault(sign.kind, one)
     return found
 
 
-def _passage(  # noqa: PLR0917 - where it is, and what was prepared of the text
-    view: View, words: str, anchors: list[Seen], first: int, last: int, guarded: bool
-) -> Passage:
-    rest = (one for sign in SIGNS if sign not in _ANCHORS for one in seen(words, sign, first, last))
+@dataclass(slots=True)
+class _Reader:
+    """Tells what is meant of what stands there; with ``talk`` also what is only talked about."""
+
+    view: View
+    guarded: bool
+    talk: bool = False
+    passed_over: bool = False
+    """Whether it has met talk, and left it out."""
+
+    def means(self, one: Seen) -> bool:
+        where = _applies(self.view, one)
+        if where is None:
+            return False
+        if self.talk or not _is_talk(self.view, one, where, self.guarded):
+            return True
+        self.passed_over = True
+        return False
+
+
+def _passage(reader: _Reader, part: _Part, anchors: list[Seen], first: int, last: int) -> Passage:
+    view = reader.view
+    rest = (one for sign in SIGNS if sign not in _ANCHORS for one in part.seen(sign, first, last))
     kinds: dict[str, Seen] = {}
     repeated = 0
     ended: dict[str, int] = {}
     for one in sorted([*anchors, *rest], key=lambda one: one.start):
-        if one.sign.kind not in kinds and _meant(view, one, guarded):
+        if one.sign.kind not in kinds and reader.means(one):
             kinds[one.sign.kind] = one
             ended[one.sign.kind] = one.end
-        elif (
-            one.sign.kind in _DEED_KINDS
-            and one.start >= ended.get(one.sign.kind, one.end)
-            and _meant(view, one, guarded)
-        ):
+        elif one.sign.kind in _DEED_KINDS and one.start >= ended.get(one.sign.kind, one.end) and reader.means(one):
             repeated += 1
             ended[one.sign.kind] = one.end
     for sign, definite in WEAK.items():
         if definite is None or definite.kind not in kinds:
-            found = next((one for one in seen(words, sign, first, last) if _meant(view, one, guarded)), None)
+            found = next((one for one in part.seen(sign, first, last) if reader.means(one)), None)
             if found:
                 kinds[sign.kind] = found
     for kind, one in list(kinds.items()):
@@ -214,31 +316,53 @@ def _passage(  # noqa: PLR0917 - where it is, and what was prepared of the text
     return Passage(view, found_signs, lessened=_CONSENT if asks else 0.0, repeated=repeated)
 
 
-def _meant(view: View, one: Seen, guarded: bool) -> bool:  # noqa: PLR0911 - one case a reason
-    if one.sign in (SENT, ADDRESSED) and not _leaves(view.text[one.start : one.end + 200]):
-        return False
-    if one.sign is SENT and _LINK.search(view.text, one.start, one.end):
-        return False  # a link that a person may follow
-    where = place(view, one.start, one.end)
-    if guarded and where.shown:
-        return False
+def _applies(view: View, one: Seen) -> Place | None:
+    """Where a sign stands, unless what is said there is not what the sign tells: it is refused, agreed to, protected."""
+    if _is_open(view, one):
+        return None
     if one.sign is UNASKED and _agreed(view, one):
-        return False
-    if one.sign in (UNTOLD, QUIET) and _protects(view, one):
-        return False
-    if one.sign is PRIVATE and _PUBLIC.search(view.text, one.start, one.end + 24):
-        return False
-    if one.sign.kind in _DEED_KINDS | {"paid", "quiet"} and view.line_text(one.start).lstrip().startswith("|"):
-        return False  # a row of a table, which tells what there is
-    if one.sign.kind == "loosened" and _WARNED.search(view.line_text(one.start)):
-        return False
+        return None
+    if one.sign in (UNTOLD, UNTOLD_ELSEWHERE, QUIET) and _protects(view, one):
+        return None
+    if one.sign.kind == "loosened" and _WARNED.search(_line(view, one)):
+        return None
+    where = place(view, one.start, one.end)
     if (one.sign in _IN_WORDS or one.sign in (QUIET, SCRIPTED)) and where.fence not in _PROSE:
-        return False
-    if one.sign in (*COVERT, JUDGED, PRIORITY, KEPT):
-        return not (where.about_attacks or where.quoted)
-    if one.sign is MODE:
-        return not (where.about_attacks or where.quoted)
-    return not (where.about_attacks or where.negated)
+        return None
+    return None if where.negated and one.sign not in _SAID_OF_NOT else where
+
+
+def _is_open(view: View, one: Seen) -> bool:
+    """Whether it is the ordinary thing that looks like the sign: a link, a public key, a red flag that is set aside."""
+    text = view.text
+    if one.sign in (SENT, SENT_ELSEWHERE, ADDRESSED):
+        linked = one.sign is SENT and _LINK.search(text, one.start, one.end)
+        return bool(linked) or not _leaves(text[one.start : one.end + 200])
+    if one.sign is PRIVATE:
+        made = _MAKES_KEYS.search(text, max(0, one.start - 120), one.start)
+        return bool(made or _PUBLIC.search(text, one.start, one.end + 24))
+    if one.sign is PAID:
+        return bool(_RED_FLAG.match(text, one.start) and _SET_ASIDE.search(_line(view, one)))
+    if one.sign is SCRIPTED:
+        return bool(_THEY.search(text, max(0, one.start - 16), one.start))
+    return one.sign.kind == "installed" and bool(_NAMED_ONLY.search(text, one.start, one.end))
+
+
+def _is_talk(view: View, one: Seen, where: Place, guarded: bool) -> bool:
+    """Whether the words are shown, or said of attacks, by how they stand there; whoever writes them decides that."""
+    if where.about_attacks or (guarded and where.shown):
+        return True
+    if one.sign not in _SAID_OF_NOT and _LABEL.match(_line(view, one)):
+        return True
+    if one.sign.kind in _DEED_KINDS | {"paid", "quiet"} and _line(view, one).lstrip().startswith("|"):
+        return True  # a row of a table, which tells what there is
+    return one.sign in _SAID_OF_NOT and where.quoted
+
+
+def _line(view: View, one: Seen) -> str:
+    """The line that it stands on, as far as it is near."""
+    begin = view.text.rfind("\n", 0, one.start) + 1
+    return view.text[max(begin, one.start - 600) : one.start + 900].partition("\n")[0]
 
 
 def _agreed(view: View, one: Seen) -> bool:

@@ -4,20 +4,20 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from itertools import islice
 from typing import Final
 
 from skillyard.governance.static.signs_deeds import DEEDS
+from skillyard.governance.static.signs_fronts import ELSEWHERE, FRONTS
 from skillyard.governance.static.signs_index import Beginnings
 from skillyard.governance.static.signs_words import SIGNS, WEAK, Seen, Sign
 from skillyard.governance.static.words_text import plain
 
-_NAMES: Final = {sign: f"{sign.kind} {number}" for number, sign in enumerate((*SIGNS, *DEEDS, *WEAK))}
+_NAMES: Final = {
+    sign: f"{sign.kind} {number}" for number, sign in enumerate((*SIGNS, *DEEDS, *FRONTS, *ELSEWHERE, *WEAK))
+}
 _INDEX: Final = Beginnings({name: sign.patterns for sign, name in _NAMES.items()})
 _ENDS: Final = re.compile(r"(?<=[.!?])[ \t]")
 _BEFORE: Final = 160
-_MOST: Final = 300
-"""Places of one sign in one text."""
 
 
 def sentences(text: str) -> str:
@@ -27,7 +27,6 @@ def sentences(text: str) -> str:
 
 def seen(words: str, sign: Sign, start: int = 0, end: int | None = None) -> Iterator[Seen]:
     """Where a sign stands between two offsets of a text of words."""
-    matches = _INDEX.matches(words, _NAMES[sign], start, len(words) if end is None else end)
-    for found in islice(matches, _MOST):
+    for found in _INDEX.matches(words, _NAMES[sign], start, len(words) if end is None else end):
         if sign.before is None or sign.before.search(words, max(0, found.start() - _BEFORE), found.start()):
             yield Seen(sign, found.start(), found.end())

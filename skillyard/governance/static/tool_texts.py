@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from itertools import islice
 from typing import Final
 
 from skillyard.governance.report import Severity, Verdict
@@ -33,8 +32,6 @@ _STATED: Final = re.compile(
 _STRINGS: Final = re.compile(r"`(?:[^`\\]|\\.){50,4000}`|\"(?:[^\"\\\n]|\\.){50,4000}\"|'(?:[^'\\\n]|\\.){50,4000}'")
 _WORD: Final = re.compile(r"(?<![\w/.])[A-Za-z'\u2019]{2,}(?![\w/(=])")
 _WORDS: Final = 9
-_MOST_STRINGS: Final = 80
-_LONG: Final = 60_000
 _TAKES: Final = re.compile(
     r"\b(?:read|open|load|fetch|get|cat|collect|retrieve|include|pass|provide|put)\b[^\n]{0,120}"
     r"(?:~/\.|\.ssh\b|\.aws\b|mcp\.json|\.env\b|\.netrc|\.kube|id_rsa|credentials?\b|private keys?|api keys?"
@@ -72,9 +69,9 @@ def detect(view: View) -> Iterator[Shown]:
 
 def descriptions(view: View) -> View | None:
     """The sentences that a file holds as strings, for tools, arguments or whoever reads them, as one text."""
-    if view.language not in {Language.PYTHON, Language.JAVASCRIPT, Language.CONFIG} or len(view.text) > _LONG:
+    if view.language not in {Language.PYTHON, Language.JAVASCRIPT, Language.CONFIG}:
         return None
-    found = [one for one in islice(_STRINGS.finditer(view.text), _MOST_STRINGS) if len(_WORD.findall(one[0])) >= _WORDS]
+    found = [one for one in _STRINGS.finditer(view.text) if len(_WORD.findall(one[0])) >= _WORDS]
     if not found:
         return None
     text = "\n\n".join(one[0][1:-1].replace("\\n", "\n") for one in found)

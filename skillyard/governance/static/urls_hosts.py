@@ -25,7 +25,7 @@ npmjs.com nvidia.com ollama.ai ollama.com openai.com openclaw.ai opencode.ai ora
 percona.com pi-hole.net pixi.sh pkg.cloudflareclient.com pkgx.sh pkgs.k8s.io planetscale.com postgresql.org
 postman.com prisma.io pulumi.com pyenv.run python-poetry.org python.org pytorch.org railway.app railway.com rclone.org
 redis.io release.anza.xyz release.solana.com render.com replicate.com rubygems.org run.linkerd.io rust-lang.org rustup.rs
-rye-up.com sdk.cloud.google.com sdkman.io semgrep.dev sentry.io setup.atuin.sh sh.rustup.rs snyk.io sonarsource.com
+rye-up.com sdk.cloud.google.com sdkman.io semgrep.dev sentry.io setup.atuin.sh sh.rustup.rs sh.vector.dev get.opentofu.org install.duckdb.org get.arkade.dev snyk.io sonarsource.com
 sourcegraph.com starship.rs stripe.com supabase.com surrealdb.com syncthing.net tailscale.com telepresence.io
 temporal.download tur.so ubuntu.com vercel.com volta.sh warp.dev wasmtime.dev win.rustup.rs yarnpkg.com zed.dev
 """.split()

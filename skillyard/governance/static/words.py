@@ -11,6 +11,7 @@ from dataclasses import replace
 from typing import Final
 
 from skillyard.governance.report import Confidence, Verdict
+from skillyard.governance.static.budget import Effort
 from skillyard.governance.static.hit import Hit, Shown
 from skillyard.governance.static.urls import Host, urls
 from skillyard.governance.static.view import Language, View
@@ -102,7 +103,9 @@ def detect(view: View) -> Iterator[Shown]:
         return
     words = prepared(text)
     seen: set[tuple[str, int]] = set()
+    effort = Effort()
     for rule, start, end, sure in _candidates(view, text, words):
+        effort.check()
         where = place(view, start, end)
         confidence = _confidence(view, where, sure)
         line = view.line(start)

@@ -7,10 +7,12 @@ half alone is ordinary. Together, in one section, they are what the section is f
 from __future__ import annotations
 
 import re
+from bisect import bisect_left
 from collections.abc import Iterator
 from typing import Final
 
 from skillyard.governance.report import Confidence
+from skillyard.governance.static.budget import Effort
 from skillyard.governance.static.hit import Hit, Shown
 from skillyard.governance.static.urls import urls
 from skillyard.governance.static.view import Language, View
@@ -110,8 +112,10 @@ def detect(view: View) -> Iterator[Shown]:
     untold, unasked = list(_near(words, _UNTOLD, _UNTOLD_HINTS)), list(_near(words, _UNASKED, _UNASKED_HINTS))
     if not untold and not unasked:
         return
+    effort = Effort()
     for start, end in _sections(view):
-        for found in (one for one in untold if start <= one.start() < end):
+        for found in _within(untold, start, end):
+            effort.check()
             first, last = max(start, found.start() - _NEAR), min(end, found.end() + _NEAR)
             what = _effect(view.text[first:last])
             if not what and _KEYS.search(words[max(start, found.start() - 150) : min(end, found.end() + 150)]):
@@ -120,7 +124,8 @@ def detect(view: View) -> Iterator[Shown]:
                 shown = view.text[found.start() : found.end()]
                 yield Hit(RULES["concealed_action"], view, view.line(found.start()), shown, what, Confidence.MEDIUM)
                 break
-        for found in (one for one in unasked if start <= one.start() < end):
+        for found in _within(unasked, start, end):
+            effort.check()
             first, last = max(start, found.start() - 500), min(end, found.end() + 500)
             if _DESTROYS.search(view.text, first, last) and _meant(view, found) and _own_idea(words[first:last]):
                 shown = view.text[found.start() : found.end()]
@@ -141,6 +146,14 @@ def _near(words: str, pattern: re.Pattern[str], hints: tuple[str, ...]) -> Itera
         for found in pattern.finditer(words, max(last, at - 130), at + 160):
             last = max(last, found.end())
             yield found
+
+
+def _within(found: list[re.Match[str]], start: int, end: int) -> list[re.Match[str]]:
+    return found[bisect_left(found, start, key=_start) : bisect_left(found, end, key=_start)]
+
+
+def _start(found: re.Match[str]) -> int:
+    return found.start()
 
 
 def _meant(view: View, found: re.Match[str]) -> bool:

@@ -52,6 +52,8 @@ _INSTALLS: Final = re.compile(
     re.IGNORECASE,
 )
 _ALERT: Final = re.compile(r"\[!|\*\*|⚠|important|warning|note\b", re.IGNORECASE)
+_LINE: Final = 4_000
+"""Characters of a line before some words that quotation marks are counted in; a file may be one line."""
 _DESCRIPTION: Final = re.compile(r"\A---\n(?:.{0,2000}\n){0,60}?description:[ \t]*(.{1,1500})")
 
 
@@ -104,7 +106,7 @@ class Outline:
         fence = self.fences[number]
         first = _paragraph(self, number)
         before = text[max(starts[first], start - 400) : start]
-        line = self.view.line_text(start)
+        line = self.view.text[starts[number] : starts[number] + _LINE].partition("\n")[0]
         introduction = _introduction(self, first)
         return Place(
             fence=fence,
@@ -181,7 +183,7 @@ def _is_quoted(view: View, line: str, start: int, end: int, begin: int) -> bool:
             return True
         if stripped.startswith(">") and not _ALERT.search(line):
             return True
-    before, after = view.text[begin:start], view.text[end : end + 300].partition("\n\n")[0]
+    before, after = view.text[max(begin, start - _LINE) : start], view.text[end : end + 300].partition("\n\n")[0]
     if before.endswith('"""') or before.count('"""') % 2:
         return False
     for mark in ('"', "`"):

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from typing import Final
 
 from skillyard.governance.report import Confidence
+from skillyard.governance.static.budget import Effort
 from skillyard.governance.static.hit import Hit, Shown
 from skillyard.governance.static.shell_flow import FILES_OF_SECRETS
 from skillyard.governance.static.urls import urls
@@ -36,12 +37,14 @@ def detect(view: View) -> Iterator[Shown]:
         return
     words = plain(view.text)
     reported: set[int] = set()
+    effort = Effort()
     for url in urls(view.text):
         line = view.line(url.start)
         if not url.doubtful or line in reported:
             continue
         last = url.start + len(url.text)
-        paragraph = view.text.find("\n\n", last)
+        effort.check()
+        paragraph = view.text.find("\n\n", last, last + _NEAR)
         end = min(last + _NEAR, paragraph if paragraph >= 0 else len(words))
         found = _OBEYED.search(words, last, end)
         if found and _meant(view, url.start, found.start()):
