@@ -12,6 +12,7 @@ from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import cast
 
+import aiosqlite
 from sqlalchemy import URL, AdaptedConnection, Connection, Engine, create_engine, event
 from sqlalchemy.engine.interfaces import DBAPIConnection
 from sqlalchemy.exc import OperationalError
@@ -40,6 +41,8 @@ def engines(location: Location, *, readers: int) -> tuple[AsyncEngine, AsyncEngi
         gate=location.path,
     )
     _on_connect(reader.sync_engine, begin="BEGIN", pragmas=("query_only = ON",))
+    for engine in (writer, reader):
+        _rolled_back_when_given_up(engine.sync_engine)
     return writer, reader
 
 
@@ -164,6 +167,32 @@ def _on_connect(engine: Engine, *, begin: str, pragmas: tuple[str, ...], gate: P
             connection.exec_driver_sql(begin)
         else:
             _begin_in_turn(connection, begin, gate)
+
+
+def _rolled_back_when_given_up(engine: Engine) -> None:
+    """A connection that is given up in the middle of a transaction, because who used it was cancelled, ends that.
+
+    To close it is not enough: SQLite keeps a closed connection, and its lock, for as long as a statement of it is not
+    finalised, and the statement that was cancelled belongs to a cursor that the cancelled task's traceback holds. Every
+    other writer would wait for the garbage collector.
+    """
+    ending: set[asyncio.Task[None]] = set()
+
+    @event.listens_for(engine, "invalidate")
+    def _given_up(adapted: AdaptedConnection | None, _record: object, _error: object) -> None:
+        if adapted is None:
+            return
+        # Not waited for, since who is here may be cancelled once more. The connection's thread does one thing after the
+        # other: first what was cancelled, then this, then what closes it.
+        task = asyncio.ensure_future(_roll_back(adapted.driver_connection))
+        ending.add(task)
+        task.add_done_callback(ending.discard)
+
+
+async def _roll_back(connection: aiosqlite.Connection) -> None:
+    # It may have been lost before, or be closed by somebody else; then there is nothing to be ended.
+    with suppress(sqlite3.Error, ValueError):
+        await connection.rollback()
 
 
 def _begin_in_turn(connection: Connection, begin: str, path: Path) -> None:

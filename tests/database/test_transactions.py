@@ -16,6 +16,7 @@ from skillyard.database import (
 from skillyard.governance import epoch
 from skillyard.governance.identity import Role
 from skillyard.governance.tables import PersonRow
+from sqlalchemy import text
 from sqlalchemy.exc import IntegrityError
 from tests.database.processes import START, run_to_its_kill
 
@@ -70,6 +71,28 @@ async def test_a_cancelled_transaction_changes_nothing_and_frees_the_lock(databa
         await task
     async with database.transaction() as session:
         assert await epoch.bump(session) == 2
+
+
+async def test_a_statement_that_is_cancelled_while_it_is_carried_out_keeps_nobody_out(database: Database) -> None:
+    """Its cursor lives on in the cancelled task's traceback; a connection that was closed meanwhile kept its lock."""
+    # Its first and only row takes long; it is not done before a second one was asked for.
+    every = "WITH RECURSIVE one(n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM one WHERE n < 500000)"
+    busy = text(f"{every} SELECT count(*) FROM one")
+
+    async def change() -> None:
+        async with database.transaction() as session:
+            await epoch.bump(session)
+            await session.execute(busy)
+
+    tasks = []
+    for hundredths in range(1, 9):
+        tasks.append(asyncio.create_task(change()))
+        await asyncio.sleep(hundredths / 100)
+        tasks[-1].cancel()
+        await asyncio.wait(tasks)
+        async with database.transaction() as session:
+            assert await epoch.current(session) == 1
+    assert all(task.cancelled() for task in tasks), "the statement is too short"
 
 
 async def test_concurrent_transactions_lose_no_update(database: Database, database_url: str) -> None:
