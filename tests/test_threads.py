@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from skillyard.runtime.collect import _lock, _unlock
 from skillyard.sandbox.folders import try_lock
-from skillyard.threads import taken
+from skillyard.threads import beside, taken
 
 
 async def test_a_lock_whose_taker_leaves_is_free_again_when_he_hears_of_it(tmp_path: Path) -> None:
@@ -46,3 +46,33 @@ async def test_what_cannot_be_taken_is_said_to_who_waits_and_to_nobody_who_left(
     taking.cancel()
     with pytest.raises(asyncio.CancelledError):
         await taking
+
+
+async def test_what_is_reckoned_beside_others_is_there_in_the_end() -> None:
+    begun, let = threading.Event(), threading.Event()
+
+    def reckon() -> int:
+        begun.set()
+        let.wait()
+        return 42
+
+    async with beside(reckon) as reckoning:
+        await asyncio.to_thread(begun.wait)
+        let.set()
+        assert await reckoning == 42
+
+
+async def test_who_does_not_want_what_is_reckoned_does_not_wait_for_it() -> None:
+    let = threading.Event()
+    try:
+        with pytest.raises(ZeroDivisionError):
+            async with beside(let.wait):
+                raise ZeroDivisionError
+    finally:
+        let.set()
+
+
+async def test_what_cannot_be_reckoned_is_said_to_who_asks() -> None:
+    async with beside(lambda: 1 // 0) as reckoning:
+        with pytest.raises(ZeroDivisionError):
+            await reckoning

@@ -13,6 +13,7 @@ for the whole transaction would be from before the wait. See ADR 0022.
 
 from __future__ import annotations
 
+import time
 from typing import Final
 
 import asyncpg
@@ -55,6 +56,9 @@ _DURABLE: Final = (
 )
 
 _USED: Final = "skillyard.used"
+"""When a connection was given back, by ``time.monotonic``."""
+_FRESH_SECONDS: Final = 0.1
+"""One that was in use so shortly ago is lost as one in use is."""
 
 _URL: Final = "postgresql+asyncpg://"  # the dialect; where the server is, `connect` knows
 
@@ -207,16 +211,17 @@ def _asked_before_use(engine: AsyncEngine) -> None:
     """A connection that was lost while nobody used it is replaced unseen.
 
     By one journey, in the simple protocol, which poolers pass on too; SQLAlchemy's own question is a transaction, four
-    journeys before each reading.
+    journeys before each reading. While one reading follows another, none is asked.
     """
 
     @event.listens_for(engine.sync_engine, "checkin")
     def _used(_connection: object, record: ConnectionPoolEntry) -> None:
-        record.info[_USED] = True
+        record.info[_USED] = time.monotonic()
 
     @event.listens_for(engine.sync_engine, "checkout")
     def _ask(adapted: AdaptedConnection, record: ConnectionPoolEntry, _given: object) -> None:
-        if _USED not in record.info:
+        used: float | None = record.info.get(_USED)
+        if used is None or time.monotonic() - used < _FRESH_SECONDS:
             return
         try:
             adapted.run_async(_asked)

@@ -10,7 +10,8 @@ import re
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from enum import StrEnum
-from typing import Annotated, Literal, TypeVar
+from typing import Annotated, Final, Literal, TypeVar
+from weakref import WeakValueDictionary
 
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, StringConstraints, ValidationError
 
@@ -179,8 +180,20 @@ _NUL = re.compile(r"(?<!\\)(?:\\\\)*\\u0000")
 D = TypeVar("D", bound=Document)
 
 
+_HELD: Final = WeakValueDictionary[tuple[type[Document], str], Document]()
+"""What somebody holds is not read again: of a page that is followed, first all is judged, then the most is indexed."""
+
+
 def read_document(kind: type[D], text: str) -> D:
     """The document that a text is. Raises ``DocumentError`` naming the field."""
+    held = _HELD.get((kind, text))
+    if isinstance(held, kind):
+        return held
+    document = _HELD[kind, text] = _read(kind, text)
+    return document
+
+
+def _read(kind: type[D], text: str) -> D:
     if len(text.encode()) > MAX_DOCUMENT_BYTES:
         raise DocumentError(f"larger than {MAX_DOCUMENT_BYTES} bytes")
     if "\\u0000" in text and _NUL.search(text):

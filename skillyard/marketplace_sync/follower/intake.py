@@ -30,9 +30,11 @@ _MOST_SEQ = 10**18
 
 @dataclass(frozen=True, slots=True)
 class Intake:
-    """A page, judged. ``entries`` are as received; ``documents`` are theirs where that matters later."""
+    """A page, judged. ``entries`` are as received."""
 
     entries: tuple[Entry, ...]
+    documents: tuple[Document | None, ...]
+    """What was read of the entries: as long as they are held here, nobody reads them again (``read_document``)."""
     moderation: dict[EntryId, ModerationDocument]
     unread: dict[EntryId, int]
     """Words of moderators that came whole and say something that this release cannot read, with their epoch as far as
@@ -55,6 +57,7 @@ def judge(page: ChangePage, filters: Filters, *, after: int, now: datetime) -> I
     """Read everything on a page, which begins behind a number."""
     aside = [SetAside(one.kind, one.key, one.seq, one.reason, one.raw, one.member) for one in page.unreadable]
     entries: list[Entry] = []
+    documents: list[Document | None] = []
     moderation: dict[EntryId, ModerationDocument] = {}
     unread: dict[EntryId, int] = {}
     versions: dict[EntryId, VersionDocument] = {}
@@ -75,6 +78,7 @@ def judge(page: ChangePage, filters: Filters, *, after: int, now: datetime) -> I
                 unread[entry.id] = _epoch_in(entry.document)
             continue
         entries.append(entry)
+        documents.append(document)
         match document:
             case ModerationDocument():
                 moderation[entry.id] = document
@@ -84,7 +88,17 @@ def judge(page: ChangePage, filters: Filters, *, after: int, now: datetime) -> I
                 pass
         if document is not None and not wanted(entry.id, document, filters):
             left_out.add(entry.id)
-    return Intake(tuple(entries), moderation, unread, versions, frozenset(left_out), tuple(aside), ahead, after)
+    return Intake(
+        entries=tuple(entries),
+        documents=tuple(documents),
+        moderation=moderation,
+        unread=unread,
+        versions=versions,
+        left_out=frozenset(left_out),
+        set_aside=tuple(aside),
+        ahead=ahead,
+        after=after,
+    )
 
 
 def wanted(id_: EntryId, document: Document, filters: Filters) -> bool:

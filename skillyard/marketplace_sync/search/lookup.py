@@ -10,7 +10,7 @@ from __future__ import annotations
 import math
 import re
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from datetime import datetime
 from itertools import islice
 from typing import Final
@@ -75,7 +75,7 @@ def _by_relevance(
         items=tuple(items[id_] for id_ in ids),
         next_cursor=None if last is None else write_place(Place((last.group, last.weight), last.id), query, catalogues),
         total=_total(sets),
-        facets=_counted(snapshot, sets) if query.facets else (),
+        facets=_counted(snapshot, sets, shown=tuple(items.values())) if query.facets else (),
         cut=any(len(held.names) > NAMES for held, _ in matches),
         similar=any(here.alike for here in found),
     )
@@ -147,7 +147,7 @@ def _by_column(
     if said.everything:
         counts = rows.kept_counts(snapshot, catalogues)
         return Page(items, cursor, counts["all", "all"], _facets(counts) if query.facets else ())
-    return Page(items, cursor, _total(sets), _counted(snapshot, sets) if query.facets else ())
+    return Page(items, cursor, _total(sets), _counted(snapshot, sets, shown=items) if query.facets else ())
 
 
 def _first(snapshot: Snapshot, held: Holders, numbers: int, query: Query, place: Place | None) -> list[Listing]:
@@ -168,9 +168,14 @@ def _total(sets: Sequence[tuple[Holders, int]]) -> int:
     return sum(numbers.bit_count() for _, numbers in sets)
 
 
-def _counted(snapshot: Snapshot, sets: Sequence[tuple[Holders, int]]) -> tuple[Facet, ...]:
-    """Facets over all matches."""
-    if _total(sets) <= _READ:
+def _counted(
+    snapshot: Snapshot, sets: Sequence[tuple[Holders, int]], *, shown: Collection[Listing]
+) -> tuple[Facet, ...]:
+    """Facets over all matches, of which some are shown."""
+    total = _total(sets)
+    if total == len(shown):
+        return _facets(Counter(label for one in shown for label in one.labels))
+    if total <= _READ:
         return _facets(rows.labels(snapshot, [held.first + one for held, some in sets for one in bits.numbers(some)]))
     counts: Counter[tuple[str, str]] = Counter()
     for held, numbers in sets:

@@ -3,10 +3,10 @@ transaction."""
 
 from __future__ import annotations
 
-import asyncio
 from collections import Counter
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, TypeVar
 
 import orjson
@@ -52,6 +52,7 @@ from skillyard.marketplace_sync.search.tables import (
     TermsRow,
     UnsettledRow,
 )
+from skillyard.threads import beside
 from skillyard.times import in_utc
 
 D = TypeVar("D", bound=Document)
@@ -228,20 +229,19 @@ async def put(
     changed = [_row(catalogue, one) for one in made if one.draft.key in before]
     rewritten = [one for one in made if one.words]
     old = [was.id for one in rewritten if (was := before.get(one.draft.key)) is not None and was.listed]
-    await _forget_terms(session, catalogue, [*old, *(one.id for one in gone if one.listed)])
-    if gone:
-        await session.execute(delete(ListingRow).where(ListingRow.id.in_([one.id for one in gone])))
-    if added and is_sqlite(session):
-        await (await session.connection()).execute(insert(_LISTINGS), added)
-    elif added:
-        await copy_rows(session, ListingRow.__tablename__, list(added[0]), (tuple(row.values()) for row in added))
-    if changed:
-        await session.execute(update(ListingRow), changed)
-    # Long for many, while others are served by this process.
-    await put_terms(
-        session, catalogue, await asyncio.to_thread(_found_by, [one for one in rewritten if one.draft.listed])
-    )
-    await _count(session, catalogue, made, before, gone)
+    # Long for many, while others are served by this process and the database does its part.
+    async with beside(partial(_found_by, [one for one in rewritten if one.draft.listed])) as found:
+        await _forget_terms(session, catalogue, [*old, *(one.id for one in gone if one.listed)])
+        if gone:
+            await session.execute(delete(ListingRow).where(ListingRow.id.in_([one.id for one in gone])))
+        if added and is_sqlite(session):
+            await (await session.connection()).execute(insert(_LISTINGS), added)
+        elif added:
+            await copy_rows(session, ListingRow.__tablename__, list(added[0]), (tuple(row.values()) for row in added))
+        if changed:
+            await session.execute(update(ListingRow), changed)
+        await _count(session, catalogue, made, before, gone)
+        await put_terms(session, catalogue, await found)
 
 
 def _found_by(made: Sequence[Made]) -> dict[int, str]:
@@ -303,21 +303,17 @@ async def _count(
             more.subtract(was.facets)
     for was in gone:
         more.subtract(was.facets)
-    rows = [
-        {"catalogue_id": catalogue, "facet": facet, "value": value, "count": number}
-        for (facet, value), number in sorted(more.items())
-        if number
-    ]
-    if rows:
-        adding = insert_sqlite if is_sqlite(session) else insert_postgresql
-        wanted = adding(ListingFacetRow)
-        await session.execute(
-            wanted.on_conflict_do_update(
-                index_elements=["catalogue_id", "facet", "value"],
-                set_={"count": ListingFacetRow.count + wanted.excluded["count"]},
-            ),
-            rows,
-        )
+    changes = [(facet, value, number) for (facet, value), number in sorted(more.items()) if number]
+    if not changes:
+        return
+    connection = await session.connection()
+    if is_sqlite(session):
+        await connection.exec_driver_sql(_COUNT_SQLITE, [(catalogue, *one) for one in changes])
+    else:
+        # One statement however many: each of its own would be planned and written down alone.
+        facet, value, number = map(list, zip(*changes, strict=True))
+        given = {"catalogue": catalogue, "facets": facet, "values": value, "numbers": number}
+        await connection.execute(_COUNT_POSTGRESQL, given)
 
 
 def _row(catalogue: CatalogueId, made: Made) -> dict[str, object]:
@@ -389,3 +385,14 @@ _NEW_POSTGRESQL = text(
     "INSERT INTO listing_unsettled (listing_id, catalogue_id, posted) SELECT id, :catalogue, '' FROM unnest(:ids) "
     "AS given (id) ON CONFLICT (listing_id) DO NOTHING"
 ).bindparams(bindparam("ids", type_=ARRAY(BigInteger)), bindparam("catalogue", type_=BigInteger))
+_COUNT_ADDS = "ON CONFLICT (catalogue_id, facet, value) DO UPDATE SET count = listing_facets.count + excluded.count"
+_COUNT_SQLITE = f"INSERT INTO listing_facets (catalogue_id, facet, value, count) VALUES (?, ?, ?, ?) {_COUNT_ADDS}"  # noqa: S608 - constants
+_COUNT_POSTGRESQL = text(
+    "INSERT INTO listing_facets (catalogue_id, facet, value, count) SELECT :catalogue, * "  # noqa: S608 - constants
+    f"FROM unnest(:facets, :values, :numbers) {_COUNT_ADDS}"
+).bindparams(
+    bindparam("catalogue", type_=BigInteger),
+    bindparam("facets", type_=ARRAY(String)),
+    bindparam("values", type_=ARRAY(String)),
+    bindparam("numbers", type_=ARRAY(BigInteger)),
+)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import unicodedata
+from functools import lru_cache
 
 from skillyard.marketplace_sync.search.stems import STEMS
 
@@ -48,11 +49,14 @@ def as_name(text: str) -> str:
 
 def trigrams(text: str) -> frozenset[str]:
     """Runs of three characters of each word, with its edges."""
-    found: set[str] = set()
-    for word in words(text):
-        padded = f"__{word}_"
-        found.update([padded[begin : begin + 3] for begin in range(len(padded) - 2)])
-    return frozenset(found)
+    return frozenset().union(*map(_of_word, words(text)))
+
+
+@lru_cache(maxsize=4096)
+def _of_word(word: str) -> frozenset[str]:
+    """Names are made of the same words over and over."""
+    padded = f"__{word}_"
+    return frozenset([padded[begin : begin + 3] for begin in range(len(padded) - 2)])
 
 
 def similarity(one: frozenset[str], other: frozenset[str]) -> float:
