@@ -18,7 +18,7 @@ from skillyard.marketplace_sync.catalogue.documents import (
 )
 from skillyard.marketplace_sync.catalogue.entry import CatalogueId, Entry, EntryKind
 from skillyard.marketplace_sync.errors import DocumentError
-from skillyard.marketplace_sync.search import detail, lookup, rows, store
+from skillyard.marketplace_sync.search import detail, lookup, marks, rows, store
 from skillyard.marketplace_sync.search.detail import RatingSaid, SkillSaid, VersionSaid
 from skillyard.marketplace_sync.search.kept_sets import KeptSets
 from skillyard.marketplace_sync.search.listings import Tally, draft, found_by, searched, star_labels
@@ -118,6 +118,7 @@ class SearchIndex:
             skills = await _readable(session, catalogue, wanted)
             terms = {wanted[key].id: found_by(key, wanted[key].labels, searched(one)) for key, one in skills.items()}
             await store.put_terms(session, catalogue, terms)
+            await marks.leave(session, catalogue, marks.CHANGED)
             await settle_some(session, catalogue, changed=len(terms))
             mended += len(terms)
         return mended

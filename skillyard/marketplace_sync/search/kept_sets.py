@@ -1,21 +1,25 @@
-"""Sets that nearly every search needs, in memory for as long as nobody writes postings anew.
+"""What nearly every search needs, in memory for as long as nobody writes it anew: long sets, and what is unsettled.
 
-Whoever settles leaves a mark beside the postings. Who reads it with what it searches knows, at no journey more, whether
-sets that it kept are still those of the database, whichever process wrote them.
+Who reads a mark (``marks``) with what it searches knows whether what it kept is still what the database has, whichever
+process wrote that.
 """
 
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Final
 
 from skillyard.marketplace_sync.catalogue.entry import CatalogueId
+from skillyard.marketplace_sync.search import bits
 
 _CATALOGUES: Final = 16
 _SETS: Final = 400
 """Of a catalogue. Of 100,000 listings each takes 12 KiB."""
+
+_UNSETTLED: Final = 100
+"""Of a catalogue. Each takes some 20 KiB; while a first sync goes on, thousands wait."""
 
 
 @dataclass(slots=True)
@@ -39,12 +43,47 @@ class Kept:
         self.sets.update(found)
 
 
+@dataclass(frozen=True, slots=True)
+class Unsettled:
+    """The terms of what is not settled yet, by number, and its labels among them, as they were under a mark."""
+
+    mark: bytes | None
+    terms: Mapping[int, frozenset[str]]
+    labels: Mapping[int, tuple[str, ...]]
+    numbers: int
+    """All of them, as a set."""
+
+
+def unsettled(mark: bytes | None, texts: Mapping[int, str]) -> Unsettled:
+    terms = {number: frozenset(text.split()) for number, text in texts.items()}
+    # No other terms have a colon.
+    labels = {number: tuple(one for one in some if ":" in one) for number, some in terms.items()}
+    return Unsettled(mark, terms, labels, bits.of(texts))
+
+
+NOTHING: Final = unsettled(None, {})
+
+
 class KeptSets:
     """One for a process; used by all its threads."""
 
     def __init__(self) -> None:
         self._kept: dict[CatalogueId, Kept] = {}
+        self._unsettled: dict[CatalogueId, Unsettled] = {}
         self._lock = threading.Lock()
+
+    def waiting(self, catalogue: CatalogueId) -> Unsettled:
+        """What was unsettled last, which has to be compared with the mark."""
+        return self._unsettled.get(catalogue, NOTHING)
+
+    def wait(self, catalogue: CatalogueId, now: Unsettled) -> None:
+        """Keep what is unsettled now. What cannot be told from another, or is much, is not kept."""
+        with self._lock:
+            self._unsettled.pop(catalogue, None)
+            if now.mark is not None and len(now.terms) <= _UNSETTLED:
+                self._unsettled[catalogue] = now
+            if len(self._unsettled) > _CATALOGUES:
+                del self._unsettled[next(iter(self._unsettled))]
 
     def last(self, catalogue: CatalogueId) -> Kept:
         """What was kept last, which has to be compared with the mark."""

@@ -10,15 +10,14 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
-from sqlalchemy import ARRAY, String, bindparam, text
+from sqlalchemy import ARRAY, LargeBinary, String, bindparam, text
 
 from skillyard.database import Snapshot
 from skillyard.marketplace_sync.catalogue.entry import CatalogueId
-from skillyard.marketplace_sync.search import bits
-from skillyard.marketplace_sync.search.kept_sets import Kept, KeptSets
+from skillyard.marketplace_sync.search import bits, marks
+from skillyard.marketplace_sync.search.kept_sets import NOTHING, Kept, KeptSets, Unsettled, unsettled
 from skillyard.marketplace_sync.search.listings import LISTED, SIZES, head_term, label_term
 from skillyard.marketplace_sync.search.query import COUNTED, Query
-from skillyard.marketplace_sync.search.settling import MARK
 from skillyard.marketplace_sync.search.store import first_id, given_texts, is_sqlite
 from skillyard.marketplace_sync.search.words import terms
 
@@ -31,8 +30,6 @@ _VALUES, _PUBLISHERS = 200, 20
 _OTHERS: Final = frozenset(COUNTED) - {"publisher"}
 _ALWAYS: Final = (LISTED, *SIZES)
 """What every search asks for, and long sets all."""
-_MANY: Final = 12
-"""So many terms are looked for in a text by cutting it apart, fewer one by one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,7 +52,7 @@ class Holders:
     keyed: int | None = None
     """The number of the listing with the key."""
     _kept: Kept = field(default_factory=lambda: Kept(None))
-    _unsettled: dict[int, str] = field(default_factory=dict)
+    _unsettled: Unsettled = NOTHING
     _sets: dict[str, int] = field(default_factory=dict)
 
     @property
@@ -68,26 +65,33 @@ class Holders:
         self._add(new, self._postings(new))
 
     def begin(self, wanted: Iterable[str], *, name: str, key: str) -> None:
-        """Terms, listings by name and key, what is unsettled, and the mark of what is settled: all by one statement."""
+        """Terms, listings by name and key, what is unsettled where that is not known, and marks: by one statement."""
         new = _terms(wanted)
-        last = self.memory.last(self.catalogue)
+        last, waiting = self.memory.last(self.catalogue), self.memory.waiting(self.catalogue)
         known = last.some(new)
-        given = given_texts(self.snapshot, [MARK, *(one for one in new if one not in known)])
+        given = given_texts(self.snapshot, [*marks.MARKS, *(one for one in new if one not in known)])
         begins = name or "\x7f"
         given |= {"catalogue": self.catalogue, "name": begins, "end": f"{name}\x7f", "key": key, "names": NAMES + 1}
+        given["waiting"] = waiting.mark or b""
+        texts: dict[int, str] = {}
         blocks: dict[str, list[tuple[int, bytes]]] = {}
         for tag, number, said, held in self.snapshot.execute(_READ[is_sqlite(self.snapshot)], given).all():
             match tag:
                 case 0:
                     blocks.setdefault(said, []).append((number, held))
                 case 1:
-                    self._unsettled[number - self.first] = said or ""
+                    texts[number - self.first] = said or ""
                 case 2:
                     self.names.append(Name(number - self.first, said))
                 case _:
                     self.keyed = number - self.first
-        marked = blocks.pop(MARK, [])
-        self._kept = self.memory.under(self.catalogue, marked[0][1] if marked else None)
+        settled, changed = (blocks.pop(mark, [(0, None)])[0][1] for mark in marks.MARKS)
+        self._kept = self.memory.under(self.catalogue, settled)
+        if changed is not None and changed == waiting.mark:
+            self._unsettled = waiting
+        else:
+            self._unsettled = unsettled(changed, texts)
+            self.memory.wait(self.catalogue, self._unsettled)
         found = {term: bits.joined(some) for term, some in blocks.items()}
         # Where others settled since, what was kept is not what is there.
         found |= known if last is self._kept else self._postings(list(known))
@@ -105,15 +109,12 @@ class Holders:
 
     def _add(self, terms: Sequence[str], settled: Mapping[str, int]) -> None:
         """Sets as they are settled, with what is unsettled out of its texts."""
-        known = ~bits.of(self._unsettled)
+        known = ~self._unsettled.numbers
         for one in terms:
             self._sets[one] = settled.get(one, 0) & known
-        every = set(terms)
-        for number, said in self._unsettled.items():
-            has = (
-                every.intersection(said.split()) if len(every) > _MANY else [one for one in terms if f" {one} " in said]
-            )
-            for one in has:
+        every = frozenset(terms)
+        for number, said in self._unsettled.terms.items():
+            for one in every & said:
                 self._sets[one] |= 1 << number
 
     def of(self, term: str) -> int:
@@ -131,25 +132,25 @@ class Holders:
 
     def labels(self, numbers: int) -> Counter[tuple[str, str]]:
         """How many of these listings have the catalogue's most frequent labels, and labels of what is unsettled."""
-        unsettled = {number: _labels(said) for number, said in self._unsettled.items()}
-        frequent = self._frequent(unsettled.values())
+        waiting = self._unsettled
+        frequent = self._frequent(waiting.labels.values())
         known = self._kept.some(frequent)
         read = self._postings([one for one in frequent if one not in known])
         self._kept.put(read)
-        settled = numbers & ~bits.of(self._unsettled)
+        settled = numbers & ~waiting.numbers
         found = Counter({term: (settled & one).bit_count() for term, one in (known | read).items()})
-        for number, here in unsettled.items():
+        for number, here in waiting.labels.items():
             if numbers >> number & 1:
                 found.update(frequent.intersection(here))
         return Counter({_label(term): number for term, number in found.items()})
 
-    def _frequent(self, unsettled: Iterable[list[str]]) -> frozenset[str]:
+    def _frequent(self, waiting: Iterable[Sequence[str]]) -> frozenset[str]:
         kept = self._kept
         if kept.labels is None:
             given = {"catalogue": self.catalogue, "values": _VALUES, "publishers": _PUBLISHERS}
             kept.labels = frozenset(self.snapshot.execute(_FREQUENT, given).scalars())
         # What nobody had when this was settled. Of publishers the largest alone are told.
-        return kept.labels.union(term for here in unsettled for term in here if _label(term)[0] in _OTHERS)
+        return kept.labels.union(term for here in waiting for term in here if _label(term)[0] in _OTHERS)
 
 
 def holders(
@@ -170,11 +171,6 @@ def holders(
 def _terms(wanted: Iterable[str]) -> list[str]:
     """What has a space or cannot be seen is nobody's term."""
     return [one for one in dict.fromkeys(wanted) if one.isprintable() and " " not in one]
-
-
-def _labels(terms: str) -> list[str]:
-    """No other terms have a colon."""
-    return [one for one in terms.split() if ":" in one]
 
 
 def _label(term: str) -> tuple[str, str]:
@@ -227,11 +223,15 @@ _READ: Final = {
         f"WHERE catalogue_id = :catalogue AND {by_terms} "
         "UNION ALL SELECT 1, one.listing_id, two.terms, NULL FROM listing_unsettled AS one "
         "LEFT JOIN listing_terms AS two ON two.listing_id = one.listing_id WHERE one.catalogue_id = :catalogue "
+        "AND NOT EXISTS (SELECT 1 FROM listing_postings "
+        f"WHERE catalogue_id = :catalogue AND term = '{marks.CHANGED}' AND block = 0 AND bits = :waiting) "
         "UNION ALL SELECT 2, id, name, NULL FROM (SELECT id, name FROM listings WHERE catalogue_id = :catalogue "
         "AND listed = TRUE AND name >= :name AND name < :end ORDER BY name LIMIT :names) AS begins "
         "UNION ALL SELECT 3, id, NULL, NULL FROM listings "
         "WHERE catalogue_id = :catalogue AND key = :key AND listed = TRUE"
-    ).bindparams(bindparam("given", type_=String() if sqlite else ARRAY(String)))
+    ).bindparams(
+        bindparam("given", type_=String() if sqlite else ARRAY(String)), bindparam("waiting", type_=LargeBinary)
+    )
     for sqlite, by_terms in _BY_TERMS.items()
 }
 _POSTINGS: Final = {

@@ -8,7 +8,6 @@ each listing.
 from __future__ import annotations
 
 import asyncio
-import secrets
 from collections import defaultdict, deque
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
@@ -19,12 +18,9 @@ from sqlalchemy import ARRAY, BigInteger, LargeBinary, String, bindparam, delete
 
 from skillyard.database import Session, copy_rows
 from skillyard.marketplace_sync.catalogue.entry import CatalogueId
-from skillyard.marketplace_sync.search import bits
+from skillyard.marketplace_sync.search import bits, marks
 from skillyard.marketplace_sync.search.store import first_id, given_ids, id_range, is_sqlite, some_ids
 from skillyard.marketplace_sync.search.tables import PostingRow, TermsRow, UnsettledRow
-
-MARK: Final = "^"
-"""The term of one row that is no posting: which settling of the catalogue was the last (``kept_sets``)."""
 
 FEW: Final = 25
 """So many listings every search reads through; with more they are settled."""
@@ -107,7 +103,7 @@ async def _settle_below(session: Session, catalogue: CatalogueId, end: int) -> N
             bounds["begin"] = rows[-1][0] + 1
         await _write(session, catalogue, block)
         if not marked:
-            await _keep(session, catalogue, 0, {MARK: secrets.token_bytes(16)})
+            await marks.leave(session, catalogue, *marks.MARKS)
             marked = True
         gone = delete(UnsettledRow).where(UnsettledRow.listing_id.in_(some_ids(sqlite=is_sqlite(session))))
         await session.execute(gone, {"ids": given_ids(session, block.ids)})
@@ -133,9 +129,8 @@ def _compare(block: _Block, place: int, posted: str, terms: str) -> None:
 
 
 async def _write(session: Session, catalogue: CatalogueId, block: _Block) -> None:
-    written = await session.scalar(
-        select(PostingRow.term).where(PostingRow.catalogue_id == catalogue, PostingRow.block == block.number).limit(1)
-    )
+    here = (PostingRow.catalogue_id == catalogue, PostingRow.block == block.number)
+    written = await session.scalar(select(PostingRow.term).where(*here, PostingRow.term.not_in(marks.MARKS)).limit(1))
     # In the order in which the index has them.
     for terms in _parts(await asyncio.to_thread(sorted, {*block.gets, *block.loses})):
         before = {} if written is None else await _blocks(session, catalogue, block.number, terms)
@@ -152,8 +147,7 @@ async def _write(session: Session, catalogue: CatalogueId, block: _Block) -> Non
             await _keep(session, catalogue, block.number, kept)
         empty = [term for term, held in after.items() if not held and term in before]
         if empty:
-            where = (PostingRow.catalogue_id == catalogue, PostingRow.block == block.number)
-            await session.execute(delete(PostingRow).where(*where, PostingRow.term.in_(empty)))
+            await session.execute(delete(PostingRow).where(*here, PostingRow.term.in_(empty)))
 
 
 async def _blocks(session: Session, catalogue: CatalogueId, number: int, terms: Sequence[str]) -> dict[str, bytes]:

@@ -37,6 +37,7 @@ from skillyard.database import Base, Session, Snapshot, copy_rows
 from skillyard.marketplace_sync.catalogue.documents import Document, read_document
 from skillyard.marketplace_sync.catalogue.entry import CatalogueId, EntryKind
 from skillyard.marketplace_sync.catalogue.tables import EntryRow
+from skillyard.marketplace_sync.search import marks
 from skillyard.marketplace_sync.search.listings import (
     Draft,
     Labels,
@@ -229,9 +230,10 @@ async def put(
     changed = [_row(catalogue, one) for one in made if one.draft.key in before]
     rewritten = [one for one in made if one.words]
     old = [was.id for one in rewritten if (was := before.get(one.draft.key)) is not None and was.listed]
+    forgotten = [*old, *(one.id for one in gone if one.listed)]
     # Long for many, while others are served by this process and the database does its part.
     async with beside(partial(_found_by, [one for one in rewritten if one.draft.listed])) as found:
-        await _forget_terms(session, catalogue, [*old, *(one.id for one in gone if one.listed)])
+        await _forget_terms(session, catalogue, forgotten)
         if gone:
             await session.execute(delete(ListingRow).where(ListingRow.id.in_([one.id for one in gone])))
         if added and is_sqlite(session):
@@ -241,7 +243,9 @@ async def put(
         if changed:
             await session.execute(update(ListingRow), changed)
         await _count(session, catalogue, made, before, gone)
-        await put_terms(session, catalogue, await found)
+        await put_terms(session, catalogue, terms := await found)
+    if forgotten or terms:
+        await marks.leave(session, catalogue, marks.CHANGED)
 
 
 def _found_by(made: Sequence[Made]) -> dict[int, str]:
@@ -256,7 +260,7 @@ async def put_tallies(session: Session, tallies: Mapping[int, Tally]) -> None:
 
 
 async def put_terms(session: Session, catalogue: CatalogueId, terms: Mapping[int, str]) -> None:
-    """Keep what listings are found by that had no terms, or have been forgotten."""
+    """Keep what listings are found by that had no terms, or have been forgotten. The caller leaves a mark of it."""
     if not terms:
         return
     connection = await session.connection()

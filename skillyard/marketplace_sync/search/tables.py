@@ -66,7 +66,7 @@ class TermsRow(Base):
 
 
 class PostingRow(Base):
-    """Which listings of a block of a catalogue's have a term (``bits``); and one row of ``settling.MARK``."""
+    """Which listings of a block of a catalogue's have a term (``bits``); and the rows of ``marks``."""
 
     __tablename__ = "listing_postings"
 

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import pytest
-from skillyard.marketplace_sync.catalogue.entry import CatalogueId, Entry
+from skillyard.marketplace_sync.catalogue.entry import CatalogueId, Entry, EntryKind
 from skillyard.marketplace_sync.search import kept_sets
 from skillyard.marketplace_sync.search.index import SearchIndex
-from skillyard.marketplace_sync.search.kept_sets import KeptSets
+from skillyard.marketplace_sync.search.kept_sets import NOTHING, KeptSets, unsettled
 from skillyard.marketplace_sync.search.query import Query, Sort
 from sqlalchemy import text as sql
 from tests.marketplace_sync.search.shelves import Shelf
@@ -47,6 +47,45 @@ async def test_a_second_search_reads_no_set_of_what_all_have_again(shelf: Shelf)
         await session.execute(sql("DELETE FROM listing_postings WHERE term IN ('*', 'category:web')"))
     assert await shelf.index.search(catalogues, QUERIES[0]) == before
     assert (await SearchIndex(shelf.database).search(catalogues, QUERIES[0])).total < before.total
+
+
+async def test_what_waits_is_read_once_and_again_when_more_does(shelf: Shelf) -> None:
+    catalogues = [shelf.catalogue.id]
+    await shelf.put(*some(shelf, 0, 3))
+    before = await shelf.index.search(catalogues, QUERIES[0])
+    async with shelf.database.transaction() as session:
+        await session.execute(sql("UPDATE listing_terms SET terms = ' * '"))
+    assert await shelf.index.search(catalogues, QUERIES[0]) == before
+    assert (await SearchIndex(shelf.database).search(catalogues, QUERIES[0])).total == 0
+    await shelf.put(*some(shelf, 3, 1))
+    assert (await shelf.index.search(catalogues, QUERIES[0])).total == 1
+
+
+async def test_what_another_process_changed_and_took_away_is_seen(shelf: Shelf) -> None:
+    other, catalogues = SearchIndex(shelf.database), [shelf.catalogue.id]
+    await shelf.put(*some(shelf, 0, 3))
+    assert (await other.search(catalogues, QUERIES[0])).total == 3
+    await shelf.put(*shelf.both("acme/s01", "Something else.", categories=("web",)))
+    assert (await other.search(catalogues, QUERIES[0])).total == 2
+    await shelf.put(shelf.entry(EntryKind.SKILL, "acme/s00", None))
+    assert (await other.search(catalogues, QUERIES[0])).total == 1
+    await shelf.clear()
+    assert (await other.search(catalogues, QUERIES[0])).total == 0
+
+
+def test_what_waits_is_kept_where_it_is_little_and_has_a_mark(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(kept_sets, "_UNSETTLED", 1)
+    monkeypatch.setattr(kept_sets, "_CATALOGUES", 2)
+    memory, catalogue = KeptSets(), CatalogueId(1)
+    memory.wait(catalogue, unsettled(b"first", {1: " * kind:python "}))
+    assert memory.waiting(catalogue).labels == {1: ("kind:python",)}
+    memory.wait(catalogue, unsettled(b"second", {1: " * ", 2: " * "}))
+    assert memory.waiting(catalogue) is NOTHING
+    memory.wait(catalogue, unsettled(None, {1: " * "}))
+    assert memory.waiting(catalogue) is NOTHING
+    for one in (1, 2, 3):
+        memory.wait(CatalogueId(one), unsettled(b"mark", {}))
+    assert [memory.waiting(CatalogueId(one)) is NOTHING for one in (1, 2, 3)] == [True, False, False]
 
 
 def test_what_is_kept_stays_small(monkeypatch: pytest.MonkeyPatch) -> None:
