@@ -98,10 +98,13 @@ async def test_a_working_folder_that_is_a_link_is_not_followed(target, tmp_path:
 
 
 async def test_a_file_is_not_read_while_it_changes(target, tmp_path: Path) -> None:
-    """Nothing of the call lives when its files are read: what arrives is one content, of the size that was said."""
+    """Nothing of the call lives when its files are read: what arrives is one content, of the size that was said.
+
+    It may be the beginning of that content: the kernel ends a process between two pages of what it writes.
+    """
     outcome = await target.attack("hand_back.py:changing", artefacts_to=tmp_path / "out")
     assert outcome.state is OutcomeState.SUCCEEDED
     (size,) = _arrived(outcome, tmp_path / "out").values()
     content = (tmp_path / "out" / "changing").read_bytes()
     assert len(content) == size
-    assert content == b"before" or set(content.split(b"after")) <= {b""}
+    assert content == b"before" or len(set(content)) <= 1

@@ -106,6 +106,7 @@ def changing():
     if os.fork() == 0:
         os.setsid()
         while True:
-            with open("changing", "w") as stream:
-                stream.write("after" * 1000)
+            for letter in "abcdefghijklmnopqrstuvwxyz":
+                with open("changing", "w") as stream:
+                    stream.write(letter * 50_000)
     return "answered"
