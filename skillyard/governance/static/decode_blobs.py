@@ -22,6 +22,11 @@ from skillyard.governance.static.gap import GapError
 from skillyard.governance.static.limits import MAX_BLOBS, MAX_UNPACKED
 
 _BASE64: Final = re.compile(r"[A-Za-z0-9+/_-]{20,}={0,2}")
+_SHORTEST: Final = 20
+_RUNS: Final = bytes(0x78 if chr(byte) in f"{string.ascii_letters}{string.digits}+/_-" else 0x20 for byte in range(256))
+"""Every character that base64 is written with made one letter, and every other a blank."""
+_DIGITS: Final = bytes(0x78 if chr(byte) in string.digits else 0x20 for byte in range(256))
+_LEAST_NUMBERS: Final = 9
 _WRAPPED: Final = re.compile(
     r"(?:^[ \t>#*\"']{0,12}[A-Za-z0-9+/]{40,100}[\"',\\ ]{0,4}\r?$\n?){2,}(?:^[ \t>#*\"']{0,12}[A-Za-z0-9+/]{2,100}={0,2}[\"']?)?",
     re.MULTILINE,
@@ -122,20 +127,23 @@ def _uncovered(data: bytes) -> tuple[str, bytes] | None:
 def _candidates(text: str) -> Iterator[tuple[str, int, bytes]]:  # noqa: C901 - one case an encoding
     if len(text) < 16:
         return
-    for found in _WRAPPED.finditer(text):
+    mask = text.encode("latin-1", "replace")
+    runs = mask.translate(_RUNS)
+    longest = next((size for size in (40, 32, 24, 20) if b"x" * size in runs), 0)
+    for found in _WRAPPED.finditer(text) if longest >= 40 else ():
         yield from _base64(re.sub(r"[^A-Za-z0-9+/=]", "", found[0]), found.start(), "base64")
-    for found in _BASE64.finditer(text):
-        yield from _base64(found[0], found.start(), "base64")
+    for start, end in _long(runs):
+        yield from _base64(text[start:end], start, "base64")
     for found in _REVERSED.finditer(text) if "=" in text else ():
         yield from _base64(found[0][::-1], found.start(), "base64 backwards")
-    for found in _BASE32.finditer(text):
+    for found in _BASE32.finditer(text) if longest >= 32 else ():
         yield from _try("base32", found.start(), base64.b32decode, found[0])
-    for found in _HEX.finditer(text):
+    for found in _HEX.finditer(text) if longest >= 24 else ():
         yield from _try("hexadecimal", found.start(), bytes.fromhex, found[0][: len(found[0]) // 2 * 2])
     for found in _ESCAPES.finditer(text) if text.count("\\") >= 6 else ():
         values = [int(a or b, 16) if a or b else int(c, 8) for a, b, c in _ESCAPE.findall(found[0])]
         yield "escapes", found.start(), bytes(value & 0xFF for value in values)
-    for found in _NUMBERS.finditer(text) if text.count(",") + text.count("+") + text.count(";") >= 8 else ():
+    for found in _NUMBERS.finditer(text) if _has_numbers(text, mask) else ():
         numbers = [int(n, 16) if n[:2] == "0x" else int(n) for n in re.findall(r"0x[0-9a-fA-F]{2}|\d{2,3}", found[0])]
         if all(number < 256 for number in numbers):
             yield "numbers", found.start(), bytes(numbers)
@@ -150,9 +158,25 @@ def _candidates(text: str) -> Iterator[tuple[str, int, bytes]]:  # noqa: C901 - 
     yield from _quoted(text)
 
 
+def _long(runs: bytes) -> Iterator[tuple[int, int]]:
+    """From where to where what may be base64 stands. A pattern would try every character of every word."""
+    start = runs.find(b"x" * _SHORTEST)
+    while start >= 0:
+        end = runs.find(b" ", start)
+        end = len(runs) if end < 0 else end
+        yield start, end
+        start = runs.find(b"x" * _SHORTEST, end)
+
+
+def _has_numbers(text: str, mask: bytes) -> bool:
+    if text.count(",") + text.count("+") + text.count(";") < _LEAST_NUMBERS - 1:
+        return False
+    return not text.isascii() or mask.translate(_DIGITS).count(b"xx") + text.count("0x") >= _LEAST_NUMBERS
+
+
 def _quoted(text: str) -> Iterator[tuple[str, int, bytes]]:
     """Quoted strings in texts that turn rot13, or that turn strings round."""
-    rotated = _ROT13_USED.search(text) is not None
+    rotated = "13" in text and _ROT13_USED.search(text) is not None
     turned = "[::-1]" in text or "reverse()" in text or re.search(r"\|\s*rev\b", text) is not None
     if turned:
         for found in _BASE64.finditer(text):

@@ -61,6 +61,11 @@ _STYLED: Final = re.compile(
 )
 _FAR_RIGHT: Final = re.compile(r"[^\s](?:[ ]{120}|\t{20})\s{0,5000}([^\s|][^\n]{7,2000})")
 _LINK_COMMENT: Final = re.compile(r"^\[(?://|comment|_)\]: *#? *[\"'(](.{8,5000}?)[\"')] *$", re.MULTILINE)
+_TRICKS: Final = re.compile(
+    "[\U000e0000-\U000e007f\U000e0100-\U000e01ef\ufe00-\ufe0f\u200b-\u200f\u2060-\u2069\u202a-\u202e\ufeff\u180e\u034f\u115f\u1160"
+    "\u3164\u00ad]"
+)
+"""Any character of the patterns above that nobody sees."""
 _FOREIGN: Final = re.compile(r"[\u0370-\u04ff]")
 _MIXED: Final = re.compile(
     r"(?<![a-zA-Z])[a-zA-Z]*(?:[a-zA-Z][\u0370-\u03ff\u0400-\u04ff]|[\u0370-\u03ff\u0400-\u04ff][a-zA-Z])\w*"
@@ -75,11 +80,21 @@ _MOST: Final = 50
 _MOST_COMMENTS: Final = 500
 
 
-def hits(view: View) -> Iterator[Hit]:  # noqa: C901 - one case a trick
+def hits(view: View) -> Iterator[Hit]:
     """What is hidden, as findings. Emoji, and marks that a script needs, are nothing."""
     text = view.text
     if text.isascii():
         return
+    if _TRICKS.search(text):
+        yield from _unseen(view)
+    for found in _some(_MIXED, text) if _FOREIGN.search(text) else ():
+        if _is_disguised(found[0]):
+            yield Hit(LOOK_ALIKES, view, view.line(found.start()), found[0], f"in {found[0][:40]!r}", Confidence.MEDIUM)
+            break
+
+
+def _unseen(view: View) -> Iterator[Hit]:
+    text = view.text
     without_flags = _FLAG_EMOJI.sub(lambda found: " " * len(found[0]), text)
     for found in _some(_TAGS, without_flags):
         message = _from_tags(found[0])
@@ -105,13 +120,9 @@ def hits(view: View) -> Iterator[Hit]:  # noqa: C901 - one case a trick
     for found in _some(_IN_WORD, text):
         yield Hit(INVISIBLE_CHARACTERS, view, view.line(found.start()), view.line_text(found.start()))
         break
-    for found in _some(_MIXED, text) if _FOREIGN.search(text) else ():
-        if _is_disguised(found[0]):
-            yield Hit(LOOK_ALIKES, view, view.line(found.start()), found[0], f"in {found[0][:40]!r}", Confidence.MEDIUM)
-            break
 
 
-def hidden(view: View) -> Iterator[tuple[str, int, str, Language]]:  # noqa: C901 - one case a trick
+def hidden(view: View) -> Iterator[tuple[str, int, str, Language]]:
     """Texts that stand hidden in one, or show what it says without the tricks: (how, line, text, language)."""
     text = view.text
     if view.language in {Language.MARKDOWN, Language.TEXT}:
@@ -125,6 +136,18 @@ def hidden(view: View) -> Iterator[tuple[str, int, str, Language]]:  # noqa: C90
         yield "text far to the right", view.line(found.start(1)), found[1], view.language
     if text.isascii():
         return
+    if _TRICKS.search(text):
+        yield from _spelled(view)
+    plain = unicodedata.normalize("NFKC", text)
+    if _FOREIGN.search(plain) and any(_is_disguised(found[0]) for found in _some(_MIXED, plain)):
+        plain = _MIXED.sub(lambda found: found[0].translate(_LOOKS), plain)
+    if plain != text and _letters(plain) > _letters(text) + 3:
+        yield "look-alike letters replaced", 1, plain, view.language
+
+
+def _spelled(view: View) -> Iterator[tuple[str, int, str, Language]]:
+    """What invisible characters say, and the text without them."""
+    text = view.text
     for found in _some(_TAGS, _FLAG_EMOJI.sub(lambda one: " " * len(one[0]), text)):
         yield "Unicode tags", view.line(found.start()), _from_tags(found[0]), Language.MARKDOWN
     for found in _some(_SELECTORS, text):
@@ -135,11 +158,6 @@ def hidden(view: View) -> Iterator[tuple[str, int, str, Language]]:  # noqa: C90
             yield "zero-width characters", view.line(found.start()), decoded, guessed(decoded)
     if _IN_WORD.search(text) or _BIDI.search(text):
         yield "invisible characters removed", 1, _visible(text), view.language
-    plain = unicodedata.normalize("NFKC", text)
-    if _FOREIGN.search(plain) and any(_is_disguised(found[0]) for found in _some(_MIXED, plain)):
-        plain = _MIXED.sub(lambda found: found[0].translate(_LOOKS), plain)
-    if plain != text and _letters(plain) > _letters(text) + 3:
-        yield "look-alike letters replaced", 1, plain, view.language
 
 
 def _comments(text: str) -> Iterator[tuple[int, str]]:

@@ -90,7 +90,7 @@ def analyse(views: Iterable[View], files: Iterable[str]) -> Analysed:
             line, problem = (1, "not Python") if source is None or source.problem is None else source.problem
             shown.append(Hit(rules.UNPARSABLE, view, min(line, len(view.starts)), problem, f"({problem})"))
         if source is not None:
-            modules.append(Module(view, source.tree, source.nodes))
+            modules.append(Module(view, source))
     flow = _SkillFlow(Program.of(modules), Expressions(Calls(files=_names(files), seen=sinks)), sinks)
     try:
         flow.run()
@@ -104,8 +104,8 @@ def analyse(views: Iterable[View], files: Iterable[str]) -> Analysed:
 
 def _descriptions(module: Module) -> Iterator[tuple[View, int, str, str, Language]]:
     """What the tools of a server say of themselves: an agent reads it as it reads the skill's own text."""
-    for node in module.nodes:
-        if not isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
+    for node in module.source.functions:
+        if isinstance(node, ast.Lambda):
             continue
         if not any(_OFFERED.search(ast.unparse(one)) for one in node.decorator_list):
             continue
@@ -182,7 +182,7 @@ def _whole(module: Module, sinks: Sinks) -> Iterator[Shown]:
 
 
 def _imports(module: Module, sinks: Sinks) -> Iterator[Shown]:
-    for node in module.nodes:
+    for node in module.source.loads:
         imported: list[str] = []
         if isinstance(node, ast.Import):
             imported = [alias.name for alias in node.names]

@@ -18,6 +18,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field, replace
 from typing import Final
 
+from skillyard.governance.static.python_source import Source
 from skillyard.governance.static.python_values import NOTHING, Value, element, joined
 from skillyard.governance.static.view import View
 
@@ -32,8 +33,7 @@ class Module:
     """One Python text of the skill, and what its names are."""
 
     view: View
-    tree: ast.Module
-    nodes: tuple[ast.AST, ...]
+    source: Source
     names: dict[str, Value] = field(default_factory=dict)
     attributes: dict[str, Value] = field(default_factory=dict)
     state: int = 0
@@ -87,9 +87,7 @@ class Program:
             parts = module.view.file.removesuffix(".py").removesuffix("/__init__").split("/")
             for start in range(len(parts)):
                 program.by_name.setdefault(".".join(parts[start:]), module)
-            for node in module.nodes:
-                if isinstance(node, Function):
-                    program.owner[id(node)] = module
+            program.owner.update((id(node), module) for node in module.source.functions)
         return program
 
 
@@ -107,14 +105,14 @@ class Flow:
         for module in self.program.modules:
             self.run_module(module)
         for module in self.program.modules:
-            for node in module.nodes:
-                if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef) and id(node) not in self.program.called:
+            for node in module.source.functions:
+                if not isinstance(node, ast.Lambda) and id(node) not in self.program.called:
                     self.call(node, (), {}, depth=0)
 
     def run_module(self, module: Module) -> None:
         if module.state == 0:
             module.state = 1
-            self.block(module.tree.body, Scope(module, module.names))
+            self.block(module.source.tree.body, Scope(module, module.names))
             module.state = 2
 
     def value(self, node: ast.expr | None, scope: Scope) -> Value:

@@ -104,6 +104,8 @@ class Value:
 
 
 NOTHING: Final = Value()
+_UNMARKED: Final = Value()
+"""Something, of which nothing is known."""
 
 
 def known(*texts: str) -> Value:
@@ -146,7 +148,10 @@ def _merged(lists: list[tuple[Value, ...]]) -> tuple[Value, ...]:
 
 def mixed(values: Iterable[Value]) -> Value:
     """Made from all of several values, in a way that says nothing about its text."""
-    listed = [value.everything() for value in values]
+    everything = (value.everything() for value in values)
+    listed = [one for one in everything if one.tags or one.variables or one.urls or one.roots]
+    if not listed:
+        return _UNMARKED
     return Value(
         tags=frozenset().union(*(one.tags for one in listed)),
         variables=frozenset().union(*(one.variables for one in listed)),

@@ -82,12 +82,13 @@ def leaks(text: str) -> Iterator[Leak]:
     lowered = text.lower()
     if not any(word in lowered for word in _SENDERS):
         return
+    named = [name for name in _NAMED if name in lowered]
     tainted: dict[str, str] = {}
     function = ""
     at = 0
     for line in text.split("\n")[:_MOST_LINES]:
         start, at = at, at + len(line) + 1
-        if len(line) < 4 or len(line) > 8000 or not (tainted or _may_matter(line.lower())):
+        if len(line) < 4 or len(line) > 8000 or not (tainted or _has(line.lower(), named)):
             continue
         if defined := _FUNCTION.match(line):
             function = f"{defined[1]}()"
@@ -99,8 +100,8 @@ def leaks(text: str) -> Iterator[Leak]:
             function = ""
 
 
-def _may_matter(lowered: str) -> bool:
-    return any(name in lowered for name in _NAMED)
+def _has(lowered: str, named: list[str]) -> bool:
+    return any(name in lowered for name in named)
 
 
 def _line(line: str, start: int, tainted: dict[str, str]) -> Iterator[Leak]:

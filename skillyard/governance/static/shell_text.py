@@ -8,7 +8,8 @@ from typing import Final
 
 from skillyard.governance.static.urls import Url, urls
 
-_CONTINUED: Final = re.compile(r"(?:[\\^]|(?<=[ \t])`)\r?\n|(?<=[|])[ \t]*\r?\n[ \t]*(?:#[^\n]*\n[ \t]*)?(?=[a-z/])")
+_PIPED: Final = re.compile(r"\|([ \t]*\r?\n[ \t]*(?:#[^\n]*\n[ \t]*)?)(?=[a-z/])")
+_CONTINUED: Final = re.compile(r"[\\^`](?<![^ \t]`)\r?\n")
 _SET_UP: Final = re.compile(
     r"\beval\s+[\"']?(?:\$\(|`)\s*(?:ssh-agent|brew shellenv|pyenv init|direnv hook|dircolors|starship init|zoxide init)[\w \t-]{0,24}(?:\)|`)[\"']?"
 )
@@ -20,6 +21,7 @@ _NAMES: Final = re.compile(r"\$(?:\{|env:)?([A-Za-z_]\w{0,40})")
 
 def plain(text: str) -> str:
     """Continued lines joined and ``$IFS`` turned into blanks."""
+    text = _PIPED.sub(lambda found: "|" + " " * len(found[1]), text)
     text = _CONTINUED.sub(lambda found: " " * len(found[0]), text)
     if "eval" in text:
         text = _SET_UP.sub(lambda found: " " * len(found[0]), text)

@@ -12,9 +12,9 @@ from collections.abc import Iterator
 from dataclasses import replace
 from typing import Final
 
+from skillyard.governance.static.beginnings import Beginnings, alternatives
 from skillyard.governance.static.budget import Effort
 from skillyard.governance.static.shell_flow import FILES_OF_SECRETS
-from skillyard.governance.static.signs_index import Beginnings, alternatives
 from skillyard.governance.static.signs_moves import moves
 from skillyard.governance.static.signs_words import Seen, Sign
 from skillyard.governance.static.urls import Host, Url, urls

@@ -9,7 +9,7 @@ import re
 from collections.abc import Iterator
 from typing import Final
 
-from skillyard.governance.static.signs_index import Beginnings
+from skillyard.governance.static.beginnings import Beginnings
 from skillyard.governance.static.signs_words import Seen, Sign
 
 

@@ -6,9 +6,9 @@ import re
 from collections.abc import Iterator
 from typing import Final
 
+from skillyard.governance.static.beginnings import Beginnings
 from skillyard.governance.static.signs_deeds import DEEDS
 from skillyard.governance.static.signs_fronts import ELSEWHERE, FRONTS
-from skillyard.governance.static.signs_index import Beginnings
 from skillyard.governance.static.signs_words import SIGNS, WEAK, Seen, Sign
 from skillyard.governance.static.words_text import plain
 

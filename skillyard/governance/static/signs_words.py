@@ -10,13 +10,13 @@ import re
 from dataclasses import dataclass
 from typing import Final
 
+from skillyard.governance.static.beginnings import alternatives
 from skillyard.governance.static.shell_flow import FILES_OF_SECRETS
-from skillyard.governance.static.signs_index import alternatives
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class Sign:
-    """``told`` is how a report names it. ``weight`` is what it adds; a kind adds once, however frequent it is."""
+    """Each is itself alone. ``told`` is how a report names it. ``weight`` is what it adds; a kind adds once, however frequent it is."""
 
     kind: str
     told: str

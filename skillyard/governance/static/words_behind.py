@@ -12,14 +12,16 @@ from collections.abc import Iterator
 from typing import Final
 
 from skillyard.governance.report import Confidence
+from skillyard.governance.static.beginnings import Beginnings
 from skillyard.governance.static.budget import Effort
 from skillyard.governance.static.hit import Hit, Shown
 from skillyard.governance.static.urls import urls
 from skillyard.governance.static.view import Language, View
 from skillyard.governance.static.words_context import outline, place
 from skillyard.governance.static.words_exfil import filled
+from skillyard.governance.static.words_phrases import UNASKED_HINTS, UNTOLD_HINTS
 from skillyard.governance.static.words_rules import RULES
-from skillyard.governance.static.words_text import plain
+from skillyard.governance.static.words_text import Words, prepared
 
 _WHO: Final = r"(?:the |your |their )?(?:users?|persons?|people|humans?|owners?|customers?|clients?|operators?|reviewers?|readers?|them|anyone|anybody)"
 _UNTOLD: Final = re.compile(
@@ -47,6 +49,7 @@ _UNASKED: Final = re.compile(
     rf"|\b{_WHO} (?:will |would |tend to )?(?:only |just )?hesitate\b|\bunattended\b|\bstraight away\b|\bneeds no (?:confirmation|approval|discussion)\b",
     re.IGNORECASE,
 )
+_PATTERNS: Final = Beginnings({"untold": (_UNTOLD,), "unasked": (_UNASKED,)})
 _SENDS: Final = re.compile(
     r"\b(?:curl|wget|xh)\b[^\n]{0,300}?(?:\s-[dFT]\b|--data|--form|--upload-file|-X\s*(?:POST|PUT))[^\n]{0,300}"
     r"|\b(?:upload|uploads?|send|submit|transmit|forward|post|push|report)\b[^\n]{0,200}?https?://[^\n]{0,200}",
@@ -90,12 +93,6 @@ _DESTROYS: Final = re.compile(
     r"|\bgcloud\s+projects\s+delete\b|\baz\s+group\s+delete\b|\bgit\s+push\s[^\n]{0,60}(?:--mirror|--delete)\b|\bfill\b[^.\n]{0,60}\bform\b[^.\n]{0,60}without",
     re.IGNORECASE,
 )
-_UNTOLD_HINTS: Final = ("between you", "between us", "quietly", "skip ", "omit ", "asks, ", "ask, ", "no need", "unmentioned", "unsaid", "undisclosed", "unlisted", " out of ", "worth", "necessary", "not needed", "not required", "superfluous", "is noise", "be noise", "need no", "needs no",
-    "cite", "mention", "disclose", "talk about", "speak", "reveal", "bring up", "advertise", "announce", "refer to", "admit", "let on", "whether", "comes up", "silently)", "quietly)", "discreetly)",
-    "boring", "confusing", "tedious", "annoying", "alarming", "distracting", "notice", "notification", "remark", "to know", "to see", "to hear", "to be told", "be informed", "be notified", "nothing", "none of")  # fmt: skip
-_UNASKED_HINTS: Final = ("without", "no need", "not ask", "n't ask", "never ask", "not ask", "wait for", "not request", "not prompt", "check with", "consult", "bother", "first lose", "first are", "first get", "first will",
-    "hesitate", "unattended", "straight away", "needs no")  # fmt: skip
-"""What stands in whatever the two patterns find; looking for them is cheap."""
 _NEAR: Final = 900
 _HEADING: Final = re.compile(r"#{1,6}[ \t]")
 
@@ -104,12 +101,14 @@ def detect(view: View) -> Iterator[Shown]:
     """Sections that do something of weight and say that nobody needs to hear of it, or to be asked."""
     if view.language not in {Language.MARKDOWN, Language.TEXT} or view.via:
         return
-    words = plain(view.text)
+    prepared_words = prepared(view.text)
+    words = prepared_words.text
     for start, end in filled(view.text):
         if _TEMPLATE.search(words[max(0, start - 250) : start]) and not place(view, start, end).discussed:
             shown = view.text[start:end]
             yield Hit(RULES["data_exfiltration"], view, view.line(start), shown, "by a link", Confidence.MEDIUM)
-    untold, unasked = list(_near(words, _UNTOLD, _UNTOLD_HINTS)), list(_near(words, _UNASKED, _UNASKED_HINTS))
+    untold = list(_near(prepared_words, "untold", UNTOLD_HINTS))
+    unasked = list(_near(prepared_words, "unasked", UNASKED_HINTS))
     if not untold and not unasked:
         return
     effort = Effort()
@@ -133,17 +132,11 @@ def detect(view: View) -> Iterator[Shown]:
                 break
 
 
-def _near(words: str, pattern: re.Pattern[str], hints: tuple[str, ...]) -> Iterator[re.Match[str]]:
+def _near(words: Words, name: str, hints: tuple[str, ...]) -> Iterator[re.Match[str]]:
     """What a pattern finds around any of the hints, in the order of the text."""
-    lowered, spans = words.lower(), []
-    for hint in hints:
-        at = lowered.find(hint)
-        while at >= 0:
-            spans.append(at)
-            at = lowered.find(hint, at + 1)
     last = 0
-    for at in sorted(spans):
-        for found in pattern.finditer(words, max(last, at - 130), at + 160):
+    for at in sorted(at for hint in hints for at in words.places.get(hint, ())):
+        for found in _PATTERNS.matches(words.text, name, max(last, at - 130), at + 160):
             last = max(last, found.end())
             yield found
 

@@ -6,6 +6,7 @@ import re
 from collections.abc import Iterator
 from typing import Final
 
+from skillyard.governance.static.beginnings import Beginnings
 from skillyard.governance.static.gap import GapError
 from skillyard.governance.static.shell_flow import FILES_OF_SECRETS
 from skillyard.governance.static.urls import Host, urls
@@ -100,6 +101,7 @@ _GATHERS: Final = re.compile(
     ),
     re.IGNORECASE,
 )
+_NAMED: Final = Beginnings({"what": (_WHAT,), "gathered": (_GATHERS,)})
 
 
 _PUT_AFTER: Final = _words(
@@ -110,7 +112,7 @@ _PUT_AFTER: Final = _words(
 def gathered(words: Words) -> Iterator[tuple[int, int]]:
     """Where secrets are to be read."""
     for start, end in windows(SECRETS, words, 130, 60):
-        for found in _GATHERS.finditer(words.text, start, end):
+        for found in _NAMED.matches(words.text, "gathered", start, end):
             yield found.start(), found.end()
 
 
@@ -136,7 +138,7 @@ def sent_away(text: str, words: Words) -> Iterator[tuple[int, int, bool]]:
         near = plain[max(0, start - 150) : end + 330].lower()
         if not (any(word in near for word in _SENDING) and any(word in near for word in _LEADING)):
             continue
-        for found in _WHAT.finditer(plain, start, end):
+        for found in _NAMED.matches(plain, "what", start, end):
             looked += 1
             if looked > _MOST:
                 raise GapError(f"names secrets in more than {_MOST} places")

@@ -10,9 +10,9 @@ from dataclasses import dataclass
 from typing import Final
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class Phrase:
-    """``triggers`` are in lower case; one of them stands in whatever the pattern finds, at most ``before`` characters
+    """Each is itself alone. ``triggers`` are in lower case; one of them stands in whatever the pattern finds, at most ``before`` characters
     after its beginning. Looking for them is cheap."""
 
     rule: str
@@ -287,3 +287,9 @@ PROTECTIONS: Final = ("virus", "defender", "smartscreen", "gatekeeper", "real-ti
 ENCODING: Final = ("encode", "serialise", "serialize", "base64", "compress", "hide ", "smuggle")
 SENDING_ELSEWHERE: Final = ("发送", "上传", "提交", "传到", "发到", "發送", "上傳", "envía", "envia ", "envie ", "envíe", "sube ", "suba ", "súbe", "manda ", "mande ", "envoie", "envoyez", "sende ",
     "senden ", "schick", "übermittl", "отправ", "загруз", "送信", "送っ")  # fmt: skip
+UNTOLD_HINTS: Final = ("between you", "between us", "quietly", "skip ", "omit ", "asks, ", "ask, ", "no need", "unmentioned", "unsaid", "undisclosed", "unlisted", " out of ", "worth", "necessary", "not needed", "not required", "superfluous", "is noise", "be noise", "need no", "needs no",
+    "cite", "mention", "disclose", "talk about", "speak", "reveal", "bring up", "advertise", "announce", "refer to", "admit", "let on", "whether", "comes up", "silently)", "quietly)", "discreetly)",
+    "boring", "confusing", "tedious", "annoying", "alarming", "distracting", "notice", "notification", "remark", "to know", "to see", "to hear", "to be told", "be informed", "be notified", "nothing", "none of")  # fmt: skip
+UNASKED_HINTS: Final = ("without", "no need", "not ask", "n't ask", "never ask", "not ask", "wait for", "not request", "not prompt", "check with", "consult", "bother", "first lose", "first are", "first get", "first will",
+    "hesitate", "unattended", "straight away", "needs no")  # fmt: skip
+"""What stands in whatever says that nobody hears of it, or is asked (``words_behind``)."""

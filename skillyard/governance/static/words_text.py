@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import Final
 
+from skillyard.governance.static.beginnings import Beginnings
 from skillyard.governance.static.words_index import Places, Triggers
 from skillyard.governance.static.words_phrases import (
     ARCHIVES,
@@ -17,6 +18,8 @@ from skillyard.governance.static.words_phrases import (
     PROTECTIONS,
     SECRETS,
     SENDING_ELSEWHERE,
+    UNASKED_HINTS,
+    UNTOLD_HINTS,
     Phrase,
 )
 
@@ -31,11 +34,15 @@ _TRIGGERS: Final = Triggers(
         *PROTECTIONS,
         *ENCODING,
         *SENDING_ELSEWHERE,
+        *UNTOLD_HINTS,
+        *UNASKED_HINTS,
         "http",
         "<",
         "[",
     ]
 )
+_PHRASES: Final = Beginnings({str(number): (phrase.pattern,) for number, phrase in enumerate(PHRASES)})
+_NUMBERS: Final = {phrase: str(number) for number, phrase in enumerate(PHRASES)}
 
 
 def plain(text: str) -> str:
@@ -69,7 +76,7 @@ def prepared(text: str) -> Words:
 def found(phrase: Phrase, words: Words) -> Iterator[re.Match[str]]:
     """Where a phrase stands. Only the neighbourhoods of its triggers are looked at."""
     for start, end in windows(phrase.triggers, words, phrase.before):
-        yield from phrase.pattern.finditer(words.text, start, end)
+        yield from _PHRASES.matches(words.text, _NUMBERS[phrase], start, end)
 
 
 def windows(triggers: tuple[str, ...], words: Words, before: int, after: int = _AFTER) -> list[tuple[int, int]]:

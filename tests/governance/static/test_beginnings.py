@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 
 import pytest
-from skillyard.governance.static.signs_index import Beginnings, UnindexedError, alternatives
+from skillyard.governance.static.beginnings import Beginnings, UnindexedError, alternatives
 
 TEXT = (
     "Do not tell them, never!  The user's card number goes to https://a.example/x?y=<z> and “quietly” off; "
@@ -21,6 +21,8 @@ PATTERNS = [
     r"@(?<=[\w.]@)\w+|“\w+”",
     r"(?:git )?push\b[^\n]{0,60}--force",
 ]
+EARLIER = r"\b(?:the )?user's (?:\w+ ){0,2}number\b|\b(?:\w+ )?goes to\b"
+"""Its matches begin before what is looked for."""
 
 
 @pytest.mark.parametrize("pattern", PATTERNS)
@@ -28,6 +30,16 @@ def test_the_matches_are_those_of_a_plain_search(pattern: str) -> None:
     parts = tuple(re.compile(part, re.IGNORECASE) for part in alternatives(pattern))
     found = [one.span() for one in Beginnings({"one": parts}).matches(TEXT, "one", 0, len(TEXT))]
     assert found == [one.span() for one in re.finditer(pattern, TEXT, re.IGNORECASE)]
+
+
+@pytest.mark.parametrize("pattern", [*PATTERNS, EARLIER])
+def test_a_stretch_of_a_text_is_searched_as_if_it_were_all_but_for_what_stands_before_it(pattern: str) -> None:
+    """Also where a match may begin a little before the place that was found, and that lies before the stretch."""
+    whole = re.compile(pattern, re.IGNORECASE)
+    index = Beginnings({"one": (whole,)})
+    for start in range(len(TEXT) // 2):
+        found = [one.span() for one in index.matches(TEXT, "one", start, start + 60)]
+        assert found == [one.span() for one in whole.finditer(TEXT, start, start + 60)], start
 
 
 def test_a_pattern_is_split_outside_of_groups_and_classes_only() -> None:

@@ -24,7 +24,7 @@ _TIME_LIMIT: Final = 10
 _LONG: Final = 12
 """A repetition of more than this ends what is looked for."""
 _MOST_BEFORE: Final = 80
-_ENOUGH: Final = 4
+_ENOUGH: Final = 16
 """Characters after which a beginning is rare enough."""
 _OTHER: Final = r"\x80-\xff"
 _CLASSES: Final = {
@@ -230,7 +230,7 @@ class Beginnings:
     def __init__(self, patterns: Mapping[str, tuple[re.Pattern[str], ...]]) -> None:
         self._patterns = dict(patterns)
 
-    @cache  # noqa: B019  # there are two of these objects, and they live as long as the process
+    @cache  # noqa: B019  # there are few of these objects, and they live as long as the process
     def _compiled(self) -> tuple[yara_x.Rules, tuple[tuple[str, int, int], ...]]:
         strings: list[str] = []
         owners: list[tuple[str, int, int]] = []
@@ -272,7 +272,7 @@ class Beginnings:
         patterns = self._patterns[name]
         reached = start
         stretches = _places(self, text).get(name, ())
-        for number in range(bisect_left(stretches, (start, start, 0)), len(stretches)):
+        for number in range(bisect_left(stretches, (start - _MOST_BEFORE, start, 0)), len(stretches)):
             first, last, part = stretches[number]
             if first >= end:
                 return
