@@ -27,13 +27,15 @@ from benchmarks.results import Result
 _RECORDS = {"PyPI": 50_000, "npm": 50_000}
 _PROSE = "A crafted request makes the parser read behind its buffer. " * 20
 _SECONDS = 600
+_ROOT = Path(__file__).parent.parent
 
 _IMPORT = """
-import asyncio, json, resource, sys, time
+import asyncio, json, sys, time
 from datetime import UTC, datetime
 from pathlib import Path
 from skillyard.governance.advisories.sources import FileSource
 from skillyard.governance.advisories.updates import update_all
+from benchmarks.measure import most_memory
 
 async def main():
     folder = Path(sys.argv[1])
@@ -42,9 +44,8 @@ async def main():
     done = await update_all(folder / "home" / "advisories.db", sources, now=datetime.now(UTC))
     seconds = time.perf_counter() - began
     assert not done.errors, done.errors
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
     records = sum(one.records for one in done.status.datasets)
-    print(json.dumps({"seconds": seconds, "peak_mib": peak, "records": records}))
+    print(json.dumps({"seconds": seconds, "peak_mib": most_memory(), "records": records}))
 
 asyncio.run(main())
 """
@@ -88,7 +89,10 @@ async def measure(effort: Effort = FULL) -> Result:
 
 async def _imported(folder: Path) -> dict[str, float]:
     process = await asyncio.create_subprocess_exec(
-        *(sys.executable, "-c", _IMPORT, str(folder)), stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE
+        *(sys.executable, "-c", _IMPORT, str(folder)),
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.PIPE,
+        cwd=_ROOT,
     )
     try:
         out, error = await asyncio.wait_for(process.communicate(), _SECONDS)

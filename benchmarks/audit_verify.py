@@ -38,16 +38,18 @@ from benchmarks.results import Result
 
 _RECORDS = 1_000_000
 _SECONDS = 600
+_ROOT = Path(__file__).parent.parent
 _WORKSPACE = WorkspaceId(1)
 _COLUMNS = ", ".join(COLUMN_NAMES)
 
 _CHECK = """
-import asyncio, json, resource, sys, time
+import asyncio, json, sys, time
 from pathlib import Path
 from skillyard.database import open_database
 from skillyard.ids import WorkspaceId
 from skillyard.runtime.audit_log import AuditLog
 from skillyard.settings import Settings
+from benchmarks.measure import most_memory
 
 async def main():
     settings = Settings(home=Path(sys.argv[1]), _env_file=None)
@@ -56,9 +58,8 @@ async def main():
     found = await AuditLog(settings=settings, database=database).verify(WorkspaceId(1))
     seconds = time.perf_counter() - began
     await database.close()
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
     sound = found.broken is None and found.indeterminate is None and found.unsigned == 0
-    print(json.dumps({"seconds": seconds, "peak_mib": peak, "records": found.records, "sound": sound}))
+    print(json.dumps({"seconds": seconds, "peak_mib": most_memory(), "records": found.records, "sound": sound}))
 
 asyncio.run(main())
 """
@@ -96,7 +97,10 @@ async def measure(effort: Effort = FULL) -> Result:
 
 async def _checked(home: Path, records: int) -> dict[str, float]:
     process = await asyncio.create_subprocess_exec(
-        *(sys.executable, "-c", _CHECK, str(home)), stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE
+        *(sys.executable, "-c", _CHECK, str(home)),
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.PIPE,
+        cwd=_ROOT,
     )
     try:
         out, error = await asyncio.wait_for(process.communicate(), _SECONDS)

@@ -11,7 +11,6 @@ import asyncio
 import json
 import os
 import random
-import re
 import subprocess
 import sys
 import tempfile
@@ -46,6 +45,7 @@ from skillyard.skills.skill import Ecosystem, SkillKind
 from skillyard.times import utcnow
 
 from benchmarks.leftovers import prefix
+from benchmarks.measure import most_memory
 from benchmarks.postgres import postgres
 
 _AT = datetime(2026, 1, 1, tzinfo=UTC)
@@ -257,17 +257,10 @@ async def _follow(url: str, token: str) -> None:
                 "entries": report.entries,
                 "applied": report.applied,
                 "cpu_seconds": time.process_time() - began,
-                "rss_mb": _most_memory(),
+                "rss_mb": most_memory(),
             }
             sys.stdout.write(json.dumps(figures) + "\n")
             sys.stdout.flush()
-
-
-def _most_memory() -> float:
-    """Most MiB that were in memory. ``getrusage`` would count what the process was that started this one."""
-    found = re.search(r"^VmHWM:\s+(\d+) kB", Path("/proc/self/status").read_text(), re.MULTILINE)
-    assert found is not None
-    return int(found[1]) / 1024
 
 
 def main() -> None:
