@@ -15,7 +15,7 @@ from skillyard.cli.client import Server, connected, parsed, quoted
 from skillyard.cli.exit_codes import ExitCode, UsageProblemError
 from skillyard.cli.screen import Json, Screen, table
 from skillyard.marketplace_sync.conflicts.values import Strategy
-from skillyard.marketplace_sync.remotes.remote import RemoteKind
+from skillyard.marketplace_sync.remotes.remote import SKILLYARD
 
 app = typer.Typer(
     add_completion=False,
@@ -41,7 +41,7 @@ def list_remotes(*, server: Server = None, json: Json = False) -> ExitCode:
     screen = Screen(json=json)
     with connected(server) as client:
         found = list(client.pages("/v1/remotes", RemoteView))
-    rows = [(one.name, one.kind.value, one.url, one.state.value, _when(one), one.error or "") for one in found]
+    rows = [(one.name, one.kind, one.url, one.state.value, _when(one), one.error or "") for one in found]
     header = ("name", "kind", "address", "state", "last followed (UTC)", "last error")
     screen.answer({"remotes": found}, lambda: table(header, rows))
     return ExitCode.DONE
@@ -63,7 +63,9 @@ def add(
     url: Annotated[str, typer.Argument(metavar="URL", help="An https:// address.")],
     *,
     token_file: TokenFile = None,
-    kind: Annotated[RemoteKind, typer.Option("--kind", help="The protocol that it speaks.")] = RemoteKind.SKILLYARD,
+    kind: Annotated[
+        str, typer.Option("--kind", help="The protocol that it speaks: skillyard, well_known, claude, or a plug-in's.")
+    ] = SKILLYARD,
     publisher: Publisher = None,
     category: Category = None,
     skill_kind: Kind = None,
@@ -86,7 +88,7 @@ def add(
         "name": name,
         "url": url,
         "token": None if token_file is None else _token(token_file),
-        "kind": kind.value,
+        "kind": kind,
         "filters": _filters(publisher, category, skill_kind),
         "strategy": strategy.value,
         "live": live,
@@ -206,7 +208,7 @@ def _when(remote: RemoteView) -> str:
 
 
 def _lines(remote: RemoteView) -> Iterator[str]:
-    yield f"{remote.name}: {remote.state.value}, {remote.kind.value} at {remote.url}"
+    yield f"{remote.name}: {remote.state.value}, {remote.kind} at {remote.url}"
     token = "one is shown" if remote.has_token else "none"
     yield f"  token {token}; conflicts: {remote.strategy.value}; live channel: {'yes' if remote.live else 'no'}"
     filters = (remote.filters.publishers, remote.filters.categories, remote.filters.kinds)

@@ -222,7 +222,7 @@ def _status(found: SyncStatusView) -> Iterator[str]:
 
 
 def _remote(one: RemoteStatusView) -> Iterator[str]:
-    yield f"{one.name} ({one.kind.value}, {one.state.value})"
+    yield f"{one.name} ({one.kind}, {one.state.value})"
     lag = "" if one.lag is None else f", {one.lag} behind"
     yield f"  mirror: change {one.seq} of {_number(one.head)}{lag}; {one.skills} skills, {one.categories} categories"
     failed = f"; {one.failures} failures since: {one.error}" if one.failures else ""

@@ -15,7 +15,7 @@ from pathlib import Path
 import httpx
 import pytest
 from skillyard.marketplace_sync.remotes.claude import ClaudeRemote
-from skillyard.marketplace_sync.remotes.remote import RemoteKind
+from skillyard.marketplace_sync.remotes.remote import WELL_KNOWN
 from skillyard.marketplace_sync.remotes.well_known import WellKnownRemote
 from skillyard.settings import Settings
 from skillyard.skills.bundle import make_bundle
@@ -183,7 +183,7 @@ async def test_a_skillyard_behind_tls_is_followed_by_its_index_as_well(
     async with behind_tls(server.url, tmp_path) as (url, own):
         settings = Settings(home=tmp_path, marketplace_allow_private=True, marketplace_ca_bundle=own)
         for kind in (WellKnownRemote, ClaudeRemote):
-            client = kind(remote_market(url, None, name="site", kind=RemoteKind.WELL_KNOWN), settings)
+            client = kind(remote_market(url, None, name="site", kind=WELL_KNOWN), settings)
             page = await client.changes(None, limit=10)
             assert page.unreadable == ()
             assert [one.id.key for one in page.entries] == ["site", "site/csv-report", "site/csv-report@1.0.0"]

@@ -24,14 +24,22 @@ from skillyard.database import (
     schema_state,
 )
 from skillyard.governance import people
-from skillyard.governance.identity import Person
+from skillyard.governance.administrators import Administrator
+from skillyard.governance.identity import Person, PersonPrincipal, TokenId
+from skillyard.marketplace_sync.conflicts.values import Strategy
+from skillyard.marketplace_sync.remotes import store
+from skillyard.marketplace_sync.remotes.remote import Filters, RemoteKind, RemoteMarket
+from skillyard.marketplace_sync.remotes.tables import SignerRow
+from skillyard.times import utcnow
 from sqlalchemy import (
     CheckConstraint,
     Connection,
     inspect,
     text,
 )
+from sqlalchemy.exc import IntegrityError
 from tests.database.processes import START, run_to_its_kill
+from tests.marketplace_sync.hubs import Unindexed
 from tests.postgres import Cluster
 
 Schema = list[tuple[str, list[str]]]
@@ -107,6 +115,45 @@ async def test_what_is_stored_goes_down_and_up_with_the_schema(
     async with database.reading() as session:
         found = await people.get_person(session, admin.workspace, admin.id)
     assert found == admin
+
+
+async def test_remotes_keep_their_numbers_and_what_hangs_on_them_when_their_table_is_copied(
+    database: Database, admin: Person, database_url: str
+) -> None:
+    """SQLite copies a table to widen a column, and forgets what numbers it gave out."""
+    by = Administrator.of(PersonPrincipal(TokenId(1), admin))
+
+    async def add(name: str, kind: str) -> RemoteMarket:
+        async with database.transaction() as session:
+            return await store.add(
+                session, by=by, at=utcnow(), name=name, url="http://127.0.0.1:9", token=None, kind=RemoteKind(kind),
+                filters=Filters(), strategy=Strategy.REMOTE_WINS, live=False, public_key=None,
+            )  # fmt: skip
+
+    async def remove(name: str) -> None:
+        async with database.transaction() as session:
+            await store.remove(session, admin.workspace, name, by=by, at=utcnow(), projection=Unindexed())
+
+    kept, gone = await add("kept", "claude"), await add("gone", "claude")
+    async with database.transaction() as session:
+        signer = SignerRow(
+            workspace_id=admin.workspace, remote_id=kept.id, publisher="acme", key="0" * 64, accepted_at=utcnow()
+        )
+        session.add(signer)
+    await remove("gone")
+    for _ in range(2):
+        await change_schema(database_url, lambda connection: command.downgrade(alembic_config(connection), "0019"))
+        await migrate(database_url)
+    async with database.reading() as session:
+        assert await store.list_remotes(session, admin.workspace) == (kept,)
+        assert (await session.execute(text("SELECT remote_id, publisher FROM remote_signers"))).all() == [
+            (kept.id, "acme")
+        ]
+    assert (await add("new", "acme_shelf")).id > gone.id
+    with pytest.raises(IntegrityError):
+        await change_schema(database_url, lambda connection: command.downgrade(alembic_config(connection), "0019"))
+    async with database.reading() as session:
+        assert [one.kind for one in await store.list_remotes(session, admin.workspace)] == ["claude", "acme_shelf"]
 
 
 async def test_tables_and_migrations_say_the_same(migrated_url: str) -> None:

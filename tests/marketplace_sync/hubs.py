@@ -15,7 +15,14 @@ from skillyard.marketplace_sync.catalogue import store
 from skillyard.marketplace_sync.catalogue.entry import CatalogueId, Entry, EntryId, EntryKind, canonical
 from skillyard.marketplace_sync.catalogue.store import Catalogue, Change
 from skillyard.marketplace_sync.conflicts.values import Strategy
-from skillyard.marketplace_sync.remotes.remote import Filters, RemoteId, RemoteKind, RemoteMarket, RemoteState
+from skillyard.marketplace_sync.remotes.remote import (
+    SKILLYARD,
+    Filters,
+    RemoteId,
+    RemoteKind,
+    RemoteMarket,
+    RemoteState,
+)
 from skillyard.settings import Settings
 from skillyard.times import utcnow
 from tests.api.conftest import Server
@@ -76,7 +83,7 @@ def remote_market(
     token: str | None,
     *,
     name: str = "hub",
-    kind: RemoteKind = RemoteKind.SKILLYARD,
+    kind: RemoteKind = SKILLYARD,
     public_key: str | None = None,
 ) -> RemoteMarket:
     return RemoteMarket(

@@ -9,11 +9,12 @@ from pydantic import Field, StringConstraints
 
 from skillyard.api.schemas.values import Body, View
 from skillyard.marketplace_sync.conflicts.values import Strategy
-from skillyard.marketplace_sync.remotes.remote import RemoteKind, RemoteState
+from skillyard.marketplace_sync.remotes.remote import SKILLYARD, RemoteKind, RemoteState
 
 Address = Annotated[str, StringConstraints(min_length=1, max_length=2000)]
 RemoteToken = Annotated[str, StringConstraints(min_length=1, max_length=512)]
 KeyText = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")]
+KindName = Annotated[RemoteKind, StringConstraints(pattern=r"^[a-z][a-z0-9_-]{0,63}$")]
 Names = Annotated[tuple[Annotated[str, StringConstraints(min_length=1, max_length=64)], ...], Field(max_length=200)]
 
 
@@ -29,7 +30,10 @@ class AddRemoteRequest(Body):
     name: Annotated[str, StringConstraints(min_length=1, max_length=64)]
     url: Address = Field(description="An `https://` address, unless a setting allows more.")
     token: RemoteToken | None = Field(default=None, description="What the remote gave; sent to its origin alone.")
-    kind: RemoteKind = RemoteKind.SKILLYARD
+    kind: KindName = Field(
+        default=SKILLYARD,
+        description="Its protocol: `skillyard`, `well_known`, `claude`, or a plug-in's.",
+    )
     filters: FiltersBody = FiltersBody()
     strategy: Strategy = Field(default=Strategy.REMOTE_WINS, description="How conflicts with it are settled.")
     live: bool = Field(default=True, description="Keep a live channel to it.")

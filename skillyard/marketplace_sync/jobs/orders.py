@@ -183,7 +183,7 @@ class Orders:
             raise InputError(f"{job.value} is a job of a remote: name one", field="remote")
         followed = await _named(session, by.workspace, remote)
         if job not in followed.jobs:
-            raise InputError(f"nothing goes up to a remote of the kind {followed.kind.value}", field="job")
+            raise InputError(f"nothing goes up to a remote of the kind {followed.kind}", field="job")
         if enabled and followed.state is not RemoteState.ENABLED:
             raise ConflictError(f"remote {followed.name} is {followed.state.value}; enable it first")
         return JobKey(job, followed.id), followed.workspace

@@ -10,7 +10,7 @@ from typing import NewType
 
 from skillyard.ids import WorkspaceId
 from skillyard.marketplace_sync.catalogue.entry import CatalogueId
-from skillyard.marketplace_sync.remotes.remote import RemoteId, RemoteKind, RemoteState
+from skillyard.marketplace_sync.remotes.remote import SKILLYARD, RemoteId, RemoteKind, RemoteState
 
 JobId = NewType("JobId", int)
 RunId = NewType("RunId", int)
@@ -73,7 +73,7 @@ class Known:
 
     @property
     def channel_wanted(self) -> bool:
-        return self.live_wanted and self.state is RemoteState.ENABLED and self.kind is RemoteKind.SKILLYARD
+        return self.live_wanted and self.state is RemoteState.ENABLED and self.kind == SKILLYARD
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,7 +87,7 @@ class Followed(Known):
     @property
     def jobs(self) -> tuple[Job, ...]:
         """Other protocols than ours can be read, and that is all."""
-        return OF_REMOTES if self.kind is RemoteKind.SKILLYARD else (Job.CATALOGUE,)
+        return OF_REMOTES if self.kind == SKILLYARD else (Job.CATALOGUE,)
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,7 +17,7 @@ from prometheus_client.registry import Collector
 from skillyard.marketplace_sync.metrics.figures import SyncMetrics
 from skillyard.marketplace_sync.metrics.health import HealthState, SyncHealth
 from skillyard.marketplace_sync.metrics.values import Standing
-from skillyard.marketplace_sync.remotes.remote import RemoteKind, RemoteState
+from skillyard.marketplace_sync.remotes.remote import SKILLYARD, RemoteState
 from skillyard.marketplace_sync.upwards.values import UploadState
 
 _Value = Callable[[Standing], float | None]
@@ -91,7 +91,7 @@ class StandingCollector(Collector):
         family = GaugeMetricFamily("sync_upload_queue", "What is to go up, by its state.", labels=("remote", "state"))
         for one in self._standings:
             # Other protocols than ours take nothing: "nothing waits" would be said of what cannot be sent.
-            for state in _OPEN_UPLOADS if one.kind is RemoteKind.SKILLYARD else ():
+            for state in _OPEN_UPLOADS if one.kind == SKILLYARD else ():
                 family.add_metric((one.label, state.value), one.uploads.get(state, 0))
         return family
 

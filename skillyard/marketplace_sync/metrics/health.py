@@ -8,7 +8,7 @@ from datetime import datetime, timedelta
 from enum import StrEnum
 
 from skillyard.marketplace_sync.metrics.values import Footing
-from skillyard.marketplace_sync.remotes.remote import RemoteKind, RemoteState
+from skillyard.marketplace_sync.remotes.remote import SKILLYARD, RemoteState
 
 STALE = timedelta(minutes=45)
 TOO_STALE = timedelta(minutes=60)
@@ -99,7 +99,7 @@ def _troubles(one: Footing, open_channels: frozenset[str], age: _Age | None) -> 
         found.append(("failing", f"{one.failures} runs in a row failed: {one.error or 'no reason is known'}"))
     if one.channel_wanted and one.label not in open_channels:
         found.append(("channel_down", "its live channel is not open"))
-    if one.set_aside and one.kind is RemoteKind.SKILLYARD:
+    if one.set_aside and one.kind == SKILLYARD:
         # An index may well name what is nothing for here; a feed has nothing that is not meant to be taken.
         found.append(("set_aside", f"{one.set_aside} entries of it could not be taken"))
     if one.dead:

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
 from pathlib import Path
-from typing import NewType, Protocol
+from typing import Final, NewType, Protocol
 
 import orjson
 
@@ -24,13 +24,14 @@ def stop_source(remote: RemoteId) -> str:
     return f"remote {remote}"
 
 
-class RemoteKind(StrEnum):
-    """Which protocol it speaks: ours, the index of the Agent Skills discovery convention, a Claude-style
-    marketplace."""
+RemoteKind = NewType("RemoteKind", str)
+"""Which protocol it speaks: the name of the plug-in that opens it. Nothing goes up to one that does not speak ours."""
 
-    SKILLYARD = "skillyard"
-    WELL_KNOWN = "well_known"
-    CLAUDE = "claude"
+SKILLYARD: Final = RemoteKind("skillyard")
+WELL_KNOWN: Final = RemoteKind("well_known")
+"""The index of the Agent Skills discovery convention."""
+CLAUDE: Final = RemoteKind("claude")
+"""A Claude-style marketplace."""
 
 
 class RemoteState(StrEnum):

@@ -23,6 +23,7 @@ from skillyard.marketplace_sync.remotes import store
 from skillyard.marketplace_sync.remotes.http import check_address, parse_address
 from skillyard.marketplace_sync.remotes.indexed import archives_of
 from skillyard.marketplace_sync.remotes.remote import (
+    SKILLYARD,
     Filters,
     Remote,
     RemoteId,
@@ -57,7 +58,7 @@ class RemoteDraft:
     name: str
     url: str
     token: str | None = None
-    kind: RemoteKind = RemoteKind.SKILLYARD
+    kind: RemoteKind = SKILLYARD
     filters: Filters = field(default_factory=Filters)
     strategy: Strategy = Strategy.REMOTE_WINS
     live: bool = True
@@ -127,6 +128,9 @@ class Remotes:
         """
         if not _SLUG.fullmatch(draft.name) or len(draft.name) > 64:
             raise InputError("a name is lower-case letters, digits and single hyphens, 64 at most", field="name")
+        if draft.kind not in self._openers:
+            there = ", ".join(sorted(self._openers)) or "none"
+            raise InputError(f"{self._missing(draft.kind)}; there are: {there}", field="kind")
         url = await self._checked(draft.url)
         _check_token(draft.token)
         _check_filters(draft.filters)
@@ -229,16 +233,19 @@ class Remotes:
 
     def client(self, remote: RemoteMarket) -> Remote:
         """A client of its kind; whoever asked for it closes it. Raises ``RemoteKindMissingError``."""
-        opener = self._openers.get(remote.kind.value)
+        opener = self._openers.get(remote.kind)
         if opener is None:
-            why = self._failed.get(remote.kind.value, "it is not installed")
-            raise RemoteKindMissingError(f"nothing here speaks to remotes of the kind {remote.kind.value}: {why}")
+            raise RemoteKindMissingError(self._missing(remote.kind))
         return opener.open(remote)
 
     async def record(self, remote: RemoteMarket, *, error: str | None, at: datetime | None = None) -> None:
         """Write down how a run ended: ``error`` in a sentence, ``None`` for one that got to the head."""
         async with self._database.transaction() as session:
             await store.record(session, remote.id, error=error, at=at or utcnow())
+
+    def _missing(self, kind: RemoteKind) -> str:
+        why = self._failed.get(kind, "it is not installed")
+        return f"nothing here speaks to remotes of the kind {kind}: {why}"
 
     async def _checked(self, text: str) -> str:
         url = parse_address(text)

@@ -85,7 +85,7 @@ async def add(
     )
     session.add(row)
     await session.flush()
-    facts: dict[str, JsonValue] = {"url": url, "kind": kind.value, "strategy": strategy.value, "live": live}
+    facts: dict[str, JsonValue] = {"url": url, "kind": kind, "strategy": strategy.value, "live": live}
     await _note(session, by, at=at, action=Action.REMOTE_ADDED, name=name, facts=facts)
     return _value(row)
 

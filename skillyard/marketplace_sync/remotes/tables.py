@@ -18,7 +18,6 @@ class RemoteRow(Base):
     __tablename__ = "remotes"
     __table_args__ = (
         UniqueConstraint("workspace_id", "name"),
-        one_of("kind", RemoteKind),
         one_of("state", RemoteState),
         one_of("strategy", Strategy),
         # A run that began before its remote was removed must never meet another under the same number.
@@ -29,7 +28,7 @@ class RemoteRow(Base):
     workspace_id: Mapped[int] = mapped_column(Key, ForeignKey("workspaces.id", ondelete="RESTRICT"))
     catalogue_id: Mapped[int] = mapped_column(Key, ForeignKey("catalogues.id", ondelete="RESTRICT"), unique=True)
     name: Mapped[str] = mapped_column(String(64))
-    kind: Mapped[RemoteKind] = mapped_column(StoredEnum(RemoteKind))
+    kind: Mapped[RemoteKind] = mapped_column(String(64))
     url: Mapped[str] = mapped_column(String(2000))
     """Without credentials."""
     token: Mapped[str | None] = mapped_column(String(512))

@@ -33,7 +33,7 @@ from skillyard.marketplace_sync.conflicts.conflicts import Conflicts
 from skillyard.marketplace_sync.conflicts.merge import skill_fields
 from skillyard.marketplace_sync.metrics.figures import SyncMetrics
 from skillyard.marketplace_sync.remotes import store as remotes_store
-from skillyard.marketplace_sync.remotes.remote import Remote, RemoteKind, RemoteMarket
+from skillyard.marketplace_sync.remotes.remote import SKILLYARD, Remote, RemoteMarket
 from skillyard.marketplace_sync.upwards import counting, store, words
 from skillyard.marketplace_sync.upwards.collisions import Collisions, signing_keys
 from skillyard.marketplace_sync.upwards.identity import origin_of
@@ -272,7 +272,7 @@ class Uploads:
     async def enqueue_counts(self, remote: RemoteMarket) -> int:
         """Tell a remote how often its skills were installed and called here, as running totals; returns of how many
         skills that is news. Only where ``marketplace_share_counts`` is on; else nothing is even counted."""
-        if not self._share_counts or remote.kind is not RemoteKind.SKILLYARD:
+        if not self._share_counts or remote.kind != SKILLYARD:
             return 0
         async with self._database.transaction() as session:
             own = await catalogue_store.own(session, at=utcnow())
@@ -293,7 +293,7 @@ class Uploads:
     async def send(self, remote: RemoteMarket) -> UploadReport:
         """Send everything that is due to a remote. Raises ``RemoteError``, also for one that nothing is to be sent to,
         and ``UploadBrokenError``, after what was kept from going is put off."""
-        if remote.kind is not RemoteKind.SKILLYARD:
+        if remote.kind != SKILLYARD:
             return UploadReport()
         await self._sender.require_open(remote.id)
         client = self._connect(remote)
@@ -362,7 +362,7 @@ class Uploads:
         """The remote, if anything can be sent to it. Raises ``NotFoundError``, ``InputError``."""
         async with self._database.reading() as session:
             market = await remotes_store.get(session, workspace, remote)
-        if market.kind is not RemoteKind.SKILLYARD:
+        if market.kind != SKILLYARD:
             raise InputError(f"{remote} is an index that is read only; nothing can be sent to it", field="remote")
         return market
 

@@ -15,7 +15,7 @@ from skillyard.marketplace_sync.conflicts.values import Strategy
 from skillyard.marketplace_sync.hub.feed import Feed
 from skillyard.marketplace_sync.live.broadcast import Bell
 from skillyard.marketplace_sync.remotes import store as remote_store
-from skillyard.marketplace_sync.remotes.remote import Filters, RemoteKind
+from skillyard.marketplace_sync.remotes.remote import SKILLYARD, Filters
 from skillyard.settings import Settings
 from skillyard.times import utcnow
 from tests.marketplace_sync.follower.hubs import Here, Hub
@@ -59,7 +59,7 @@ async def here(database: Database, admin: Person, hub: Hub) -> Here:
             name="hub",
             url="https://hub.example.org",
             token=None,
-            kind=RemoteKind.SKILLYARD,
+            kind=SKILLYARD,
             filters=Filters(),
             strategy=Strategy.REMOTE_WINS,
             live=True,

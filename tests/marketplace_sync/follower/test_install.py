@@ -30,7 +30,7 @@ from skillyard.marketplace_sync.follower.choice import choose
 from skillyard.marketplace_sync.follower.source import RemoteSource
 from skillyard.marketplace_sync.jobs.runner import RunTooLongError
 from skillyard.marketplace_sync.marketplace import Marketplace, create_marketplace
-from skillyard.marketplace_sync.remotes.remote import Filters, RemoteKind
+from skillyard.marketplace_sync.remotes.remote import SKILLYARD, Filters
 from skillyard.marketplace_sync.remotes.remotes import RemoteDraft, RemoteEdit, RemoteKindMissingError
 from skillyard.marketplace_sync.remotes.tables import RemoteRow
 from skillyard.marketplace_sync.search.settling import FEW
@@ -150,7 +150,7 @@ async def here(there: There, tmp_path: Path) -> AsyncIterator[Follows]:
         expires = (utcnow() + timedelta(days=1)).isoformat()
         wanted = {"name": f"follower-{tmp_path.name}"[:60], "scopes": ["read"], "expires_at": expires}
         token = str(made(there.admin.post("/v1/marketplace/tokens", json=wanted))["token"])
-        draft = RemoteDraft(name="hub", url=there.server.url, token=token, kind=RemoteKind.SKILLYARD, live=False)
+        draft = RemoteDraft(name="hub", url=there.server.url, token=token, kind=SKILLYARD, live=False)
         await market.remotes.add(draft, by=admin)
         yield Follows(runtime, market, admin, settings.home)
 

@@ -22,7 +22,7 @@ from skillyard.marketplace_sync.jobs.orders import Orders
 from skillyard.marketplace_sync.jobs.values import Job, JobKey, Run, RunTrigger
 from skillyard.marketplace_sync.metrics.figures import SyncMetrics
 from skillyard.marketplace_sync.remotes import store as remote_store
-from skillyard.marketplace_sync.remotes.remote import Filters, Remote, RemoteId, RemoteKind, RemoteMarket
+from skillyard.marketplace_sync.remotes.remote import SKILLYARD, Filters, Remote, RemoteId, RemoteMarket
 from skillyard.runtime import leases
 from skillyard.runtime.leases import Machine
 from skillyard.settings import Settings
@@ -104,7 +104,7 @@ async def added(database: Database, by: Administrator, name: str) -> RemoteMarke
             name=name,
             url="http://127.0.0.1:9",
             token=None,
-            kind=RemoteKind.SKILLYARD,
+            kind=SKILLYARD,
             filters=Filters(),
             strategy=Strategy.REMOTE_WINS,
             live=False,

@@ -18,7 +18,7 @@ from skillyard.marketplace_sync.metrics import store
 from skillyard.marketplace_sync.metrics.health import HealthState, judge
 from skillyard.marketplace_sync.metrics.values import Footing
 from skillyard.marketplace_sync.remotes import store as remote_store
-from skillyard.marketplace_sync.remotes.remote import Filters, RemoteId, RemoteKind, RemoteState
+from skillyard.marketplace_sync.remotes.remote import CLAUDE, SKILLYARD, Filters, RemoteId, RemoteState
 from skillyard.marketplace_sync.upwards import store as uploads_store
 from skillyard.marketplace_sync.upwards.values import UploadDraft, UploadKind, UploadState
 from skillyard.times import utcnow
@@ -30,7 +30,7 @@ FRESH = Footing(
     workspace=WorkspaceId(1),
     workspace_name="default",
     name="hub",
-    kind=RemoteKind.SKILLYARD,
+    kind=SKILLYARD,
     state=RemoteState.ENABLED,
     live_wanted=False,
     created_at=NOW - timedelta(days=9),
@@ -69,7 +69,7 @@ def old(**ago: float) -> Footing:
         ),
         ([replace(FRESH, dead=2, paused=True)], HealthState.DEGRADED, ["dead_uploads"]),
         ([replace(FRESH, set_aside=1)], HealthState.DEGRADED, ["set_aside"]),
-        ([replace(FRESH, set_aside=1, kind=RemoteKind.CLAUDE)], HealthState.HEALTHY, []),
+        ([replace(FRESH, set_aside=1, kind=CLAUDE)], HealthState.HEALTHY, []),
         ([replace(FRESH, state=RemoteState.DISTRUSTED)], HealthState.UNHEALTHY, ["distrusted"]),
         ([replace(old(days=5), state=RemoteState.DISABLED)], HealthState.HEALTHY, []),
     ],
@@ -93,7 +93,7 @@ async def test_what_is_suspended_is_not_counted_and_what_rests_is_known(database
             name="hub",
             url="http://127.0.0.1:9",
             token=None,
-            kind=RemoteKind.SKILLYARD,
+            kind=SKILLYARD,
             filters=Filters(),
             strategy=Strategy.REMOTE_WINS,
             live=False,

@@ -27,7 +27,7 @@ from skillyard.marketplace_sync.follower.run import Run
 from skillyard.marketplace_sync.remotes import store as remote_store
 from skillyard.marketplace_sync.remotes.claude import ClaudeRemote
 from skillyard.marketplace_sync.remotes.indexed import IndexedRemote
-from skillyard.marketplace_sync.remotes.remote import Filters, RemoteKind, RemoteMarket
+from skillyard.marketplace_sync.remotes.remote import CLAUDE, WELL_KNOWN, Filters, RemoteKind, RemoteMarket
 from skillyard.marketplace_sync.remotes.well_known import WellKnownRemote
 from skillyard.marketplace_sync.search.index import SearchIndex
 from skillyard.marketplace_sync.search.query import Query
@@ -121,7 +121,7 @@ class Following:
 
     @asynccontextmanager
     async def client(self) -> AsyncIterator[IndexedRemote]:
-        kind = WellKnownRemote if self.market.kind is RemoteKind.WELL_KNOWN else ClaudeRemote
+        kind = WellKnownRemote if self.market.kind == WELL_KNOWN else ClaudeRemote
         client = kind(self.market, self.settings)
         try:
             yield client
@@ -166,7 +166,7 @@ async def following(database: Database, admin: Person, home: Path, site: Site, k
 
 @pytest.fixture
 async def here(database: Database, admin: Person, tmp_path: Path, site: Site) -> Following:
-    return await following(database, admin, tmp_path / "home", site, RemoteKind.WELL_KNOWN)
+    return await following(database, admin, tmp_path / "home", site, WELL_KNOWN)
 
 
 async def test_what_an_index_names_is_found_here_and_gone_when_it_names_it_no_more(here: Following, site: Site) -> None:
@@ -284,7 +284,7 @@ async def test_pages_go_on_within_one_index_and_a_cursor_of_another_is_gone(here
 async def test_a_claude_marketplace_gives_what_has_a_digest_and_says_why_not_the_rest(
     database: Database, admin: Person, tmp_path: Path, site: Site
 ) -> None:
-    here = await following(database, admin, tmp_path / "home", site, RemoteKind.CLAUDE)
+    here = await following(database, admin, tmp_path / "home", site, CLAUDE)
     content = packed(**{"SKILL.md": manifest("chart", version="1.0.0")})
     site.files["/a.zip"] = content
     source = {"source": "archive", "url": f"{site.url}/a.zip", "sha256": hashlib.sha256(content).hexdigest()}

@@ -96,9 +96,11 @@ async def test_private_addresses_are_refused_unless_a_setting_allows_them(
     strict = Remotes(
         database=database, settings=settings_of(tmp_path, marketplace_allow_private=False), projection=Unindexed()
     )
+    await strict.start()
     for url in (URL, "https://10.0.0.5", "https://[::ffff:10.0.0.5]", "https://169.254.169.254/latest"):
         with pytest.raises(InputError, match="private"):
             await strict.add(draft(url=url), by=administrator(admin))
+    await strict.close()
 
 
 async def test_only_admins_of_its_own_workspace_change_a_remote(

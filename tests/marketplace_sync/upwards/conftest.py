@@ -19,7 +19,7 @@ from skillyard.marketplace_sync.conflicts.conflicts import Conflicts
 from skillyard.marketplace_sync.conflicts.values import Strategy
 from skillyard.marketplace_sync.metrics.figures import SyncMetrics
 from skillyard.marketplace_sync.remotes import store as remote_store
-from skillyard.marketplace_sync.remotes.remote import Filters, PushItem, PushResult, RemoteKind, RemoteMarket
+from skillyard.marketplace_sync.remotes.remote import SKILLYARD, Filters, PushItem, PushResult, RemoteMarket
 from skillyard.marketplace_sync.remotes.testing import MemoryMarketplace, MemoryRemote
 from skillyard.marketplace_sync.upwards.publishing import Bench, Publisher
 from skillyard.marketplace_sync.upwards.uploads import Uploads
@@ -159,7 +159,7 @@ async def add_remote(database: Database, admin: Person, strategy: Strategy = Str
             name="hub",
             url="https://hub.example.org",
             token=None,
-            kind=RemoteKind.SKILLYARD,
+            kind=SKILLYARD,
             filters=Filters(),
             strategy=strategy,
             live=True,
