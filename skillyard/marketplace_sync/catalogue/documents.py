@@ -149,7 +149,7 @@ class ModerationDocument(Document):
 class RatingDocument(Document):
     """One rater's word about a skill: a register in which the latest stamp wins."""
 
-    stars: Annotated[int, Field(ge=1, le=5)]
+    stars: Annotated[int, Field(ge=1, le=5, strict=True)]
     review: Annotated[str, StringConstraints(max_length=MAX_REVIEW)] = ""
     author: Annotated[str, StringConstraints(max_length=100)] = ""
     stamp: Annotated[str, StringConstraints(max_length=90)]
@@ -159,8 +159,8 @@ class RatingDocument(Document):
 class CountsDocument(Document):
     """What one instance counted, in all: both only grow."""
 
-    installs: Annotated[int, Field(ge=0, le=MAX_INTEGER)]
-    calls: Annotated[int, Field(ge=0, le=MAX_INTEGER)]
+    installs: Annotated[int, Field(ge=0, le=MAX_INTEGER, strict=True)]
+    calls: Annotated[int, Field(ge=0, le=MAX_INTEGER, strict=True)]
     at: Moment
 
 

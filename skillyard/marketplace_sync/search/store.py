@@ -13,7 +13,6 @@ import orjson
 from sqlalchemy import (
     BigInteger,
     ColumnElement,
-    Integer,
     Select,
     String,
     Text,
@@ -35,7 +34,7 @@ from sqlalchemy.dialects.sqlite import insert as insert_sqlite
 
 from skillyard.database import Base, Session, Snapshot, copy_rows
 from skillyard.marketplace_sync.catalogue.documents import Document, read_document
-from skillyard.marketplace_sync.catalogue.entry import CatalogueId, EntryKind
+from skillyard.marketplace_sync.catalogue.entry import MAX_INTEGER, CatalogueId, EntryKind
 from skillyard.marketplace_sync.catalogue.tables import EntryRow
 from skillyard.marketplace_sync.search import marks
 from skillyard.marketplace_sync.search.listings import (
@@ -168,13 +167,13 @@ async def summed(
 ) -> dict[str, tuple[int, int, int]]:
     """Of all live entries ``KEY#…`` of a kind: the sums of two fields, and how many entries there are.
 
-    Summed anew, whatever came in which order, so that it can never drift from the entries.
+    Summed anew, whatever came in which order, so that it can never drift from the entries; ``MAX_INTEGER`` at most.
     """
     if not keys:
         return {}
     given = some_texts(session).subquery()
     value = given.c[0]
-    sums = (*(func.sum(_number(session, one)) for one in fields), func.count())
+    sums = (*(_sum(session, one) for one in fields), func.count())
     about = (
         EntryRow.catalogue_id == catalogue,
         EntryRow.kind == entries,
@@ -191,7 +190,7 @@ async def summed(
         each = select(*sums).where(*about).correlate(given).lateral()
         query = select(value, *each.c).select_from(given).join(each, true()).where(each.c[2] > 0)
     rows = await session.execute(query, given_texts(session, keys))
-    return {key: (int(one or 0), int(other or 0), number) for key, one, other, number in rows}
+    return {key: (_told(one), _told(other), number) for key, one, other, number in rows}
 
 
 async def without_terms(session: Session, *, after: int, most: int) -> tuple[Bare, ...]:
@@ -372,10 +371,16 @@ def _json(values: Sequence[str] | Sequence[int]) -> str:
     return orjson.dumps(list(values)).decode()
 
 
-def _number(session: Session, field: str) -> ColumnElement[int]:
+def _sum(session: Session, field: str) -> ColumnElement[int]:
+    """Of any number of values up to ``MAX_INTEGER``: neither engine's narrower numbers may end a page."""
     if is_sqlite(session):
-        return func.json_extract(EntryRow.document, f"$.{field}", type_=Integer)
-    return cast(cast(EntryRow.document, JSONB)[field].astext, Integer)
+        return func.total(func.json_extract(EntryRow.document, f"$.{field}"))
+    return func.sum(cast(cast(EntryRow.document, JSONB)[field].astext, BigInteger))
+
+
+def _told(total: float | None) -> int:
+    """A sum as it is kept: at most the largest number that is said of one."""
+    return min(int(total or 0), MAX_INTEGER)
 
 
 _LISTINGS = Base.metadata.tables[ListingRow.__tablename__]

@@ -9,10 +9,11 @@ from dataclasses import replace
 
 import pytest
 from alembic import command
+from pydantic import ValidationError
 from skillyard.database import Database, alembic_config, change_schema, migrate
 from skillyard.governance.identity import Person
-from skillyard.marketplace_sync.catalogue.documents import ModerationState
-from skillyard.marketplace_sync.catalogue.entry import CatalogueId, Entry, EntryId, EntryKind
+from skillyard.marketplace_sync.catalogue.documents import CountsDocument, ModerationState, RatingDocument
+from skillyard.marketplace_sync.catalogue.entry import MAX_INTEGER, CatalogueId, Entry, EntryId, EntryKind
 from skillyard.marketplace_sync.search import settling
 from sqlalchemy import text as sql
 from tests.marketplace_sync.search.shelves import Shelf, new_shelf
@@ -33,6 +34,30 @@ async def test_a_rating_that_comes_before_its_skill_counts(shelf: Shelf) -> None
     await shelf.put(shelf.skill("acme/a"))
     assert await rated(shelf, "acme/a") == (3.0, 3, 7)
     assert await shelf.found(stars=4) == []
+
+
+@pytest.mark.parametrize("number", [2**31, MAX_INTEGER])
+async def test_counts_of_any_size_that_may_be_said_are_summed(shelf: Shelf, number: int) -> None:
+    """One that somebody made up must not keep a page from being taken, whatever the database's narrower numbers are."""
+    await shelf.put(shelf.counts("acme/a", number), *shelf.both("acme/a"))
+    assert await rated(shelf, "acme/a") == (None, 0, number)
+    many = 1100
+    await shelf.put(*(shelf.counts("acme/a", number, origin=f"o{one}") for one in range(many)))
+    assert await rated(shelf, "acme/a") == (None, 0, min(number * (many + 1), MAX_INTEGER))
+
+
+@pytest.mark.parametrize("number", [3.0, True, "3", 2**53, -1])
+def test_what_is_no_count_is_said_to_be_none(number: object) -> None:
+    said = {"installs": 1, "calls": number, "at": "2026-01-01T00:00:00Z"}
+    with pytest.raises(ValidationError):
+        CountsDocument.model_validate_json(json.dumps(said))
+
+
+@pytest.mark.parametrize("stars", [3.0, True, "3", 0, 6])
+def test_what_are_no_stars_is_said_to_be_none(stars: object) -> None:
+    said = {"stars": stars, "stamp": "1", "at": "2026-01-01T00:00:00Z"}
+    with pytest.raises(ValidationError):
+        RatingDocument.model_validate_json(json.dumps(said))
 
 
 async def test_a_rating_changed_and_taken_back(shelf: Shelf) -> None:
