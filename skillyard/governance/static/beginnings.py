@@ -24,7 +24,7 @@ _TIME_LIMIT: Final = 10
 _LONG: Final = 12
 """A repetition of more than this ends what is looked for."""
 _MOST_BEFORE: Final = 80
-_ENOUGH: Final = 16
+_ENOUGH: Final = 8
 """Characters after which a beginning is rare enough."""
 _OTHER: Final = r"\x80-\xff"
 _CLASSES: Final = {
