@@ -9,7 +9,7 @@ from pathlib import Path
 
 import orjson
 import pytest
-from skillyard.database import Database, open_database
+from skillyard.database import Database, DatabaseUnavailableError, Kind, Session, open_database
 from skillyard.governance.administrators import Administrator
 from skillyard.governance.errors import AdminRoleError
 from skillyard.governance.identity import Actor, ActorKind, Person
@@ -28,8 +28,10 @@ from skillyard.marketplace_sync.hub.head import HubKeyError, load_key
 from skillyard.marketplace_sync.hub.upkeep import FeedUpkeep
 from skillyard.marketplace_sync.live.broadcast import Bell
 from skillyard.times import utcnow
+from structlog.testing import capture_logs
 from tests.marketplace_sync.envelopes import opened
 from tests.marketplace_sync.hubs import Unindexed, category, settings_of
+from tests.postgres import Cluster
 
 
 async def write(database: Database, *changes: Change, days_ago: float = 0) -> None:
@@ -144,6 +146,53 @@ async def test_a_change_of_this_process_is_heard_of_without_a_notice(
         page = await waiting
     assert [entry.id.key for entry in page.entries] == ["a"]
     await bell.close()
+
+
+async def test_who_listens_hears_on_after_the_database_could_not_be_read(
+    bell: Bell, database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Their channel stays open whatever happens here, so they would wait for a poll, and nobody would see why."""
+    failed: list[str] = []
+    own_state = store.own_state
+
+    async def fails_once(session: Session) -> tuple[int, int] | None:
+        if not failed:
+            failed.append("once")
+            raise DatabaseUnavailableError("the database cannot be used now: locked")
+        return await own_state(session)
+
+    await write(database, category("a"))
+    async with bell.listening() as ear, asyncio.timeout(30):
+        assert await ear.rung()
+        monkeypatch.setattr(store, "own_state", fails_once)
+        bell.strike()
+        while not failed:  # noqa: ASYNC110 - the look that fails tells nobody
+            await asyncio.sleep(0.01)
+        await write(database, category("b"))
+        assert await ear.rung()
+        assert ear.state == (1, 2)
+
+
+@pytest.mark.database(Kind.POSTGRESQL)
+async def test_who_listens_hears_on_after_the_server_let_nobody_in(
+    bell: Bell, database: Database, postgres: Cluster
+) -> None:
+    name = database.url.rpartition("/")[2]
+    await write(database, category("a"))
+    with capture_logs() as logs:
+        async with bell.listening() as ear, asyncio.timeout(60):
+            assert await ear.rung()
+            await postgres.run(
+                f"ALTER DATABASE {name} CONNECTION LIMIT 0",
+                f"SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = '{name}'",
+            )
+            bell.strike()
+            while not any(log["event"] == "bell_cannot_look" for log in logs):  # noqa: ASYNC110 - a log tells nobody
+                await asyncio.sleep(0.01)
+            await postgres.run(f"ALTER DATABASE {name} CONNECTION LIMIT -1")
+            await write(database, category("b"))
+            assert await ear.rung()
+            assert ear.state == (1, 2)
 
 
 async def test_a_wait_without_a_change_ends_at_its_time(feed: Feed, database: Database) -> None:

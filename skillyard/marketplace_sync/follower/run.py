@@ -342,7 +342,11 @@ class Run:
             found = replace(page, entries=tuple(one for one in page.entries if after < one.seq <= last))
             intake = await asyncio.to_thread(judge, found, self._mirror.filters, after=after, now=utcnow())
             still = {(one.kind, one.key) for one in intake.set_aside}
-            good = [item.id for item in items if (item.kind, item.key) not in still]
+            # What changed since the last page is not there any more, and comes by the feed: until then it is still what
+            # the mirror lacks of the head that it was read to.
+            same = page.head is None or page.head.seq == here.seq
+            came = {one.seq for one in found.entries}
+            good = [one.id for one in items if (one.kind, one.key) not in still and (same or one.seq in came)]
             async with self._database.transaction() as session:
                 market = await self._mine(session)
                 await store.drop_set_aside(session, self._id, good)

@@ -11,6 +11,7 @@ import asyncio
 import random
 import time
 from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
 
@@ -41,6 +42,22 @@ _BUSY_SECONDS = 0.25
 _LONGEST_PAUSE = 60.0
 _LONGEST_RETRY_AFTER = 3600.0
 _log = structlog.get_logger("skillyard.jobs")
+
+
+@dataclass(frozen=True, slots=True)
+class _Wish:
+    """What those want who wait for a flight together. ``due`` is to run only if the time has come; ``wanted`` only if
+    the mirror is not there already."""
+
+    due: bool
+    wanted: int | None
+
+    def joined_by(self, other: _Wish) -> _Wish:
+        """Who comes by the schedule adds nothing; anybody else lets it fly, whether its time has come or not."""
+        if other.due:
+            return self
+        known = None if self.wanted is None or other.wanted is None else max(self.wanted, other.wanted)
+        return _Wish(due=False, wanted=known)
 
 
 class Jobs:
@@ -108,9 +125,11 @@ class Jobs:
         self._waiting: dict[JobKey, asyncio.Task[None]] = {}
         self._running: dict[JobKey, asyncio.Task[None]] = {}
         self._tasks: set[asyncio.Task[None]] = set()
-        self._wanted: dict[JobKey, int | None] = {}
+        self._wishes: dict[JobKey, _Wish] = {}
         self._failed: dict[JobKey, int] = {}
         self._not_before: dict[JobKey, float] = {}
+        self._left_alone: dict[JobKey, float] = {}
+        """Until when a remote asked this process for nothing, however often its turn comes meanwhile."""
 
     @property
     def running(self) -> bool:
@@ -278,23 +297,21 @@ class Jobs:
         self._begin(key, RunTrigger.SCHEDULE, due=True)
 
     def _begin(self, key: JobKey, trigger: RunTrigger, *, due: bool = False, wanted: int | None = None) -> None:
-        """Let a flight wait for its turn, unless one does: all who come meanwhile are on board. ``due`` runs only if
-        the time has come; ``wanted`` only if the mirror is not there already."""
+        """Let a flight wait for its turn, unless one does: all who come meanwhile are on board."""
         if self._closed or key.remote is None or key.remote not in self._remotes:
             return
+        wish = _Wish(due=due, wanted=wanted)
         if key in self._waiting:
-            before = self._wanted.get(key)
-            if not due:
-                self._wanted[key] = None if wanted is None or before is None else max(wanted, before)
+            self._wishes[key] = self._wishes[key].joined_by(wish)
             return
         if due and key in self._running:
             return
-        self._wanted[key] = wanted
-        self._waiting[key] = self._track(self._fly(key, self._remotes[key.remote], trigger, due=due))
+        self._wishes[key] = wish
+        self._waiting[key] = self._track(self._fly(key, self._remotes[key.remote], trigger))
 
-    async def _fly(self, key: JobKey, remote: Followed, trigger: RunTrigger, *, due: bool) -> None:
+    async def _fly(self, key: JobKey, remote: Followed, trigger: RunTrigger) -> None:
         try:
-            run = await self._turn(key, remote, trigger, due=due)
+            run = await self._turn(key, remote, trigger)
             if run is None:
                 return
             task = asyncio.current_task()
@@ -304,22 +321,25 @@ class Jobs:
             del self._waiting[key]
         await self._carry_out(run)
 
-    async def _turn(self, key: JobKey, remote: Followed, trigger: RunTrigger, *, due: bool) -> Run | None:
-        """The claim, once it is to be had; ``None`` where there is nothing to do."""
+    async def _turn(self, key: JobKey, remote: Followed, trigger: RunTrigger) -> Run | None:
+        """The claim, once it is to be had; ``None`` where there is nothing to do. Whoever came on board while an answer
+        was waited for is not answered by it: then it is asked for again."""
         clock = asyncio.get_running_loop().time
         while True:
             if (running := self._running.get(key)) is not None:
                 await asyncio.wait((running,))
-            if not due and (pause := self._not_before.get(key, 0.0) - clock()) > 0:
+            wish = self._wishes[key]
+            if wish.due and self._left_alone.get(key, 0.0) > clock():
+                return None
+            if not wish.due and (pause := self._not_before.get(key, 0.0) - clock()) > 0:
                 await asyncio.sleep(pause)
             if not self._is_wanted(key):
                 # An operator may have said so while this waited for its turn.
                 return None
-            if (wanted := self._wanted.get(key)) is not None:
-                async with self._database.reading() as session:
-                    mirrored = await store.mirrored(session, remote.id)
-                if mirrored is None or mirrored >= wanted:
+            if wish.wanted is not None and await self._is_there(remote.id, wish.wanted):
+                if self._wishes[key] == wish:
                     return None
+                continue
             state = self._states.get(key)
             period = self.period(key, None if state is None else state.seconds)
             at = utcnow()
@@ -332,19 +352,25 @@ class Jobs:
                     trigger=trigger,
                     at=at,
                     hold=self._hold,
-                    period=period if due else None,
+                    period=period if wish.due else None,
                     next_at=at + period,
                     unrenewed=None if state is None else self.unrenewed(state.id),
                 )
             match outcome:
                 case Run():
                     return outcome
-                case NotDue():
-                    return None
-                case Busy() if due:
-                    return None
-                case Busy():
+                case Busy() if not self._wishes[key].due:
                     await self._ended_elsewhere(key)
+                case NotDue() if self._wishes[key] != wish:
+                    pass
+                case NotDue() | Busy():
+                    return None
+
+    async def _is_there(self, remote: RemoteId, seq: int) -> bool:
+        """Whether nothing is left to be read up to a number: the mirror is there, or its remote is gone."""
+        async with self._database.reading() as session:
+            mirrored = await store.mirrored(session, remote)
+        return mirrored is None or mirrored >= seq
 
     async def _ended_elsewhere(self, key: JobKey) -> None:
         """Wait until another process's run gives up its claim; who looks is in nobody's way. A claim that is nobody's
@@ -364,9 +390,13 @@ class Jobs:
                 del self._running[key]
         failed = self._failed[key] = 0 if error is None else self._failed.get(key, 0) + 1
         pause = 0.0 if error is None else random.uniform(0, min(_LONGEST_PAUSE, 2.0**failed))  # noqa: S311 - spreads load
+        now = asyncio.get_running_loop().time()
         if isinstance(error, RemoteUnavailableError) and error.retry_after is not None:
             pause = max(pause, min(error.retry_after, _LONGEST_RETRY_AFTER))
-        self._not_before[key] = asyncio.get_running_loop().time() + pause
+            self._left_alone[key] = now + pause
+        else:
+            self._left_alone.pop(key, None)
+        self._not_before[key] = now + pause
         if isinstance(error, RunTooLongError) and key.job is Job.CATALOGUE and key.remote is not None:
             await self._cut_short(key.remote, error)
 

@@ -12,7 +12,8 @@ from contextlib import asynccontextmanager, suppress
 
 import structlog
 
-from skillyard.database import Database, DatabaseError, Location, Notices, listen
+from skillyard.database import Database, Location, Notices, listen
+from skillyard.errors import SkillyardError
 from skillyard.marketplace_sync.catalogue import store
 from skillyard.marketplace_sync.errors import TooManyListenersError
 
@@ -101,14 +102,15 @@ class Bell:
             await asyncio.gather(task, return_exceptions=True)
 
     async def _look(self) -> None:
-        """Until nobody listens any more. A broken database is the readers' to tell."""
+        """Until nobody listens any more. A database that cannot be read is the readers' to tell, and is looked at
+        again: whoever listens would not notice that nobody looks for them."""
         notices = self._hear(self._database.location)
         try:
             while self._ears:
                 try:
                     async with self._database.reading() as session:
                         state = await store.own_state(session)
-                except DatabaseError as error:
+                except SkillyardError as error:
                     _log.warning("bell_cannot_look", error=str(error))
                     await asyncio.sleep(_AFTER_ERROR_SECONDS)
                     continue

@@ -11,15 +11,18 @@ from typing import Final
 from sqlalchemy import func, select
 
 from skillyard.database import Session
+from skillyard.ids import BundleDigest
 from skillyard.marketplace_sync.catalogue.documents import CountsDocument, moment, read_document
 from skillyard.marketplace_sync.remotes.remote import RemoteMarket
 from skillyard.marketplace_sync.upwards.values import Upload, UploadDraft, UploadKind
 from skillyard.runtime.tables import InvocationRow, PointerMoveRow, SkillVersionRow
+from skillyard.sandbox.gate import Gate
 from skillyard.skills.bundle_store import BundleStore
 from skillyard.times import utcnow
 
 SETTLING_SECONDS: Final = 3600.0
 """A bundle is kept before its upload is written down."""
+_GATE_SECONDS: Final = 30.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,13 +79,21 @@ def news(key: str, counted: Counted, said: Upload | None) -> UploadDraft | None:
 
 async def swept(outgoing: BundleStore, needed: Collection[str]) -> int:
     """Remove bundles that no upload needs and that were not put lately; returns how many."""
-    return await asyncio.to_thread(_sweep, outgoing, frozenset(needed))
+    if not await asyncio.to_thread(_settled, outgoing, needed):
+        return 0
+    # No upload takes one for granted meanwhile: its put waits at the gate, and finds it gone or puts it anew.
+    async with Gate(outgoing.gate).alone(seconds=_GATE_SECONDS):
+        return await asyncio.to_thread(_remove_settled, outgoing, needed)
 
 
-def _sweep(outgoing: BundleStore, needed: frozenset[str]) -> int:
-    now, gone = time.time(), 0
-    for digest in outgoing.digests():
-        if digest not in needed and now - (outgoing.last_put(digest) or now) > SETTLING_SECONDS:
-            outgoing.remove(digest)
-            gone += 1
-    return gone
+def _settled(outgoing: BundleStore, needed: Collection[str]) -> list[BundleDigest]:
+    now = time.time()
+    old = (one for one in outgoing.digests() if now - (outgoing.last_put(one) or now) > SETTLING_SECONDS)
+    return [one for one in old if one not in needed]
+
+
+def _remove_settled(outgoing: BundleStore, needed: Collection[str]) -> int:
+    found = _settled(outgoing, needed)
+    for digest in found:
+        outgoing.remove(digest)
+    return len(found)

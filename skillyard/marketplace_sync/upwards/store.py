@@ -95,6 +95,17 @@ async def last_of_many(
     return found
 
 
+async def documents_of(session: Session, remote: RemoteId, kind: UploadKind, key: str) -> tuple[str, ...]:
+    """What items of a key said that were not dropped; what only takes back says nothing."""
+    query = select(UploadRow.document).where(
+        UploadRow.remote_id == remote,
+        UploadRow.kind == kind,
+        UploadRow.key == key,
+        UploadRow.state != UploadState.DROPPED,
+    )
+    return tuple(text for text in await session.scalars(query) if text is not None)
+
+
 async def touched_by(session: Session, remote: RemoteId, kind: UploadKind, keys: Iterable[str]) -> tuple[Upload, ...]:
     """Items of these keys that wait and never were on their way, or that wait for somebody to decide; by number.
 

@@ -39,9 +39,10 @@ class GivenRating:
 async def next_word(session: Session, remote: RemoteMarket, skill: str, by: PersonPrincipal) -> tuple[str, Stamp]:
     """The key of a person's rating, and a stamp later than all they said so far, whatever the clock says."""
     key = await rating_key(session, remote, skill, by)
-    last = await store.last_of(session, remote.id, UploadKind.RATING, key)
+    texts = list(await store.documents_of(session, remote.id, UploadKind.RATING, key))
     there = await catalogue_store.get(session, remote.catalogue, EntryId(EntryKind.RATING, key))
-    texts = [one.document for one in (last, there) if one is not None and one.document is not None]
+    if there is not None and there.document is not None:
+        texts.append(there.document)
     said = [stamp for stamp in map(_stamp, texts) if stamp is not None]
     origin = key.partition("#")[2].partition("/")[0]
     now_ms = int(utcnow().timestamp() * 1000)

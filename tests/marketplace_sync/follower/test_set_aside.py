@@ -8,6 +8,8 @@ from skillyard.marketplace_sync.catalogue.entry import EntryId, EntryKind
 from skillyard.marketplace_sync.catalogue.store import Change
 from skillyard.marketplace_sync.errors import RemoteAnswerError, RemoteUnavailableError
 from skillyard.marketplace_sync.follower import store as follower_store
+from skillyard.marketplace_sync.follower.pages import position
+from skillyard.marketplace_sync.remotes.remote import ChangePage, RemoteState
 from tests.marketplace_sync.follower.hubs import Here, Hub, Row, fill, gone, moderation, same, skill
 
 
@@ -49,6 +51,55 @@ async def test_a_poisoned_row_is_set_aside_with_its_reason_and_taken_when_it_is_
     report = await here.sync()
     assert (report.equal, report.set_aside) == (True, 0)
     await same(here, hub)
+
+
+def moves_on(hub: Hub, patch: pytest.MonkeyPatch, change: Change) -> None:
+    """Something changes at the hub before one place is asked for again, and not before."""
+    changes = hub.changes
+    changed: list[Change] = []
+
+    async def asked(cursor: str | None, *, limit: int, wait: float = 0.0) -> ChangePage:
+        place = position(cursor)
+        if place is not None and place.up_to == place.seq + 1 and not changed:
+            changed.append(change)
+            await hub.write(change)
+        return await changes(cursor, limit=limit, wait=wait)
+
+    patch.setattr(hub, "changes", asked)
+
+
+@pytest.mark.parametrize("known", [False, True], ids=["first run", "later run"])
+@pytest.mark.parametrize("change", [skill("acme/s3"), gone(skill("acme/s3"))], ids=["changed", "deleted"])
+async def test_what_changes_before_it_is_asked_for_again_is_waited_for_and_nobody_is_distrusted(
+    hub: Hub, here: Here, monkeypatch: pytest.MonkeyPatch, change: Change, *, known: bool
+) -> None:
+    """It is not where it was any more, and the head that the mirror was read to still counts it."""
+    await fill(hub)
+    await hub.write(Change(EntryId(EntryKind.SKILL, "acme/s3"), '{"description":3}'))
+    if known:
+        assert (await here.sync()).set_aside == 1
+    moves_on(hub, monkeypatch, change)
+    report = await here.sync()
+    assert (report.equal, report.set_aside, report.snapshot) == (None, 1, not known)
+    assert (await here.market()).state is RemoteState.ENABLED
+    report = await here.sync()
+    assert (report.equal, report.set_aside, report.snapshot) == (True, 0, False)
+    await same(here, hub)
+
+
+async def test_what_comes_good_after_all_while_others_change_is_not_waited_for_twice(
+    hub: Hub, here: Here, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The line gave one a wrong name and broke another; the first is right by now, and its place is the same."""
+    await fill(hub)
+    breaks: dict[str, Row] = {"acme/s3": {"key": "../s3"}, "acme/s4": {"document": "{}"}}
+    hub.meddle = lambda row: {**row, **breaks.get(str(row["key"]), {})} if row["kind"] == "skill" else row
+    with pytest.raises(RemoteAnswerError, match="do not account"):
+        await here.sync()
+    del breaks["acme/s3"]
+    moves_on(hub, monkeypatch, skill("acme/s9", "Changed."))
+    report = await here.sync()
+    assert (report.equal, report.set_aside) == (None, 1)
 
 
 @pytest.mark.parametrize(

@@ -7,17 +7,20 @@ from datetime import timedelta
 from pathlib import Path
 
 import pytest
-from skillyard.database import Database
+from skillyard.database import Database, Session
 from skillyard.governance.administrators import Administrator
 from skillyard.marketplace_sync.errors import RemoteUnavailableError
 from skillyard.marketplace_sync.jobs import store
 from skillyard.marketplace_sync.jobs.values import Job, JobKey, RunState, RunTrigger
 from skillyard.marketplace_sync.remotes import store as remote_store
-from skillyard.marketplace_sync.remotes.remote import RemoteMarket, RemoteState
+from skillyard.marketplace_sync.remotes.remote import RemoteId, RemoteMarket, RemoteState
 from skillyard.times import utcnow
 from tests.marketplace_sync.jobs.houses import (
+    House,
     Work,
+    claimed_by,
     runs,
+    take_lease,
     until,
     working,
 )
@@ -63,6 +66,75 @@ async def test_a_head_that_the_mirror_has_already_costs_no_run(
         house.jobs.news(remote.id, 0)
         await until(lambda: not house.jobs._waiting)
         assert house.follow.begun == 1
+
+
+@pytest.mark.parametrize("later", [None, 5])
+async def test_news_that_come_while_the_mirror_is_looked_at_are_not_answered_by_that_look(
+    database: Database, remote: RemoteMarket, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, later: int | None
+) -> None:
+    """It would be minutes until the next poll finds what they told of."""
+    looks, looked = asyncio.Event(), asyncio.Event()
+    mirrored = store.mirrored
+
+    async def slowly(session: Session, remote_id: RemoteId) -> int | None:
+        found = await mirrored(session, remote_id)
+        looks.set()
+        await looked.wait()
+        return found
+
+    async with working(database, tmp_path) as house:
+        await until(lambda: len(house.follow.ended) == 1 and house.rests())
+        monkeypatch.setattr(store, "mirrored", slowly)
+        house.jobs.news(remote.id, 0)
+        await until(looks.is_set)
+        house.jobs.news(remote.id, later)
+        looked.set()
+        await until(lambda: len(house.follow.ended) == 2)
+        await until(house.rests)
+        assert house.follow.begun == 2
+
+
+async def test_news_that_come_while_a_scheduled_turn_waits_run_though_its_time_has_not_come(
+    database: Database, remote: RemoteMarket, tmp_path: Path
+) -> None:
+    async with working(database, tmp_path) as house:
+        await until(lambda: len(house.follow.ended) == 1 and house.rests())
+        await _told_in_a_scheduled_turn(house, database, remote)
+        await until(lambda: len(house.follow.ended) == 2)
+        await until(house.rests)
+        await house.jobs._due(JobKey(Job.CATALOGUE, remote.id))
+        await until(house.rests)
+        assert house.follow.begun == 2, "the schedule alone waits for its time"
+
+
+async def test_news_that_come_while_a_scheduled_turn_waits_run_after_another_processs_run(
+    database: Database, remote: RemoteMarket, tmp_path: Path
+) -> None:
+    """That run may have read its last page already."""
+    async with working(database, tmp_path) as house:
+        await until(lambda: len(house.follow.ended) == 1 and house.rests())
+        other = await claimed_by(database, remote, await take_lease(database))
+        async with database.transaction() as session:
+            state = await store.ensure(session, other.key, remote.workspace)
+            await store.put_off(session, state.id, utcnow() - timedelta(seconds=1))
+        await _told_in_a_scheduled_turn(house, database, remote)
+        await asyncio.sleep(0.5)
+        assert house.follow.begun == 1
+        async with database.transaction() as session:
+            assert await store.finish(
+                session, other, state=RunState.SUCCEEDED, counts={}, error=None, at=utcnow(), next_at=None, keep=9
+            )
+        await until(lambda: len(house.follow.ended) == 2)
+
+
+async def _told_in_a_scheduled_turn(house: House, database: Database, remote: RemoteMarket) -> None:
+    """The schedule fires and waits for the writer, and then news come."""
+    key = JobKey(Job.CATALOGUE, remote.id)
+    async with database.transaction():
+        await house.jobs._due(key)
+        await asyncio.sleep(0.1)
+        house.jobs.news(remote.id, None)
+        assert key in house.jobs._waiting
 
 
 async def test_a_stopping_process_ends_what_it_runs_within_seconds_and_says_so(
@@ -115,13 +187,18 @@ async def test_a_failure_is_recorded_and_tried_again_sooner(
     assert "it broke: ValueError; the server's log says more" in errors
 
 
-async def test_a_remote_that_asks_to_be_left_alone_is(database: Database, remote: RemoteMarket, tmp_path: Path) -> None:
+@pytest.mark.parametrize("news", [True, False], ids=["news", "its turns"])
+async def test_a_remote_that_asks_to_be_left_alone_is(
+    database: Database, remote: RemoteMarket, tmp_path: Path, news: bool
+) -> None:
+    """By news, and by its turns, of which several come meanwhile."""
     work = Work(error=RemoteUnavailableError("429", retry_after=120))
     async with working(database, tmp_path, follow=work, sync_period_not_live=0.2) as house:
         await until(lambda: house.follow.begun == 1)
         await until(lambda: not house.jobs._running)
-        house.jobs.news(remote.id, None)
-        await asyncio.sleep(1.5)
+        if news:
+            house.jobs.news(remote.id, None)
+        await asyncio.sleep(3)
         assert house.follow.begun == 1
         (row,) = [one for one in await house.orders.table(remote.workspace) if one.job is Job.CATALOGUE]
     assert row.next_at is not None

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
+import os
+import time
 import uuid
 from pathlib import Path
 
@@ -11,8 +14,12 @@ from skillyard.database import Database, Session
 from skillyard.governance.decision import SkillState
 from skillyard.governance.identity import ActorKind, Person
 from skillyard.marketplace_sync.catalogue.entry import EntryKind
+from skillyard.marketplace_sync.upwards.counting import SETTLING_SECONDS, swept
 from skillyard.runtime.states import InvocationState
 from skillyard.runtime.tables import InvocationRow, PointerMoveRow, SkillRow, SkillVersionRow
+from skillyard.sandbox.gate import Gate
+from skillyard.skills.bundle import make_bundle
+from skillyard.skills.bundle_store import BundleStore
 from skillyard.times import utcnow
 from tests.marketplace_sync.upwards.conftest import SKILL, EmptyBench, Outpost, add_remote, outpost_of
 
@@ -94,3 +101,25 @@ async def test_nothing_is_told_unless_it_is_wanted(database: Database, admin: Pe
     outpost = await made(database, admin, tmp_path / "home", share=False)
     assert await outpost.uploads.enqueue_counts(outpost.remote) == 0
     assert await outpost.uploads.list(admin.workspace) == ()
+
+
+async def test_a_bundle_that_is_being_put_again_stays_and_one_that_nothing_waits_for_goes(tmp_path: Path) -> None:
+    """An upload that is written down a moment later would have no files to send."""
+    outgoing = BundleStore(tmp_path / "outgoing")
+    kept: dict[str, Path] = {}
+    for name in ("needed", "again"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "SKILL.md").write_text(f"---\nname: {name}\ndescription: A skill.\n---\n")
+        bundle = make_bundle(tmp_path / name)
+        kept[bundle.digest] = outgoing.put(tmp_path / name, bundle)
+        os.utime(kept[bundle.digest], (time.time() - 2 * SETTLING_SECONDS,) * 2)
+    needed, again = kept
+    async with Gate(outgoing.gate).inside():
+        sweeping = asyncio.create_task(swept(outgoing, {needed}))
+        await asyncio.sleep(0.3)
+        os.utime(kept[again])
+    assert await sweeping == 0
+    assert kept[again].is_dir()
+    os.utime(kept[again], (time.time() - 2 * SETTLING_SECONDS,) * 2)
+    assert await swept(outgoing, {needed}) == 1
+    assert [place.is_dir() for place in kept.values()] == [True, False]

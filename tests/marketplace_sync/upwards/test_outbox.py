@@ -89,6 +89,19 @@ async def test_stamps_grow_also_when_the_clock_does_not(outpost: Outpost) -> Non
     assert stamps == sorted(set(stamps))
 
 
+async def test_a_rating_is_later_than_what_a_waiting_take_back_is_about_though_the_clock_was_put_back(
+    outpost: Outpost, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The take-back makes room for it and never goes, so the remote compares it with what was sent before."""
+    sent = await outpost.uploads.rate("hub", SKILL, stars=1, by=outpost.person)
+    await outpost.send()
+    await outpost.uploads.unrate("hub", SKILL, by=outpost.person)
+    monkeypatch.setattr("skillyard.marketplace_sync.upwards.words.utcnow", lambda: utcnow() - timedelta(hours=1))
+    anew = await outpost.uploads.rate("hub", SKILL, stars=5, by=outpost.person)
+    first, second = (parse_stamp(orjson.loads(str(one.document))["stamp"]) for one in (sent, anew))
+    assert second > first
+
+
 async def test_a_rating_taken_back_is_gone_there_too(outpost: Outpost) -> None:
     await outpost.uploads.rate("hub", SKILL, stars=4, by=outpost.person)
     await outpost.send()
