@@ -242,6 +242,11 @@ class Settings(BaseSettings):
     )
     webhook_ca_bundle: Path | None = Field(default=None, description="CA bundle for webhooks, instead of the system's.")
 
+    git_allow_private: bool = Field(
+        default=False,
+        description="Let skills be installed over Git from private addresses; nothing about the host is checked then.",
+    )
+
     marketplace_allow_private: bool = Field(
         default=False,
         description="Let remotes be at private addresses, and by plain HTTP on this machine (another Skillyard beside "

@@ -17,6 +17,7 @@ from starlette.datastructures import FormData, UploadFile
 from skillyard.api.problems import ForbiddenError, MediaTypeError
 from skillyard.api.schemas.skills import GitOrigin, InstallRequest, UploadFields, UploadForm
 from skillyard.errors import InputError
+from skillyard.runtime.git_hosts import git_hosts
 from skillyard.settings import Settings
 from skillyard.skills.skill import ParseMode
 from skillyard.skills.source import Source
@@ -109,6 +110,7 @@ def _from_git(git: GitOrigin, settings: Settings) -> Source:
         subfolder=git.subfolder,
         environment=settings.tool_environment,
         allow_local=settings.allow_server_paths,
+        hosts=git_hosts(settings),
     )
 
 

@@ -6,7 +6,6 @@ One approval for each package, of exactly that version, and of exactly those fil
 from __future__ import annotations
 
 import re
-import tomllib
 from collections.abc import Iterable, Iterator
 from datetime import datetime
 
@@ -18,8 +17,9 @@ from skillyard.governance.decision import Maturity
 from skillyard.governance.errors import RuleError
 from skillyard.governance.rules import RuleDraft, draft_approval
 from skillyard.skills.declared_files import requirements_txt
-from skillyard.skills.errors import RequirementError
+from skillyard.skills.errors import RequirementError, SkillError
 from skillyard.skills.skill import DeclaredPackage, Ecosystem
+from skillyard.skills.toml import loads_toml
 
 MAX_BYTES = 4 * 1024 * 1024
 MAX_PACKAGES = 10_000
@@ -90,9 +90,9 @@ def _pinned(declared: DeclaredPackage, file: str) -> WantedPackage:
 
 def _of_lock(text: str, file: str) -> Iterator[WantedPackage]:
     try:
-        lock = Pylock.from_dict(tomllib.loads(text))
-    except tomllib.TOMLDecodeError as error:
-        raise RuleError(f"not TOML: {error}", file=file) from error
+        lock = Pylock.from_dict(loads_toml(text, file=file))
+    except SkillError as error:
+        raise RuleError(error.message, file=file, line=error.line) from error
     except PylockValidationError as error:
         raise RuleError(f"not a lock (PEP 751): {error}", file=file) from error
     for place, package in enumerate(lock.packages):

@@ -17,6 +17,7 @@ OURS: Final = frozenset(
         advisories.UNDETERMINED_RULE,
         advisories.MALICIOUS_RULE,
         declared.RULE,
+        declared.UNKNOWN_RULE,
         source_builds.RULE,
         agreement.RULE,
         names.LOOKALIKE,

@@ -55,9 +55,10 @@ def parse_url(text: str, *, example: str, credentials: str) -> httpx.URL:
         raise InputError(f"longer than {_LONGEST} characters", field="url")
     try:
         url = httpx.URL(text)
+        host = url.host  # decoded only here, which fails for names that are not of IDNA
     except (httpx.InvalidURL, ValueError) as error:
         raise InputError(f"not an address: {error}", field="url") from error
-    if url.scheme not in ("http", "https") or not url.host:
+    if url.scheme not in ("http", "https") or not host:
         raise InputError(f"not an address such as {example}", field="url")
     if url.userinfo:
         raise InputError(f"an address with a user name or password is refused; {credentials}", field="url")
@@ -75,14 +76,21 @@ def origin(url: httpx.URL) -> str:
 
 async def checked(url: httpx.URL, reach: Reach) -> Target:
     """The address, resolved. Raises ``reach.refusal`` for one that is not reached, or must not be."""
-    addresses = await _resolved(url, reach.refusal)
-    if not reach.private and (inside := [ip for ip in addresses if not is_public(ip)]):
-        raise reach.refusal(f"{url.host} is the private address {inside[0]}, which this server does not send to")
+    port = url.port or (443 if url.scheme in ("https", "wss") else 80)
+    addresses = await host_ips(url.host, port, reach)
     if url.scheme == "https" or reach.plain:
         return Target(url, addresses)
     if not (reach.plain_loopback and all(_bare(ip).is_loopback for ip in addresses)):
         raise reach.refusal(f"{reach.what} sent over https:// only")
     return Target(url, addresses)
+
+
+async def host_ips(host: str, port: int, reach: Reach) -> tuple[IpAddress, ...]:
+    """The addresses of a host, all of them checked. Raises ``reach.refusal``."""
+    addresses = await _resolved(host, port, reach.refusal)
+    if not reach.private and (inside := [ip for ip in addresses if not is_public(ip)]):
+        raise reach.refusal(f"{host} is the private address {inside[0]}, which this server does not send to")
+    return addresses
 
 
 def is_public(ip: IpAddress) -> bool:
@@ -105,14 +113,13 @@ def _is_tunnel(ip: IpAddress) -> bool:
     return isinstance(ip, ipaddress.IPv6Address) and (ip.sixtofour is not None or ip.teredo is not None)
 
 
-async def _resolved(url: httpx.URL, refusal: type[SkillyardError]) -> tuple[IpAddress, ...]:
-    port = url.port or (443 if url.scheme in ("https", "wss") else 80)
+async def _resolved(host: str, port: int, refusal: type[SkillyardError]) -> tuple[IpAddress, ...]:
     try:
         async with asyncio.timeout(_RESOLVE_SECONDS):
-            found = await asyncio.get_running_loop().getaddrinfo(url.host, port, type=socket.SOCK_STREAM)
+            found = await asyncio.get_running_loop().getaddrinfo(host, port, type=socket.SOCK_STREAM)
     except TimeoutError as error:
-        raise refusal(f"{url.host} was not resolved within {_RESOLVE_SECONDS:g} s") from error
+        raise refusal(f"{host} was not resolved within {_RESOLVE_SECONDS:g} s") from error
     except (OSError, UnicodeError) as error:
-        raise refusal(f"{url.host} has no address") from error
+        raise refusal(f"{host} has no address") from error
     # An IPv6 address may carry a zone (``fe80::1%eth0``), which is private in any case.
     return tuple(dict.fromkeys(ipaddress.ip_address(entry[4][0]) for entry in found))

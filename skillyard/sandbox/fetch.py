@@ -18,7 +18,7 @@ from skillyard.sandbox.folders import Place, disk_full_named, remove_folder
 from skillyard.sandbox.index import PackageIndex, uv_program
 from skillyard.sandbox.record import StoredFile, verify_unpacked
 from skillyard.sandbox.resolvers.uv_errors import says_full, says_unreachable
-from skillyard.skills.lock import Target
+from skillyard.skills.lock import Target, exact_pin
 from skillyard.subprocesses.tools import DiskLimit, ToolDiskError, ToolError, run_tool
 
 _MIB = 1024**2
@@ -87,7 +87,7 @@ class WheelFetcher:
             await asyncio.shield(asyncio.to_thread(remove_folder, work))
 
     async def _install(self, wheel: WantedWheel, target: Target, place: Place, into: Path, work: Path) -> None:
-        requirement = f"{wheel.name}=={wheel.version} --hash=sha256:{wheel.sha256}\n"
+        requirement = f"{exact_pin(wheel.name, wheel.version)} --hash=sha256:{wheel.sha256}\n"
         with disk_full_named(place.path):
             await asyncio.to_thread((work / "wheel.txt").write_text, requirement, encoding="utf-8")
         command = [

@@ -17,7 +17,7 @@ from skillyard.sandbox.resolvers.compile import Question, UvCompile
 from skillyard.sandbox.tags import best_wheel
 from skillyard.sandbox.wheelhouse import Wheelhouse
 from skillyard.settings import Settings
-from skillyard.skills.lock import Lock, LockedArtefact, LockedPackage, Target
+from skillyard.skills.lock import Lock, LockedArtefact, LockedPackage, Target, exact_pin
 from skillyard.skills.skill import Ecosystem
 
 _AT_ONCE = 4
@@ -90,7 +90,7 @@ class WheelArchives:
     async def _located(self, wanted: Sequence[SourceArchive], target: Target, folder: Path) -> dict[str, str]:
         """Where the index has the wheels of these versions, by SHA-256."""
         await asyncio.to_thread(folder.mkdir)
-        pins = "".join(f"{one.name}=={one.version}\n" for one in wanted)
+        pins = "".join(f"{exact_pin(one.name, one.version)}\n" for one in wanted)
         ended = await self._compiler.run(
             Question(folder, target, None), "pins.in", pins, "--no-deps", "--generate-hashes", "--format", "pylock.toml"
         )

@@ -8,7 +8,6 @@ inline metadata of scripts (PEP 723) in ``scripts/**/*.py``.
 from __future__ import annotations
 
 import re
-import tomllib
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -20,6 +19,7 @@ from skillyard.skills.errors import RequirementError, SkillError
 from skillyard.skills.requirement import npm_package, python_package
 from skillyard.skills.skill import Bundle, DeclaredPackage, Origin
 from skillyard.skills.tolerance import Tolerance
+from skillyard.skills.toml import loads_toml
 
 MAX_DECLARATION_BYTES = 1024 * 1024
 
@@ -194,13 +194,10 @@ def _refuse_index_settings(tool: dict[str, object], path: str) -> None:
 
 def _toml(text: str, path: str, *, first_line: int) -> dict[str, object]:
     try:
-        return tomllib.loads(text)
-    except tomllib.TOMLDecodeError as error:
-        match = re.search(r"at line (\d+)", str(error))
-        line = first_line + (int(match[1]) if match else text.count("\n")) - 1
-        raise SkillError(f"not valid TOML: {error}", file=path, line=line) from error
-    except RecursionError as error:
-        raise SkillError("not valid TOML: nested too deep", file=path) from error
+        return loads_toml(text, file=path)
+    except SkillError as error:
+        line = None if error.line is None else first_line + error.line - 1
+        raise SkillError(error.message, file=path, line=line) from error
 
 
 def _table(data: dict[str, object], field: str, path: str) -> dict[str, object]:

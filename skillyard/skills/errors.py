@@ -35,6 +35,10 @@ class LockFormatError(SkillError):
     code = "invalid_lock"
 
 
+class UnsoundLockError(LockFormatError, ValueError):
+    """A lock names what no package, file or target can be called."""
+
+
 class SourceSpecError(InputError):
     """What was said about where a skill comes from cannot be used: an address, a ref or a folder in it."""
 

@@ -11,18 +11,21 @@ import ast
 import sys
 import threading
 import warnings
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 from packaging.utils import canonicalize_name
 
 from skillyard.skills.bundle import open_file
-from skillyard.skills.errors import SkillError
+from skillyard.skills.errors import BundleTooLargeError, SkillError
 from skillyard.skills.skill import Bundle, Ecosystem, Skill
 
-MAX_PYTHON_BYTES = 1024 * 1024
-"""Largest Python file that is parsed: a syntax tree takes a hundred times the text's memory."""
+MAX_PYTHON_BYTES = 512 * 1024
+"""Largest Python file that is parsed: a syntax tree may take a thousand times the text's memory."""
+MAX_ALL_PYTHON_BYTES = 2 * 1024 * 1024
+"""Python of one bundle that is parsed: nothing else of this process runs while a file is."""
 
 DISTRIBUTIONS: dict[str, tuple[str, ...]] = {
     "Crypto": ("pycryptodome",),
@@ -63,8 +66,9 @@ _NAMESPACES = frozenset({"google", "azure", "zope", "ruamel", "jaraco"})
 _OF_THE_SANDBOX = frozenset({"skillyard_call"})
 """Modules that every sandbox has, as it has the standard library: by them a skill says how far its call is."""
 
-# The parser warns about invalid escapes in the skill's code, and warning filters belong to the whole process.
-_quiet = threading.Lock()
+# One syntax tree at a time is as much memory as they may take. And the parser warns about invalid escapes in the
+# skill's code, and warning filters belong to the whole process.
+_one_at_a_time = threading.Lock()
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,14 +79,24 @@ class UndeclaredImport:
     distribution: str
 
 
-def read_module(folder: Path, path: str) -> ast.Module:
-    """The syntax tree of a Python file; raises ``SkillError`` with the line where it does not parse."""
+@contextmanager
+def parsed(folder: Path, path: str) -> Iterator[ast.Module]:
+    """The syntax tree of a Python file, the only one of this process; keep no part of it.
+
+    Raises ``SkillError`` with the line where it does not parse, ``BundleTooLargeError`` for one that is not read.
+    """
     with open_file(folder, path) as (file, info):
         if info.st_size > MAX_PYTHON_BYTES:
-            raise SkillError(f"a Python file larger than {MAX_PYTHON_BYTES // 1024} KiB is not analysed", file=path)
+            message = f"a Python file larger than {MAX_PYTHON_BYTES // 1024} KiB is not analysed"
+            raise BundleTooLargeError(message, file=path)
         source = file.read(MAX_PYTHON_BYTES)
+    with _one_at_a_time:
+        yield _tree(source, path)
+
+
+def _tree(source: bytes, path: str) -> ast.Module:
     try:
-        with _quiet, warnings.catch_warnings():
+        with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             return ast.parse(source, filename=path)
     except SyntaxError as error:
@@ -91,16 +105,10 @@ def read_module(folder: Path, path: str) -> ast.Module:
         raise SkillError("not valid Python: null bytes, or nested too deep", file=path) from error
 
 
-def foreign_imports(bundle: Bundle, modules: Iterable[tuple[str, ast.Module]]) -> tuple[str, ...]:
-    """Dotted names that the files import from elsewhere, sorted. ``modules`` are pairs of path and syntax tree."""
-    found = set()
-    for path, module in modules:
-        own = _own_modules(bundle, path)
-        for name in _imported(module):
-            top = name.partition(".")[0]
-            if top not in sys.stdlib_module_names and top not in own and top not in _OF_THE_SANDBOX:
-                found.add(name)
-    return tuple(sorted(found))
+def foreign_imports(bundle: Bundle, path: str, module: ast.Module) -> frozenset[str]:
+    """Dotted names that the file at ``path``, of which ``module`` is the syntax tree, imports from elsewhere."""
+    known = sys.stdlib_module_names | _own_modules(bundle, path) | _OF_THE_SANDBOX
+    return frozenset(name for name in _imported(module) if name.partition(".")[0] not in known)
 
 
 def undeclared_imports(skill: Skill) -> tuple[UndeclaredImport, ...]:

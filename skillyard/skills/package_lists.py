@@ -7,7 +7,6 @@ hash. Whatever cannot be read as exact versions is refused; a list that is read 
 from __future__ import annotations
 
 import re
-import tomllib
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from typing import Final
 
@@ -16,9 +15,10 @@ from packaging.pylock import Package, Pylock, PylockValidationError
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
-from skillyard.skills.errors import LockFormatError
+from skillyard.skills.errors import LockFormatError, SkillError
 from skillyard.skills.lock import Lock, LockedArtefact, LockedPackage, Target
 from skillyard.skills.skill import DeclaredPackage, Ecosystem
+from skillyard.skills.toml import loads_toml
 
 MAX_TEXT: Final = 16 * 1024 * 1024
 MAX_PACKAGES: Final = 20_000
@@ -33,9 +33,9 @@ def lock_of_pylock(text: str, target: Target, *, file: str) -> Lock:
     if len(text) > MAX_TEXT:
         raise LockFormatError(f"is longer than {MAX_TEXT} characters", file=file)
     try:
-        pylock = Pylock.from_dict(tomllib.loads(text))
-    except (tomllib.TOMLDecodeError, RecursionError) as error:
-        raise LockFormatError(f"is not TOML: {error}", file=file) from error
+        pylock = Pylock.from_dict(loads_toml(text, file=file))
+    except SkillError as error:
+        raise LockFormatError(error.message, file=file, line=error.line) from error
     except PylockValidationError as error:
         raise LockFormatError(error.message, file=file, field=error.context) from error
     found = [_of_pylock(package, f"packages[{place}]", file) for place, package in enumerate(pylock.packages)]

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import ast
-from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 
 from skillyard.skills.bundle import make_bundle
@@ -16,14 +15,25 @@ from skillyard.skills.entries import (
     named_entries,
     script_entries,
 )
-from skillyard.skills.errors import SkillError
+from skillyard.skills.errors import BundleTooLargeError, SkillError
 from skillyard.skills.frontmatter import FILE, Text
-from skillyard.skills.imports import foreign_imports, read_module
+from skillyard.skills.imports import MAX_ALL_PYTHON_BYTES, MAX_PYTHON_BYTES, foreign_imports, parsed
 from skillyard.skills.manifest import Manifest, read_manifest
 from skillyard.skills.request import read_requested, read_version
-from skillyard.skills.schema import input_schema
+from skillyard.skills.schema import hinted_schema, shipped_schema
 from skillyard.skills.skill import Bundle, DeclaredPackage, Ecosystem, Entry, EntryKind, ParseMode, Skill, SkillKind
 from skillyard.skills.tolerance import Tolerance
+
+UNREAD_PYTHON = "unread_python"
+"""Code of the note that a Python file is too large to be parsed, so that what it imports is not known."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Code:
+    """What Python files say: their imports, and the schema by the hints of the default entry's function."""
+
+    imports: frozenset[str] = frozenset()
+    schema: str | None = None
 
 
 def parse_skill(folder: Path, mode: ParseMode = ParseMode.LENIENT) -> Skill:
@@ -38,11 +48,9 @@ def parse_skill(folder: Path, mode: ParseMode = ParseMode.LENIENT) -> Skill:
     declared = declared_packages(folder, bundle, manifest, tolerance)
     named = named_entries(manifest.metadata, bundle)
     kind = _kind(bundle, declared, named, tolerance)
-    modules = _modules(folder, bundle, named, tolerance)
-    for entry in named:
-        if entry.kind is EntryKind.FUNCTION and is_python(entry.path):
-            check_function(entry, modules[entry.path], manifest.metadata["skillyard.entry"])
     entries = tuple(dict.fromkeys(named + script_entries(kind, bundle)))
+    code = _read_code(folder, bundle, manifest, tolerance, named=named, entries=entries)
+    schema = shipped_schema(folder, bundle, entries[0]) if entries else None
     version = _version(manifest, tolerance)
     return Skill(
         name=manifest.name,
@@ -57,8 +65,8 @@ def parse_skill(folder: Path, mode: ParseMode = ParseMode.LENIENT) -> Skill:
         declared=declared,
         requested=read_requested(manifest.metadata, tolerance),
         entries=entries,
-        imports=foreign_imports(bundle, modules.items()),
-        input_schema=_schema(folder, bundle, entries, modules),
+        imports=tuple(sorted(code.imports)),
+        input_schema=code.schema if schema is None else schema,
         notes=tolerance.notes,
         bundle=bundle,
     )
@@ -102,23 +110,49 @@ def _kind(
     return SkillKind.PYTHON if python or other else SkillKind.INSTRUCTIONS
 
 
-def _modules(folder: Path, bundle: Bundle, named: tuple[Entry, ...], tolerance: Tolerance) -> Mapping[str, ast.Module]:
-    """Syntax trees of the Python files. One that does not parse is noted, unless it is an entry or mode is strict."""
-    entries = {entry.path for entry in named}
-    modules = {}
-    for file in bundle.files:
+def _read_code(
+    folder: Path,
+    bundle: Bundle,
+    manifest: Manifest,
+    tolerance: Tolerance,
+    *,
+    named: tuple[Entry, ...],
+    entries: tuple[Entry, ...],
+) -> _Code:
+    """Python files, one after the other, the named entries first.
+
+    One that does not parse or is too large is noted, unless it is a named entry or mode is strict.
+    """
+    needed = {entry.path for entry in named}
+    imports: set[str] = set()
+    schema = None
+    left = MAX_ALL_PYTHON_BYTES
+    for file in sorted(bundle.files, key=lambda file: file.path not in needed):
         if not is_python(file.path):
             continue
         try:
-            modules[file.path] = read_module(folder, file.path)
+            cost = 0 if file.size > MAX_PYTHON_BYTES else file.size
+            if cost > left:
+                message = f"is not analysed: Python is, up to {MAX_ALL_PYTHON_BYTES // 1024} KiB of a skill"
+                raise BundleTooLargeError(message, file=file.path)
+            left -= cost
+            found = _code_of(folder, bundle, file.path, entries, manifest)
         except SkillError as error:
-            if file.path in entries:
+            if file.path in needed:
                 raise
-            tolerance.tolerate("unreadable_python", error.message, file=file.path, line=error.line)
-    return modules
+            code = UNREAD_PYTHON if isinstance(error, BundleTooLargeError) else "unreadable_python"
+            tolerance.tolerate(code, error.message, file=file.path, line=error.line)
+            continue
+        imports |= found.imports
+        schema = schema if found.schema is None else found.schema
+    return _Code(frozenset(imports), schema)
 
 
-def _schema(folder: Path, bundle: Bundle, entries: tuple[Entry, ...], modules: Mapping[str, ast.Module]) -> str | None:
-    if not entries:
-        return None
-    return input_schema(folder, bundle, entries[0], modules.get(entries[0].path))
+def _code_of(folder: Path, bundle: Bundle, path: str, entries: tuple[Entry, ...], manifest: Manifest) -> _Code:
+    """Raises ``SkillError`` also where an entry names a function that the file does not have."""
+    with parsed(folder, path) as module:
+        for entry in entries:
+            if entry.path == path and entry.kind is EntryKind.FUNCTION:
+                check_function(entry, module, manifest.metadata["skillyard.entry"])
+        schema = hinted_schema(entries[0], module) if entries and entries[0].path == path else None
+        return _Code(foreign_imports(bundle, path, module), schema)

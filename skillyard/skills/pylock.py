@@ -10,7 +10,6 @@ A package that is built from source has the standard's ``sdist``, and what its b
 from __future__ import annotations
 
 import re
-import tomllib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -19,9 +18,10 @@ import tomli_w
 from packaging.pylock import Package, PackageSdist, Pylock, PylockValidationError
 from packaging.utils import canonicalize_name
 
-from skillyard.skills.errors import LockFormatError
+from skillyard.skills.errors import LockFormatError, SkillError
 from skillyard.skills.lock import Lock, LockedArtefact, LockedPackage, SourceBuild, Target
 from skillyard.skills.skill import Ecosystem
+from skillyard.skills.toml import loads_toml
 
 _SHA256 = re.compile(r"^[0-9a-f]{64}$")
 _FILE_NAME = re.compile(r"^[A-Za-z0-9][A-Za-z0-9._+!-]*\.whl$")
@@ -150,9 +150,9 @@ def _parse(text: str, file: str) -> Mapping[str, Any]:
     if len(text) > _MAX_TEXT:
         raise LockFormatError(f"is longer than {_MAX_TEXT} characters", file=file)
     try:
-        return tomllib.loads(text)
-    except (tomllib.TOMLDecodeError, RecursionError) as error:
-        raise LockFormatError(f"is not TOML: {error}", file=file) from error
+        return loads_toml(text, file=file)
+    except SkillError as error:
+        raise LockFormatError(error.message, file=file, line=error.line) from error
 
 
 def _validated(document: Mapping[str, Any], file: str) -> Pylock:

@@ -37,12 +37,17 @@ _ARRAYS = {"list", "List", "Sequence", "Iterable", "Collection"}
 _OBJECTS = {"dict", "Dict", "Mapping", "MutableMapping"}
 
 
-def input_schema(folder: Path, bundle: Bundle, entry: Entry, module: ast.Module | None) -> str | None:
-    """JSON text, or ``None`` where neither a file nor a function says anything; a bad file is a ``SkillError``."""
+def shipped_schema(folder: Path, bundle: Bundle, entry: Entry) -> str | None:
+    """JSON text of the file beside the script, ``None`` where there is none; a bad file is a ``SkillError``."""
     path = f"{entry.path.rpartition('.')[0]}.schema.json"
     if any(file.path == path for file in bundle.files):
         return _shipped(read_text(folder, path), path)
-    if module is None or entry.kind is not EntryKind.FUNCTION:
+    return None
+
+
+def hinted_schema(entry: Entry, module: ast.Module) -> str | None:
+    """JSON text of what the function's hints say, ``None`` where the entry is none or they say nothing."""
+    if entry.kind is not EntryKind.FUNCTION:
         return None
     function = next((node for node in module.body if isinstance(node, Function) and node.name == entry.function), None)
     if function is None:
@@ -79,7 +84,10 @@ def _shipped(text: str, path: str) -> str:
         raise SkillError(f"not valid JSON: {error.msg}", file=path, line=error.lineno) from error
     if not isinstance(schema, dict) or schema.get("type", "object") != "object":
         raise SkillError("must be a JSON Schema of an object", file=path, line=1)
-    return orjson.dumps(schema).decode()
+    try:
+        return orjson.dumps(schema).decode()
+    except orjson.JSONEncodeError as error:
+        raise SkillError("is nested too deep", file=path) from error
 
 
 def _property(argument: ast.arg, default: ast.expr | None) -> Schema:

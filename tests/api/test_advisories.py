@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import httpx
 from skillyard.governance.advisories.attempts import AttemptState, write_attempt
 from skillyard.times import utcnow
 from tests.api.conftest import House, made, serving
+from tests.marketplace_sync.metrics.conftest import wait
 
 SOURCE = "https://example.com/all.zip"
 
@@ -37,6 +39,23 @@ def test_a_failed_update_is_told_to_everybody_and_its_words_to_operators(tmp_pat
             assert (attempt["state"], attempt["error"]) == ("failed", None)
         index.write_bytes(b"damaged")
         assert made(admin.get("/v1/status"))["advisories"] == {"state": "unreadable", "failing": []}
+
+
+def test_why_an_update_by_hand_failed_is_told_to_operators_alone(tmp_path: Path) -> None:
+    nobody = "http://127.0.0.1:9/all.zip"
+    with serving(tmp_path / "home", advisories_url=nobody) as server, server.client(server.token) as admin:
+
+        def run(client: httpx.Client) -> dict[str, object]:
+            (found,) = made(client.get("/v1/admin/sync/runs?job=advisories"))["items"]  # type: ignore[misc]
+            return dict(found)  # type: ignore[call-overload]
+
+        assert admin.post("/v1/admin/sync/trigger", json={"job": "advisories"}).status_code == 202
+        wait(lambda: run(admin)["ended_at"])
+        assert (run(admin)["state"], "127.0.0.1" in str(run(admin)["error"])) == ("failed", True)
+        ann = made(admin.post("/v1/persons", json={"name": "ann", "role": "admin"}))["id"]
+        token = made(admin.post("/v1/tokens", json={"name": "test", "person": ann}))["token"]
+        with server.client(str(token)) as other:
+            assert (run(other)["state"], run(other)["error"]) == ("failed", None)
 
 
 def test_old_advisories_are_called_stale(tmp_path: Path) -> None:

@@ -71,7 +71,7 @@ def test_an_approval_ends_at_its_expiry_and_so_does_a_ban() -> None:
     assert isinstance(outcome(*paused, now=soon), Allow)
 
 
-@pytest.mark.parametrize(("version", "specifier"), [("not a version", "<2"), ("1.26.4", "=>1"), ("9" * 5000, "==1")])
+@pytest.mark.parametrize(("version", "specifier"), [("not-a-version", "<2"), ("1.26.4", "=>1")])
 def test_what_cannot_be_read_counts_as_banned_and_not_as_approved(version: str, specifier: str) -> None:
     locks = (lock(package("numpy", version)),)
     assert codes(outcome(approval("numpy"), ban("numpy", specifier), locks=locks)) == ["banned_package"]

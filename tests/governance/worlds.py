@@ -130,7 +130,7 @@ def codes(decision: Decision) -> list[str]:
 # For properties.
 
 NAMES = st.sampled_from(["pandas", "numpy", "Num_Py", "left-pad"])
-VERSIONS = st.sampled_from(["1.0", "1.26.4", "2.0rc1", "2.2.0+local", "0", "not a version", ""])
+VERSIONS = st.sampled_from(["1.0", "1.26.4", "2.0rc1", "2.2.0+local", "0", "not-a-version", "v"])
 SPECIFIERS = st.sampled_from(["", "==1.0", "<2", ">=1,<3", "!=1.0", "===1.0", "~=1.2", "==1.*", "nonsense", "^1"])
 HASHES = st.sampled_from(["a" * 64, "c" * 64])
 TIMES = st.sampled_from([NOW - 30 * DAY, NOW - DAY, NOW, NOW + timedelta(seconds=1), NOW + 3 * DAY, NOW + 90 * DAY])

@@ -30,3 +30,8 @@ def test_a_lock_with_builds_comes_back() -> None:
 def test_something_else_is_an_error() -> None:
     with pytest.raises(StoredValueError):
         locks_from_json('[{"ecosystem":"pypi"}]')
+
+
+def test_a_stored_lock_that_names_more_than_a_package_is_an_error() -> None:
+    with pytest.raises(StoredValueError, match="is no name of a package"):
+        locks_from_json(BEFORE_BUILDS.replace('"six"', '"six @ https://x.example/a.tar.gz\\n--no-binary six\\nsix"'))

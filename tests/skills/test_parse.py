@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+import subprocess
 import sys
 from contextlib import suppress
 
 import orjson
 import pytest
 from skillyard.skills.errors import SkillError
-from skillyard.skills.imports import UndeclaredImport, undeclared_imports
-from skillyard.skills.parse import parse_skill
+from skillyard.skills.imports import MAX_ALL_PYTHON_BYTES, MAX_PYTHON_BYTES, UndeclaredImport, undeclared_imports
+from skillyard.skills.parse import UNREAD_PYTHON, parse_skill
 from skillyard.skills.skill import EntryKind, ParseMode, SkillKind
 
 RUN = "def run(text: str) -> str:\n    return text\n"
@@ -256,3 +257,48 @@ def test_a_shipped_schema_wins_and_must_be_one(make_skill):
     files["scripts/a.schema.json"] = '{"type": "array"}'
     with pytest.raises(SkillError, match=r"^scripts/a\.schema\.json:1: must be a JSON Schema"):
         parse_skill(make_skill(_with_entry("scripts/a.py:run"), files))
+
+
+def test_python_that_is_too_large_is_noted_strictly_refused_and_never_an_entry(make_skill):
+    large = "x = 1\n" * (MAX_PYTHON_BYTES // 6 + 1)
+    folder = make_skill(files={"scripts/a.py": large, "scripts/b.py": "import requests\n"})
+    skill = parse_skill(folder)
+    assert [note.file for note in skill.notes if note.code == UNREAD_PYTHON] == ["scripts/a.py"]
+    assert skill.imports == ("requests",)
+    with pytest.raises(SkillError, match=r"^scripts/a\.py: a Python file larger than 512 KiB"):
+        parse_skill(folder, ParseMode.STRICT)
+    with pytest.raises(SkillError, match=r"^scripts/a\.py: a Python file larger than 512 KiB"):
+        parse_skill(make_skill(_with_entry("scripts/a.py:run"), {"scripts/a.py": large}))
+
+
+def test_no_more_python_is_parsed_than_the_limit_and_entries_come_first(make_skill):
+    most = MAX_ALL_PYTHON_BYTES // MAX_PYTHON_BYTES
+    text = "'" + "x" * (MAX_PYTHON_BYTES - 3) + "'\n"
+    files = {f"lib/a{number}.py": text for number in range(most + 1)}
+    files["scripts/run.py"] = "import requests\ndef run(a: int):\n    pass\n"
+    skill = parse_skill(make_skill(_with_entry("scripts/run.py:run"), files))
+    assert [note.file for note in skill.notes if note.code == UNREAD_PYTHON] == ["lib/a3.py", "lib/a4.py"]
+    assert skill.imports == ("requests",)
+    assert orjson.loads(skill.input_schema or "")["required"] == ["a"]
+
+
+def test_one_syntax_tree_at_a_time_is_kept(make_skill):
+    """One of these files takes 100 MiB while it is parsed, and the trees of all of them 260 MiB."""
+    folder = make_skill(files={f"scripts/{name}.py": "a;" * 60_000 for name in "abcdef"})
+    program = """
+import resource, sys
+from pathlib import Path
+from skillyard.skills.parse import parse_skill
+before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+parse_skill(Path(sys.argv[1]))
+print((resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) // 1024)
+"""
+    ended = subprocess.run([sys.executable, "-c", program, folder], check=True, timeout=60, stdout=subprocess.PIPE)
+    assert int(ended.stdout) < 180
+
+
+def test_a_shipped_schema_that_is_nested_too_deep_is_refused_with_its_file(make_skill):
+    nested = '{"a":' * 300 + "{}" + "}" * 300
+    files = {"scripts/main.py": "print(1)\n", "scripts/main.schema.json": nested}
+    with pytest.raises(SkillError, match=r"^scripts/main\.schema\.json: is nested too deep"):
+        parse_skill(make_skill(files=files))

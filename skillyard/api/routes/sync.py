@@ -7,7 +7,7 @@ from typing import Annotated
 
 from fastapi import APIRouter, Path, Query
 
-from skillyard.api.auth import Admin
+from skillyard.api.auth import Admin, Anyone
 from skillyard.api.paging import Cursor, PageSize, key_of, page_of
 from skillyard.api.routes.sync_views import advisory_job, channel_view, job_view, remote_status, run_view, upload_view
 from skillyard.api.schemas.sync import (
@@ -27,6 +27,7 @@ from skillyard.api.schemas.sync import (
 from skillyard.api.schemas.values import MAX_KEY, Page
 from skillyard.api.state import TheMarketplace, TheRuntime
 from skillyard.governance.administrators import Administrator
+from skillyard.governance.identity import PersonPrincipal, Role
 from skillyard.marketplace_sync.jobs.orders import JobEdit
 from skillyard.marketplace_sync.jobs.values import Job
 from skillyard.marketplace_sync.marketplace import Marketplace
@@ -78,14 +79,17 @@ async def sync_runs(
     *,
     market: TheMarketplace,
     admin: Admin,
+    principal: Anyone,
     remote: NamedRemote = None,
     job: Annotated[Job | None, Query(description="Of this job alone.")] = None,
     cursor: Cursor = None,
     limit: PageSize = 100,
 ) -> Page[RunView]:
-    """What was run, the newest first: with what it counted, or why it failed."""
+    """What was run, the newest first: with what it counted, or why it failed; the instance's own says that to
+    operators alone."""
+    tells = isinstance(principal, PersonPrincipal) and principal.person.role is Role.OPERATOR
     found = await market.orders.runs(admin.workspace, remote=remote, job=job, before=key_of(cursor), limit=limit + 1)
-    return page_of(found, limit, lambda one: run_view(*one), key=lambda one: one[0].id)
+    return page_of(found, limit, lambda one: run_view(*one, tells=tells), key=lambda one: one[0].id)
 
 
 # Uploads

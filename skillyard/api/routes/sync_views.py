@@ -25,8 +25,9 @@ from skillyard.marketplace_sync.upwards.values import Upload, UploadState
 from skillyard.settings import Settings
 
 
-def run_view(run: Run, remote: str | None) -> RunView:
-    """``remote`` is the name of the run's remote; ``None`` for the instance's own job."""
+def run_view(run: Run, remote: str | None, *, tells: bool = True) -> RunView:
+    """``remote`` is the name of the run's remote; ``None`` for the instance's own job. Why that one failed is left out
+    unless it ``tells``: it may name addresses inside."""
     return RunView(
         id=run.id,
         job=run.key.job,
@@ -36,7 +37,7 @@ def run_view(run: Run, remote: str | None) -> RunView:
         started_at=run.started_at,
         ended_at=run.ended_at,
         counts=dict(run.counts),
-        error=run.error,
+        error=run.error if tells or run.workspace is not None else None,
     )
 
 

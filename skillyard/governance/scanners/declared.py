@@ -1,4 +1,7 @@
-"""Imports that a skill's files make and that no declared package provides: worth a flag, no proof of anything bad."""
+"""Imports that a skill's files make and that no declared package provides: worth a flag, no proof of anything bad.
+
+So is a Python file of which they are not known, because it is too large.
+"""
 
 from __future__ import annotations
 
@@ -10,9 +13,11 @@ from skillyard.governance.report import Evidence, EvidenceState, Finding, Severi
 from skillyard.governance.scanner import ScanTarget
 from skillyard.settings import Settings
 from skillyard.skills.imports import UndeclaredImport, undeclared_imports
-from skillyard.skills.skill import Ecosystem
+from skillyard.skills.parse import UNREAD_PYTHON
+from skillyard.skills.skill import Ecosystem, Note
 
 RULE: Final = "undeclared_import"
+UNKNOWN_RULE: Final = "unknown_imports"
 
 
 class DeclaredScanner:
@@ -26,8 +31,9 @@ class DeclaredScanner:
         locked = {
             package.name for lock in target.locks if lock.ecosystem is Ecosystem.PYPI for package in lock.packages
         }
-        findings = tuple(_finding(one, locked) for one in undeclared_imports(target.skill))
-        return findings, Evidence(self.name, __version__, EvidenceState.RAN, None)
+        findings = [_finding(one, locked) for one in undeclared_imports(target.skill)]
+        unread = [_unread(note) for note in target.skill.notes if note.code == UNREAD_PYTHON]
+        return (*findings, *unread), Evidence(self.name, __version__, EvidenceState.RAN, None)
 
 
 def create_scanner(settings: Settings) -> DeclaredScanner:  # noqa: ARG001  # every factory takes the settings
@@ -45,4 +51,13 @@ def _finding(one: UndeclaredImport, locked: set[str]) -> Finding:
         level=Verdict.FLAG,
         severity=Severity.LOW,
         message=f"the skill imports {one.module} without declaring a package that provides it: {effect}.",
+    )
+
+
+def _unread(note: Note) -> Finding:
+    return Finding(
+        rule=UNKNOWN_RULE,
+        level=Verdict.FLAG,
+        severity=Severity.LOW,
+        message=f"what {note.file} imports is not known: {note.message}.",
     )

@@ -32,6 +32,7 @@ from skillyard.governance.errors import AdvisoryIndexError, AdvisoryIndexMissing
 from skillyard.governance.report import Evidence, EvidenceState, Finding
 from skillyard.governance.scanner import ScanTarget
 from skillyard.settings import Settings
+from skillyard.skills.lock import exact_pin
 from skillyard.skills.skill import Ecosystem
 from skillyard.subprocesses.tools import ToolError
 
@@ -131,7 +132,10 @@ def _spelt(version: str) -> str:
 
 def requirements(pins: Sequence[Pin]) -> str:
     """The lock as pip's requirements file with hashes ("Hash-checking mode" of pip's documentation)."""
-    lines = (" \\\n    ".join([str(pin), *(f"--hash=sha256:{digest}" for digest in pin.hashes)]) for pin in pins)
+    lines = (
+        " \\\n    ".join([exact_pin(pin.name, pin.version), *(f"--hash=sha256:{digest}" for digest in pin.hashes)])
+        for pin in pins
+    )
     return "".join(f"{line}\n" for line in lines)
 
 

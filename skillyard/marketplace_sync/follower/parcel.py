@@ -21,6 +21,7 @@ from skillyard.errors import InputError
 from skillyard.skills.bundle import write_archive
 from skillyard.skills.lock import Lock, LockedArtefact
 from skillyard.skills.skill import Bundle
+from skillyard.skills.tar import StrictTarFile
 
 NAME: Final = "parcel.json"
 BUNDLE: Final = "bundle.tar"
@@ -122,16 +123,19 @@ def pack(contents: Contents, *, folder: Path, bundle: Bundle, packages: Mapping[
 def unpack(parcel: Path, into: Path) -> Unpacked:
     """Read a parcel below an empty folder, everything counted and every package checked against its hash. Blocks.
 
-    What is unpacked takes no more room than the parcel itself: nothing in it is compressed. Raises ``InputError`` for
-    what is none.
+    What is unpacked takes no more room than the parcel itself: nothing in it is compressed, and every file has one
+    place and is there once. Raises ``InputError`` for what is none.
     """
     room = _Room(parcel.stat().st_size)
     try:
-        with tarfile.open(parcel, "r:") as archive:
+        with StrictTarFile.open(parcel, "r:") as archive:
             contents = _contents(archive)
             named = {one.place: one.sha256 for one in contents.packages}
-            bundle, packages = into / BUNDLE, dict[str, Path]()
+            bundle, packages, seen = into / BUNDLE, dict[str, Path](), set[str]()
             for member in archive:
+                if member.name in seen:
+                    raise InputError(f"{member.name[:80]!r} is there twice", field="parcel")
+                seen.add(member.name)
                 source = _content(archive, member)
                 if source is None:
                     raise InputError(f"{member.name[:80]!r} is no file", field="parcel")

@@ -8,11 +8,10 @@ not give; and sources in Git or npm have no digest of their content here. Those 
 from __future__ import annotations
 
 import httpx
-import orjson
 
 from skillyard.marketplace_sync.errors import RemoteAnswerError
 from skillyard.marketplace_sync.remotes.http import Trust, said
-from skillyard.marketplace_sync.remotes.indexed import IndexedRemote, Item, read_item
+from skillyard.marketplace_sync.remotes.indexed import IndexedRemote, Item, raw_of, read_item
 from skillyard.marketplace_sync.remotes.remote import Remote, RemoteMarket
 from skillyard.settings import Settings
 
@@ -49,7 +48,9 @@ class ClaudeRemote(IndexedRemote):
 
 
 def _item(row: object, base: httpx.URL) -> Item:
-    raw = orjson.dumps(row).decode()
+    raw = raw_of(row)
+    if raw is None:
+        return Item("?", wrong="it is nested too deep")
     if not isinstance(row, dict):
         return Item("?", raw=raw, wrong="it is no object")
     source = row.get("source")

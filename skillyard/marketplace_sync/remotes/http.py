@@ -219,7 +219,8 @@ class RemoteHttp:
             raise
         except TimeoutError as error:
             raise RemoteUnavailableError(f"no answer within {seconds:g} s") from error
-        except (httpx.HTTPError, httpx.InvalidURL, httpx.StreamError, ssl.SSLError, OSError) as error:
+        except (httpx.HTTPError, httpx.InvalidURL, httpx.StreamError, ssl.SSLError, OSError, UnicodeError) as error:
+            # The client reads where a redirect leads even where it does not follow, and a host may be none of IDNA.
             raise _foreign(error) from error
 
     async def _send(
@@ -276,9 +277,10 @@ def _behind(response: httpx.Response, url: httpx.URL, method: str) -> httpx.URL:
         raise RemoteAnswerError("it redirects what was sent to it, which is not followed")
     try:
         behind = url.join(response.headers.get("location", ""))
+        host = behind.host
     except (httpx.InvalidURL, ValueError) as error:
         raise RemoteAnswerError("it redirects to something that is no address") from error
-    if behind.scheme not in ("http", "https") or not behind.host or behind.userinfo or len(str(behind)) > 4000:
+    if behind.scheme not in ("http", "https") or not host or behind.userinfo or len(str(behind)) > 4000:
         raise RemoteAnswerError("it redirects to something that is no address")
     if url.scheme == "https" and behind.scheme != "https":
         raise RemoteAnswerError("it redirects from https:// to http://, which is not followed")
@@ -318,7 +320,7 @@ def retry_after(text: str | None) -> float | None:
         return min(float(text), _LONGEST_RETRY_AFTER)
     try:
         seconds = (parsedate_to_datetime(text) - utcnow()).total_seconds()
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
         return None
     return min(max(seconds, 0.0), _LONGEST_RETRY_AFTER)
 
@@ -352,7 +354,7 @@ def _foreign(error: Exception) -> RemoteError:
             return RemoteUnavailableError("its certificate is not one that is trusted here")
         case httpx.ConnectError() | httpx.ConnectTimeout():
             return RemoteUnavailableError("it cannot be connected to")
-        case httpx.InvalidURL():
+        case httpx.InvalidURL() | UnicodeError():
             return RemoteAnswerError("its address is none")
         case _:
             return RemoteUnavailableError(f"the connection failed ({type(error).__name__})")

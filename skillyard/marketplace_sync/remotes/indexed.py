@@ -25,8 +25,10 @@ from functools import partial
 from pathlib import Path
 
 import httpx
+import orjson
+import structlog
 
-from skillyard.errors import InputError
+from skillyard.errors import InputError, SkillyardError
 from skillyard.ids import BundleDigest
 from skillyard.marketplace_sync.catalogue.cursor import FeedCursor, parse_cursor
 from skillyard.marketplace_sync.catalogue.documents import (
@@ -60,6 +62,8 @@ MOST_ARCHIVES = 4 * 1024**3
 _MOST_INDEX = 8 * 1024 * 1024
 _AT_ONCE = 40
 """Entries of one page: each second one is an archive to be fetched."""
+
+_log = structlog.get_logger("skillyard.marketplace")
 
 
 @dataclass(frozen=True, slots=True)
@@ -244,7 +248,7 @@ class IndexedRemote(ABC):
             if (why := self._failed.get((item.url, item.sha256))) is not None:
                 raise RemoteAnswerError(why)
             try:
-                self._taken[item.sha256] = await self._unpacked_from(item, await self._fetched(item))
+                self._taken[item.sha256] = await self._read_from(item, await self._fetched(item))
             except (RemoteError, InputError) as error:
                 self._failed[item.url, item.sha256] = str(error)
                 raise
@@ -277,6 +281,16 @@ class IndexedRemote(ABC):
         await asyncio.to_thread(_keep, kept, received.content)
         self._kept_bytes += len(received.content)
         return kept
+
+    async def _read_from(self, item: Item, kept: Path) -> Taken:
+        """What a stranger's archive sets off is said of that archive alone; the disk's errors are not its fault."""
+        try:
+            return await self._unpacked_from(item, kept)
+        except (SkillyardError, OSError):
+            raise
+        except Exception as error:
+            _log.exception("index_item_not_read", publisher=self._publisher, skill=item.name, sha256=item.sha256)
+            raise RemoteAnswerError(f"what it gave cannot be read ({type(error).__name__})") from error
 
     async def _unpacked_from(self, item: Item, kept: Path) -> Taken:
         if self._unpacked is None:
@@ -322,6 +336,14 @@ async def _no_heads() -> AsyncIterator[int]:
     raise RemoteAnswerError("it has an index and no live channel")
 
 
+def raw_of(row: object) -> str | None:
+    """A row of an index as text; ``None`` where it is nested deeper than can be written."""
+    try:
+        return orjson.dumps(row).decode()
+    except orjson.JSONEncodeError:
+        return None
+
+
 def read_item(name: object, url: object, digest: object, *, archive: bool, base: httpx.URL, raw: str) -> Item:
     """An item of an index, or what is wrong with it."""
     if not isinstance(name, str) or len(name) > 64 or NAME.fullmatch(name) is None:
@@ -332,9 +354,10 @@ def read_item(name: object, url: object, digest: object, *, archive: bool, base:
         return Item(name, raw=raw, wrong="it has no address")
     try:
         address = base.join(url)
+        host = address.host
     except (httpx.InvalidURL, ValueError):
         return Item(name, raw=raw, wrong="its address is none")
-    if address.scheme not in ("http", "https") or address.userinfo or not address.host:
+    if address.scheme not in ("http", "https") or address.userinfo or not host:
         return Item(name, raw=raw, wrong="its address is none")
     return Item(name, str(address), digest, archive, raw)
 

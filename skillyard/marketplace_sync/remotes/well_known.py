@@ -7,11 +7,10 @@ SHA-256 of what is there. Indexes of version 0.1 have no digests and are refused
 from __future__ import annotations
 
 import httpx
-import orjson
 
 from skillyard.marketplace_sync.errors import RemoteAnswerError
 from skillyard.marketplace_sync.remotes.http import Trust, said
-from skillyard.marketplace_sync.remotes.indexed import IndexedRemote, Item, read_item
+from skillyard.marketplace_sync.remotes.indexed import IndexedRemote, Item, raw_of, read_item
 from skillyard.marketplace_sync.remotes.remote import Remote, RemoteMarket
 from skillyard.settings import Settings
 
@@ -52,7 +51,9 @@ class WellKnownRemote(IndexedRemote):
 
 
 def _item(row: object, base: httpx.URL) -> Item:
-    raw = orjson.dumps(row).decode()
+    raw = raw_of(row)
+    if raw is None:
+        return Item("?", wrong="it is nested too deep")
     if not isinstance(row, dict):
         return Item("?", raw=raw, wrong="it is no object")
     archive = _TYPES.get(str(row.get("type")))

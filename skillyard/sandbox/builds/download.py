@@ -29,7 +29,7 @@ from skillyard.sandbox.resolvers.compile import Question, Sources, UvCompile
 from skillyard.sandbox.wheelhouse import Wheelhouse
 from skillyard.settings import Settings
 from skillyard.skills.errors import LockFormatError
-from skillyard.skills.lock import Target
+from skillyard.skills.lock import Target, exact_pin
 from skillyard.skills.pylock import read_sources
 from skillyard.threads import taken
 
@@ -94,7 +94,7 @@ class SourceFetcher:
         ended = await self._compiler.run(
             Question(folder, target, None),
             "source.in",
-            f"{source.name}=={source.version}\n",
+            f"{exact_pin(source.name, source.version)}\n",
             *("--no-deps", "--generate-hashes", "--format", "pylock.toml"),
             sources=Sources(names=(source.name,)),
         )

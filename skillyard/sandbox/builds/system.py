@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import re
-import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 from skillyard.sandbox.builds.archive import checked_path, refused
+from skillyard.skills.errors import SkillError
 from skillyard.skills.requirement import python_package
 from skillyard.skills.skill import DeclaredPackage, Origin
+from skillyard.skills.toml import loads_toml
 
 _MAX_TEXT = 1024 * 1024
 _MAX_REQUIREMENTS = 64
@@ -40,9 +41,11 @@ def read_build_system(folder: Path) -> BuildSystem:
     if file.stat().st_size > _MAX_TEXT:
         raise refused("its pyproject.toml is too large")
     try:
-        document = tomllib.loads(file.read_text(encoding="utf-8"))
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError, RecursionError) as error:
+        document = loads_toml(file.read_text(encoding="utf-8"), file="pyproject.toml")
+    except UnicodeDecodeError as error:
         raise refused(f"its pyproject.toml is not TOML: {error}") from error
+    except SkillError as error:
+        raise refused(f"its pyproject.toml is {error.message}") from error
     table = document.get("build-system")
     if table is None:
         return BuildSystem(_LEGACY_REQUIRES, _LEGACY, ())

@@ -12,7 +12,7 @@ from skillyard.sandbox.resolvers.compile import NO_SOURCES, Question, Sources, U
 from skillyard.sandbox.resolvers.requirements import Pinned, Wanted, read_compiled, write_requirements
 from skillyard.sandbox.resolvers.uv_errors import OnlySourceError, failure, says_no_source
 from skillyard.skills.errors import LockFormatError
-from skillyard.skills.lock import LockedArtefact, LockedPackage
+from skillyard.skills.lock import LockedArtefact, LockedPackage, exact_pin
 from skillyard.skills.pylock import ListedSource, read_sources, read_wheels
 
 _INPUT = "requirements.in"
@@ -45,7 +45,7 @@ class Solver:
         pins = read_compiled(solved, _INPUT)
         if not pins:
             return Solution((), {}, {})
-        text = "".join(f"{pin.name}=={pin.version}\n" for pin in pins)
+        text = "".join(f"{exact_pin(pin.name, pin.version)}\n" for pin in pins)
         hashed = ("--no-deps", "--generate-hashes", "--format", "pylock.toml")
         listed = await self._run(question, _PINS, text, *hashed, sources=sources, wanted=wanted)
         try:

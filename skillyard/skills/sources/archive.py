@@ -8,6 +8,7 @@ owners, times and special mode bits are ignored. Tool state (``.git``, ``__MACOS
 from __future__ import annotations
 
 import bz2
+import errno
 import gzip
 import lzma
 import stat
@@ -25,6 +26,7 @@ from skillyard.skills.manifest import NAME
 from skillyard.skills.paths import check_path, is_state, printable
 from skillyard.skills.source import Fetched
 from skillyard.skills.sources.staging import Staging, emptied_on_failure, in_thread, skill_root
+from skillyard.skills.tar import StrictTarFile
 
 MAX_ARCHIVE_BYTES = 32 * 1024 * 1024
 MAX_TAR_BYTES = 64 * 1024 * 1024
@@ -34,7 +36,16 @@ _CHUNK = 64 * 1024
 _SUFFIXES = (".zip", ".skill", ".tar", ".tar.gz", ".tgz", ".tar.bz2", ".tbz2", ".tar.xz", ".txz")
 _ZIP_METHODS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
 _ENCRYPTED = 0x1
-_BROKEN = (tarfile.TarError, zipfile.BadZipFile, zlib.error, lzma.LZMAError, EOFError, gzip.BadGzipFile, ValueError)
+_BROKEN = (
+    tarfile.TarError,
+    zipfile.BadZipFile,
+    zlib.error,
+    lzma.LZMAError,
+    gzip.BadGzipFile,
+    EOFError,
+    ValueError,
+    RecursionError,
+)
 
 
 class _Readable(Protocol):
@@ -74,8 +85,9 @@ def _unpack(path: Path, name: str, into: Path, stop: threading.Event) -> Path:
         try:
             _read(file, name, staging)
         except (*_BROKEN, OSError) as error:
-            if isinstance(error, OSError) and error.errno is not None:
-                raise  # the disk's fault, not the archive's
+            # EINVAL is a place beyond any file, which ``zipfile`` believes; what else has a number is the disk's fault.
+            if isinstance(error, OSError) and error.errno not in (None, errno.EINVAL):
+                raise
             raise SkillError(f"a broken archive: {error}", file=name) from error
         except NotImplementedError as error:
             raise SkillError(f"an archive of an unknown kind: {error}", file=name) from error
@@ -135,7 +147,7 @@ def _limited(chunks: Iterator[bytes], name: str) -> Iterator[bytes]:
 
 
 def _read_tar(file: IO[bytes], name: str, staging: Staging) -> None:
-    with tarfile.open(fileobj=file, mode="r:", encoding="utf-8", errors="surrogateescape") as archive:
+    with StrictTarFile.open(fileobj=file, mode="r:", encoding="utf-8", errors="surrogateescape") as archive:
         for member in archive:
             staging.count_member(member.name)
             path = _member_path(member.name)

@@ -9,12 +9,14 @@ the machine or the user, asks nobody for anything, and speaks https and ssh only
 from __future__ import annotations
 
 import asyncio
+import ipaddress
 import re
+import shlex
 import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Awaitable, Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from urllib.parse import urlsplit
+from urllib.parse import SplitResult, urlsplit
 
 from skillyard.skills.bundle import MAX_BUNDLE_BYTES, MAX_FILE_BYTES
 from skillyard.skills.errors import BundleTooLargeError, SkillError, SourceError, SourceSpecError, UnsafePathError
@@ -31,6 +33,9 @@ TIMEOUT_SECONDS = 120.0
 _SCP = re.compile(r"(?P<host>[A-Za-z0-9._-]+@[A-Za-z0-9.-]+):(?P<path>[^/:][^:]*)")
 _REF = re.compile(r"[A-Za-z0-9][A-Za-z0-9._/+-]{0,199}")
 _COMMIT = re.compile(r"[0-9a-f]{40}")
+_HOST = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*|[0-9A-Fa-f:.]+")
+_PORTS = {"https": 443, "ssh": 22}
+_SSH = "ssh -oBatchMode=yes -oControlMaster=no -oControlPath=none"
 _SETTINGS = {
     "core.hooksPath": "/dev/null",
     "core.fsmonitor": "false",
@@ -47,6 +52,18 @@ _SETTINGS = {
 }
 
 
+HostCheck = Callable[[str, int], Awaitable[tuple[str, ...]]]
+"""The IP addresses that a host and a port stand for, where ``git`` may be sent to all of them; raises otherwise."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Pinned:
+    """Settings and environment which keep ``git`` at addresses that were checked."""
+
+    settings: Mapping[str, str]
+    environment: Mapping[str, str]
+
+
 @dataclass(frozen=True, slots=True)
 class _Blob:
     path: str
@@ -58,8 +75,9 @@ class _Blob:
 class GitSource:
     """One folder of a repository at a ref (branch, tag or whole commit; default: the remote's HEAD).
 
-    ``environment`` is what ``git`` starts with. ``allow_local`` also allows ``file:`` addresses. Raises
-    ``SourceSpecError`` for an address, ref or folder that cannot be used.
+    ``environment`` is what ``git`` starts with. ``allow_local`` also allows ``file:`` addresses. With ``hosts`` the
+    repository's host is resolved and checked before ``git`` starts, which then goes to exactly those addresses and
+    follows no redirect. Raises ``SourceSpecError`` for an address, ref or folder that cannot be used.
     """
 
     def __init__(
@@ -70,6 +88,7 @@ class GitSource:
         subfolder: str | None = None,
         environment: Mapping[str, str],
         allow_local: bool = False,
+        hosts: HostCheck | None = None,
         timeout_seconds: float = TIMEOUT_SECONDS,
         pack_bytes: int = MAX_PACK_BYTES,
     ) -> None:
@@ -77,6 +96,7 @@ class GitSource:
         self._ref = _check_ref(ref)
         self._subfolder = _check_subfolder(subfolder)
         self._environment = _git_environment(environment, allow_local=allow_local)
+        self._hosts = hosts
         self._timeout_seconds = timeout_seconds
         self._pack_bytes = pack_bytes
 
@@ -97,7 +117,8 @@ class GitSource:
     async def _fetch_commit(self, repository: Path) -> str:
         options = ("--quiet", "--depth=1", "--no-tags", "--no-recurse-submodules", "--no-write-fetch-head")
         wanted = f"+{self._ref or 'HEAD'}:refs/skillyard/wanted"
-        await self._git(repository, "fetch", *options, "--", self._url, wanted)
+        pinned = await _pinned(self._url, self._hosts)
+        await self._git(repository, "fetch", *options, "--", self._url, wanted, pinned=pinned)
         found = await self._git(repository, "rev-parse", "--verify", "refs/skillyard/wanted^{commit}")
         commit = found.decode("ascii", "replace").strip()
         if not _COMMIT.fullmatch(commit):
@@ -137,13 +158,20 @@ class GitSource:
         return name if re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}", name) else "skill"
 
     async def _git(
-        self, repository: Path, *arguments: str, stdin: Path | None = None, output_bytes: int = MAX_LISTING_BYTES
+        self,
+        repository: Path,
+        *arguments: str,
+        stdin: Path | None = None,
+        output_bytes: int = MAX_LISTING_BYTES,
+        pinned: _Pinned | None = None,
     ) -> bytes:
-        settings = [part for key, value in _SETTINGS.items() for part in ("-c", f"{key}={value}")]
+        kept = pinned or _Pinned({}, {})
+        all_settings = {**_SETTINGS, **kept.settings}
+        settings = [part for key, value in all_settings.items() for part in ("-c", f"{key}={value}")]
         finished = await run_tool(
             ["git", *settings, *arguments],
             folder=repository,
-            environment=self._environment,
+            environment={**self._environment, **kept.environment},
             timeout_seconds=self._timeout_seconds,
             output_bytes=output_bytes,
             file_bytes=self._pack_bytes,
@@ -163,7 +191,7 @@ def check_url(url: str, *, allow_local: bool) -> str:
         raise SourceSpecError("not an address of a Git repository", field="url")
     if is_scp_address(url):
         return url
-    parts = urlsplit(url)
+    parts = _split(url)
     schemes = {"https", "ssh", "file"} if allow_local else {"https", "ssh"}
     if parts.scheme not in schemes:
         raise SourceSpecError(f"Git addresses begin with {' or '.join(sorted(schemes))}", field="url")
@@ -174,6 +202,53 @@ def check_url(url: str, *, allow_local: bool) -> str:
     if (parts.scheme != "file" and not parts.hostname) or (parts.hostname or "").startswith("-"):
         raise SourceSpecError("not an address of a Git repository", field="url")
     return url
+
+
+async def _pinned(url: str, hosts: HostCheck | None) -> _Pinned | None:
+    """How ``git`` is kept at what ``hosts`` checked. A file has no host."""
+    scheme, host, port = _destination(url)
+    if hosts is None or scheme == "file":
+        return None
+    if not _HOST.fullmatch(host):
+        raise SourceSpecError("a host has letters, digits, dots and hyphens only", field="url")
+    addresses = await hosts(host, port)
+    if scheme == "ssh":
+        alias = host if port == _PORTS["ssh"] else f"[{host}]:{port}"
+        options = (f"-oHostName={addresses[0]}", f"-oHostKeyAlias={alias}")
+        return _Pinned({}, {"GIT_SSH_COMMAND": " ".join((_SSH, *map(shlex.quote, options)))})
+    settings = {"http.followRedirects": "false"}
+    if not _is_ip(host):
+        settings["http.curloptResolve"] = f"{host}:{port}:{','.join(map(_bracketed, addresses))}"
+    return _Pinned(settings, {})
+
+
+def _destination(url: str) -> tuple[str, str, int]:
+    """Scheme, host and port of an address that was checked."""
+    if is_scp_address(url):
+        return "ssh", url.partition(":")[0].rpartition("@")[2], _PORTS["ssh"]
+    parts = _split(url)
+    return parts.scheme, parts.hostname or "", parts.port or _PORTS.get(parts.scheme, 0)
+
+
+def _split(url: str) -> SplitResult:
+    try:
+        parts = urlsplit(url)
+        _ = parts.port
+    except ValueError as error:
+        raise SourceSpecError("not an address of a Git repository", field="url") from error
+    return parts
+
+
+def _is_ip(host: str) -> bool:
+    try:
+        ipaddress.ip_address(host)
+    except ValueError:
+        return False
+    return True
+
+
+def _bracketed(address: str) -> str:
+    return f"[{address}]" if ":" in address else address
 
 
 def is_scp_address(url: str) -> bool:
@@ -202,7 +277,7 @@ def _git_environment(environment: Mapping[str, str], *, allow_local: bool) -> di
         "GIT_ATTR_NOSYSTEM": "1",
         "GIT_TERMINAL_PROMPT": "0",
         "GIT_ASKPASS": "/bin/false",
-        "GIT_SSH_COMMAND": "ssh -oBatchMode=yes -oControlMaster=no -oControlPath=none",
+        "GIT_SSH_COMMAND": _SSH,
         "GIT_ALLOW_PROTOCOL": "https:ssh:file" if allow_local else "https:ssh",
         "GIT_PROTOCOL_FROM_USER": "0",
         "GIT_OPTIONAL_LOCKS": "0",

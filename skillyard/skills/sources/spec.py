@@ -14,7 +14,7 @@ from skillyard.skills.errors import SourceSpecError
 from skillyard.skills.source import Source
 from skillyard.skills.sources.archive import ArchiveSource
 from skillyard.skills.sources.folder import FolderSource
-from skillyard.skills.sources.git import GitSource, is_scp_address
+from skillyard.skills.sources.git import GitSource, HostCheck, is_scp_address
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,8 +26,11 @@ class GitAddress:
     subfolder: str | None
 
 
-def source_for(spec: str, *, environment: Mapping[str, str], allow_local: bool) -> Source:
-    """The source a text means; raises ``SourceSpecError``. ``environment`` is what ``git`` starts with."""
+def source_for(
+    spec: str, *, environment: Mapping[str, str], allow_local: bool, hosts: HostCheck | None = None
+) -> Source:
+    """The source a text means; raises ``SourceSpecError``. ``environment`` is what ``git`` starts with, and
+    ``hosts`` says which it may be sent to (all of them without)."""
     if (address := git_address(spec)) is not None:
         return GitSource(
             address.url,
@@ -35,6 +38,7 @@ def source_for(spec: str, *, environment: Mapping[str, str], allow_local: bool) 
             subfolder=address.subfolder,
             environment=environment,
             allow_local=allow_local,
+            hosts=hosts,
         )
     if not allow_local:
         raise SourceSpecError("only Git addresses are allowed here, not paths", field="source")

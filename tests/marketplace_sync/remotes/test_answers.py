@@ -119,6 +119,7 @@ async def test_a_head_by_another_key_than_the_pinned_one_says_whose_it_is(liar: 
         (429, {"Retry_After": "17"}, RemoteUnavailableError),
         (503, {"Retry_After": "999999"}, RemoteUnavailableError),
         (500, {"Retry_After": "soon"}, RemoteUnavailableError),
+        (500, {"Retry_After": "Mon, 1 Jan 99999999999 00:00:00 GMT"}, RemoteUnavailableError),
     ],
 )
 async def test_each_refusal_has_its_error(

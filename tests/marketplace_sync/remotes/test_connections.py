@@ -35,7 +35,7 @@ async def test_a_redirect_is_followed_without_the_token_and_only_where_it_may_le
         liar.says("/v1/marketplace/snapshot", b"", 302, Location="http://[fe80::1]/v1/marketplace/snapshot")
         with pytest.raises(RemoteAddressError):
             await read(liar.url, tmp_path)
-        for nowhere in ("file:///etc/passwd", "http://user:pass@127.0.0.1/", "http://", ""):
+        for nowhere in ("file:///etc/passwd", "http://user:pass@127.0.0.1/", "http://", "https://xn--a/", ""):
             liar.says("/v1/marketplace/snapshot", b"", 302, Location=nowhere)
             with pytest.raises(RemoteError):
                 await read(liar.url, tmp_path)

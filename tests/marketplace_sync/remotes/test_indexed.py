@@ -4,8 +4,11 @@ one item is said of that item alone."""
 from __future__ import annotations
 
 import asyncio
+import errno
 import hashlib
 import io
+import json
+import tarfile
 import threading
 import zipfile
 from collections.abc import AsyncIterator, Iterator
@@ -24,6 +27,7 @@ from skillyard.marketplace_sync.catalogue.entry import Entry, EntryId, EntryKind
 from skillyard.marketplace_sync.conflicts.values import Strategy
 from skillyard.marketplace_sync.errors import CursorGoneError, RemoteAnswerError, RemoteError, RemoteRefusedError
 from skillyard.marketplace_sync.follower.run import Run
+from skillyard.marketplace_sync.remotes import indexed
 from skillyard.marketplace_sync.remotes import store as remote_store
 from skillyard.marketplace_sync.remotes.claude import ClaudeRemote
 from skillyard.marketplace_sync.remotes.indexed import IndexedRemote
@@ -33,7 +37,10 @@ from skillyard.marketplace_sync.search.index import SearchIndex
 from skillyard.marketplace_sync.search.query import Query
 from skillyard.settings import Settings
 from skillyard.skills.bundle import make_bundle
+from skillyard.skills.parse import parse_skill
+from skillyard.skills.skill import Skill
 from skillyard.times import utcnow
+from structlog.testing import capture_logs
 from tests.marketplace_sync.follower.hubs import Heard
 
 INDEX = "/.well-known/agent-skills/index.json"
@@ -79,7 +86,7 @@ class Site:
         self.publish()
 
     def publish(self) -> None:
-        self.files[INDEX] = orjson.dumps({"$schema": SCHEMA, "skills": self.items})
+        self.files[INDEX] = json.dumps({"$schema": SCHEMA, "skills": self.items}).encode()
 
 
 @pytest.fixture
@@ -225,6 +232,8 @@ async def test_a_version_is_its_archives_files_whole(here: Following, site: Site
         {"type": "script"},
         {"name": "../escape"},
         {"name": "other"},
+        {"url": "https://xn--a/x"},
+        {"more": orjson.loads("[" * 300 + "]" * 300)},
     ],
 )
 async def test_what_is_wrong_with_one_item_is_set_aside_and_the_rest_is_taken(
@@ -243,6 +252,78 @@ async def test_an_archive_that_is_none_is_set_aside(here: Following, site: Site,
     site.give("bad", content, "archive")
     assert await here.sync() > 0
     assert await here.found() == []
+
+
+def chained(headers: int) -> bytes:
+    """A tar archive that begins with extended headers, one after the other."""
+    text = b"10 path=a\n"
+    header = tarfile.TarInfo("x")
+    header.type, header.size = tarfile.XHDTYPE, len(text)
+    return (header.tobuf() + text.ljust(512, b"\0")) * headers + tarfile.TarInfo("SKILL.md").tobuf() + bytes(1024)
+
+
+HOSTILE = {
+    "headers": chained(1000),
+    "number": packed(**{"SKILL.md": manifest("bad"), "pyproject.toml": b"a = " + b"1" * 5000}),
+    "key": packed(**{"SKILL.md": manifest("bad"), "pyproject.toml": b"a" + b".a" * 4000 + b" = 1"}),
+    "schema": packed(
+        **{
+            "SKILL.md": manifest("bad"),
+            "scripts__main.py": b"",
+            "scripts__main.schema.json": b'{"a":' * 300 + b"{}" + b"}" * 300,
+        }
+    ),
+}
+
+
+@pytest.mark.database(Kind.SQLITE)
+@pytest.mark.parametrize("content", HOSTILE.values(), ids=HOSTILE.keys())
+async def test_an_archive_that_breaks_what_reads_it_is_set_aside_and_the_rest_is_taken(
+    here: Following, site: Site, content: bytes
+) -> None:
+    site.give("bad", content, "archive")
+    site.give("good", manifest("good", version="1.0.0"))
+    with capture_logs() as logs:
+        assert await here.sync() > 0
+    assert await here.found() == ["site/good@1.0.0"]
+    assert [line for line in logs if line["event"] == "index_item_not_read"] == []
+
+
+@pytest.mark.database(Kind.SQLITE)
+async def test_an_error_that_nobody_thought_of_is_said_of_its_item_and_logged(
+    here: Following, site: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def read(folder: Path) -> Skill:
+        if folder.name == "bad":
+            raise KeyError("surprise")
+        return parse_skill(folder)
+
+    monkeypatch.setattr(indexed, "parse_skill", read)
+    site.give("bad", manifest("bad"))
+    site.give("good", manifest("good", version="1.0.0"))
+    with capture_logs() as logs:
+        async with here.client() as client:
+            page = await client.changes(None, limit=10)
+    assert {one.reason for one in page.unreadable} == {"what it gave cannot be read (KeyError)"}
+    assert [(line["log_level"], line["skill"]) for line in logs] == [("error", "bad")]
+    assert await here.sync() > 0
+    assert await here.found() == ["site/good@1.0.0"]
+
+
+@pytest.mark.database(Kind.SQLITE)
+async def test_a_disk_that_fails_stops_the_following_and_is_not_held_against_the_item(
+    here: Following, site: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def read(folder: Path) -> Skill:
+        raise OSError(errno.ENOSPC, "full", str(folder))
+
+    site.give("good", manifest("good", version="1.0.0"))
+    with monkeypatch.context() as broken:
+        broken.setattr(indexed, "parse_skill", read)
+        with pytest.raises(OSError, match="full"):
+            await here.sync()
+    assert await here.sync() == 0
+    assert await here.found() == ["site/good@1.0.0"]
 
 
 @pytest.mark.database(Kind.SQLITE)
@@ -292,8 +373,9 @@ async def test_a_claude_marketplace_gives_what_has_a_digest_and_says_why_not_the
         {"name": "chart", "source": source},
         {"name": "local", "source": "./plugins/local"},
         {"name": "far", "source": {"source": "github", "repo": "acme/far"}},
+        {"name": "deep", "source": orjson.loads("[" * 300 + "]" * 300)},
     ]
     said = {"name": "market", "owner": {"name": "Acme"}, "plugins": plugins}
-    site.files["/marketplace.json"] = orjson.dumps(said)
+    site.files["/marketplace.json"] = json.dumps(said).encode()
     assert await here.sync() > 0
     assert await here.found() == ["site/chart@1.0.0"]

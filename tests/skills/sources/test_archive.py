@@ -190,6 +190,35 @@ async def test_broken_archives_are_an_error_about_the_archive(into, data):
     assert list(into.iterdir()) == []
 
 
+def _extended(size: int, headers: int) -> bytes:
+    """A tar archive of extended headers, one after the other, each of which says that it has that size."""
+    text = b"10 path=a\n"
+    header = tarfile.TarInfo("x")
+    header.type, header.size = tarfile.XHDTYPE, size
+    return (header.tobuf(tarfile.GNU_FORMAT) + text.ljust(512, b"\0")) * headers + _tar()
+
+
+@pytest.mark.parametrize("data", [_extended(10, 1000), _extended(2**62, 1), _extended(2**80, 1)])
+async def test_extended_headers_that_break_the_reader_are_an_error_about_the_archive(into, data):
+    with pytest.raises(SkillError):
+        await _fetch(into, data)
+    assert list(into.iterdir()) == []
+
+
+@pytest.mark.parametrize("place", [2**64 - 1, 2**62])
+async def test_a_zip_whose_member_lies_beyond_any_file_is_an_error_about_the_archive(into, place):
+    plain = _zip()
+    at = plain.index(b"PK\x01\x02")
+    entry = bytearray(plain[at : plain.index(b"PK\x05\x06")])
+    extra = struct.pack("<HHQ", 1, 8, place)
+    entry[30:32] = struct.pack("<H", len(extra))
+    entry[42:46] = b"\xff" * 4
+    directory = bytes(entry) + extra
+    end = struct.pack("<4s4H2LH", b"PK\x05\x06", 0, 0, 1, 1, len(directory), at, 0)
+    with pytest.raises(SkillError, match="broken archive"):
+        await _fetch(into, plain[:at] + directory + end)
+
+
 async def test_a_changed_byte_in_a_zip_is_found(into):
     data = bytearray(_zip(("demo/x", b"hello hello hello hello hello")))
     at = data.index(b"demo/x") + len("demo/x") + 2

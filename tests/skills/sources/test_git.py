@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
+import shutil
 import subprocess
 from pathlib import Path
 
@@ -208,6 +210,9 @@ def test_usual_addresses_pass(url):
         "https://host.example/a?token=s3cret",
         "https://host.example/a#s3cret",
         "https://host.example/a\nb",
+        "https://[x/y",
+        "https://host.example:99999/a",
+        "https://host.example:x/a",
     ],
 )
 def test_addresses_that_could_do_something_else_are_refused_without_repeating_secrets(url):
@@ -228,3 +233,86 @@ def test_refs_that_mean_something_else_are_refused(ref):
 def test_subfolders_that_leave_the_repository_are_refused(subfolder):
     with pytest.raises(UnsafePathError):
         _source("https://host.example/a", subfolder=subfolder)
+
+
+class _Hosts:
+    """Says which addresses a host has, and what it was asked."""
+
+    def __init__(self, *addresses: str) -> None:
+        self.asked: list[tuple[str, int]] = []
+        self._addresses = addresses
+
+    async def __call__(self, host: str, port: int) -> tuple[str, ...]:
+        self.asked.append((host, port))
+        if not self._addresses:
+            raise SourceSpecError("a private address")
+        return self._addresses
+
+
+@pytest.mark.parametrize(
+    ("url", "asked"),
+    [
+        ("https://Host.example/a.git", ("host.example", 443)),
+        ("https://10.0.0.5:8443/x.git", ("10.0.0.5", 8443)),
+        ("https://[fd00::1]/x.git", ("fd00::1", 443)),
+        ("ssh://git@host.example:2222/a", ("host.example", 2222)),
+        ("git@host.example:org/a.git", ("host.example", 22)),
+    ],
+)
+async def test_git_is_not_started_for_a_host_that_is_refused(into, url, asked):
+    hosts = _Hosts()
+    with pytest.raises(SourceSpecError, match="private"):
+        await _source(url, hosts=hosts).fetch(into)
+    assert hosts.asked == [asked]
+
+
+@pytest.mark.parametrize("url", ["https://%31%30.0.0.5/a", "https://h\u00f6st.example/a", "ssh://git@a$IFS/b"])
+async def test_a_host_that_git_could_read_otherwise_is_not_looked_up(into, url):
+    hosts = _Hosts("203.0.113.1")
+    with pytest.raises(SourceSpecError):
+        await _source(url, hosts=hosts).fetch(into)
+    assert hosts.asked == []
+
+
+async def test_a_file_has_no_host(repository, into):
+    hosts = _Hosts()
+    await _source(repository.url, hosts=hosts).fetch(into)
+    assert hosts.asked == []
+
+
+class _Listening:
+    """Takes one connection on this machine and says nothing."""
+
+    def __init__(self) -> None:
+        self._server: asyncio.Server | None = None
+        self.connections = 0
+
+    async def __aenter__(self) -> _Listening:
+        self._server = await asyncio.start_server(self._take, "127.0.0.1", 0)
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        assert self._server is not None
+        self._server.close()
+        await self._server.wait_closed()
+
+    @property
+    def port(self) -> int:
+        assert self._server is not None
+        return self._server.sockets[0].getsockname()[1]
+
+    async def _take(self, _reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self.connections += 1
+        writer.close()
+
+
+@pytest.mark.parametrize("scheme", ["https", "ssh"])
+async def test_git_goes_to_the_address_that_was_checked_and_looks_up_none(into, scheme):
+    """``.invalid`` has no address anywhere (RFC 6761): whatever arrives was sent to the one that was given."""
+    if scheme == "ssh" and shutil.which("ssh") is None:
+        pytest.skip("there is no ssh here")
+    async with _Listening() as listening:
+        source = _source(f"{scheme}://repository.invalid:{listening.port}/a", hosts=_Hosts("127.0.0.1"))
+        with pytest.raises(SourceError):
+            await source.fetch(into)
+        assert listening.connections >= 1
