@@ -16,6 +16,7 @@ from skillyard.governance import people, tokens
 from skillyard.governance.decision import Agent, Maturity
 from skillyard.governance.identity import PersonPrincipal, Role, TokenId
 from skillyard.runtime.instance import home_id
+from skillyard.runtime.invocations import InvocationSummary, invocations
 from skillyard.runtime.runtime import Runtime, create_runtime
 from skillyard.runtime.values import Installation, Invocation, InvokeRequest, SkillRef
 from skillyard.sandbox.engine import Engine
@@ -23,7 +24,10 @@ from skillyard.settings import Settings
 from skillyard.skills.sources.folder import FolderSource
 from skillyard.times import utcnow
 from tests.first_start import furnish
+from tests.runtime.engines import SlowEngine
 
+REF = SkillRef("acme", "adder")
+SLEEP = "import time\n\n\ndef run(x: float) -> float:\n    time.sleep(x)\n    return x\n"
 ADD_ONE = "def run(x: int) -> int:\n    return x + 1\n"
 UNTIL_LET_GO = """
 import pathlib
@@ -184,3 +188,24 @@ async def until(condition: Callable[[], bool]) -> None:
     while not condition():
         assert time.monotonic() < give_up, "it never became true"
         await asyncio.sleep(0.01)
+
+
+@pytest.fixture
+async def slow(settings: Settings, tmp_path: Path) -> AsyncIterator[tuple[Yard, SlowEngine]]:
+    """An engine on which no container starts before it is let."""
+    engine = await SlowEngine.open(tmp_path / "engine.sock", held=b"/start ")
+    try:
+        through = settings.model_copy(update={"docker_host": f"unix://{engine.path}"})
+        opened = await open_yard(through, tmp_path / "skills")
+        try:
+            yield opened, engine
+        finally:
+            engine.answers.set()
+            await opened.runtime.close()
+    finally:
+        await engine.close()
+
+
+async def recorded(runtime: Runtime, agent: Agent) -> tuple[InvocationSummary, ...]:
+    async with runtime.database.reading() as session:
+        return await invocations(session, agent.workspace, limit=1000)

@@ -22,7 +22,7 @@ from skillyard.settings import Settings
 from skillyard.skills.permissions import MIB
 from skillyard.times import utcnow
 from tests.runtime.conftest import UNTIL_LET_GO, Yard, let_go, no_containers, open_yard, until
-from tests.runtime.test_races import SlowEngine
+from tests.runtime.engines import SlowEngine
 
 SLEEP = "import time\n\n\ndef run(x: float) -> float:\n    time.sleep(x)\n    return x\n"
 
